@@ -1,0 +1,191 @@
+"""The contract of a connector: what the runtimes ask of Kafka, the embedded log, files and any other system.
+
+A connector holds topics, a topic has partitions, a partition is a sequence of records at rising positions (integers).
+`tests/contracts/` checks every connector against what is written here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rayflow.core.batch import Batch, EncodedBatch
+from rayflow.core.ids import Epoch, Marker, SinkTask, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """A topic and, per partition, its first and its end position (the position the next record will get)."""
+
+    name: str
+    partitions: int
+    records: int | None = None
+
+
+@dataclass(slots=True)
+class Polled:
+    """Records of one partition in order, undecoded: keys and values are `bytes | None`.
+
+    `next_position` is where reading goes on after them (past gaps that transactions leave).
+    """
+
+    batch: Batch
+    next_position: int
+
+
+class Reader(ABC):
+    """Reads partitions that it is told to read. One per worker and connector; used from one thread.
+
+    Only committed records are delivered, each partition in order, from the assigned position on, none left out and
+    none twice, until the next `assign`.
+    """
+
+    @abstractmethod
+    def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Read exactly these partitions from these positions (None: from the first record there is).
+
+        Replaces what was assigned. Raises UnknownTopic; SourceDataLost when a position is no longer held.
+        """
+
+    @abstractmethod
+    def poll(self, max_records: int, timeout: float) -> list[Polled]:
+        """What has arrived, at most `max_records` in all; waits up to `timeout` seconds when there is nothing.
+
+        Returns [] while the system is out of reach (see `outage`). Raises what cannot heal by waiting:
+        UnknownTopic, SourceDataLost, AuthenticationFailed.
+        """
+
+    @abstractmethod
+    def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
+        """The end position of each assigned partition: what `poll` will reach if nothing more is written.
+
+        Raises BrokerUnavailable after `timeout` seconds.
+        """
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Deliver nothing until `resume`; positions stay. Pausing twice is pausing once."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Deliver again."""
+
+    def commit(self, positions: Mapping[TopicPartition, int], epoch: Epoch) -> None:
+        """Show positions to the system's own tools, where it has a notion of that. Never what recovery reads."""
+
+    @property
+    def outage(self) -> str | None:
+        """Why nothing arrives, in a few words ("2 of 2 brokers down"), while the system is out of reach; else None."""
+        return None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. Closing twice is closing once."""
+
+
+class Publisher(ABC):
+    """Publishes the output of one worker's sink tasks in one connector. Used from one thread.
+
+    Exactly-once: `open`, then one `publish` per epoch; at-least-once: `open`, then `append` at any time and `flush`
+    before the epoch is sealed.
+    """
+
+    @abstractmethod
+    def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Fence every earlier publisher of the same job and slot, then read the markers of `sinks`.
+
+        Once it returns, no publisher that was opened before it can publish any more, and nothing of theirs is left
+        undecided (no open transaction). May block while the system finishes that. None where there is no marker.
+        Raises BrokerUnavailable, AuthenticationFailed.
+        """
+
+    @abstractmethod
+    def publish(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        """Publish one epoch in one atomic step: records, `marker` for every sink task in `outputs`, and `positions`.
+
+        The caller iterates to the end, doing other work between steps; a step is short, and its name (for logs and
+        crash tests) is what is yielded: "begun", "produced", "marked", "positioned", "committing", "committed".
+        While the system is out of reach it yields "waiting" and goes on by itself; when it cannot know whether a
+        commit took effect, it finds out by reading the marker. Epochs rise. Raises Fenced, RecordTooLarge,
+        BrokerRefused, UnknownTopic; then nothing of the epoch is visible.
+        """
+
+    @abstractmethod
+    def append(self, outputs: Sequence[EncodedBatch]) -> None:
+        """At-least-once: hand records over at once, without waiting. Raises what an earlier `append` met."""
+
+    @abstractmethod
+    def flush(self) -> Iterator[str]:
+        """At-least-once: iterate until everything appended so far is durable. Raises what an `append` met."""
+
+    @property
+    def outage(self) -> str | None:
+        """Why publishing waits, in a few words, while the system is out of reach; else None."""
+        return None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; an unfinished `publish` is undone. Closing twice is closing once."""
+
+
+class Appender(ABC):
+    """Writes records from outside of a job (`rayflow topics write`, generators, tests)."""
+
+    @abstractmethod
+    def append(self, batch: EncodedBatch) -> None:
+        """Add records to a topic, in order within a partition. Visible to readers by the next `flush`."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Wait until everything appended is durable and visible. Raises BrokerUnavailable, RecordTooLarge."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush and let go."""
+
+
+class Connector(ABC):
+    """One system that holds topics. Cheap to make; it connects at the first call that needs it."""
+
+    url: str
+
+    @abstractmethod
+    def topics(self) -> list[TopicInfo]:
+        """All topics, by name, without the system's internal ones. Raises BrokerUnavailable, AuthenticationFailed."""
+
+    @abstractmethod
+    def partitions(self, topic: str) -> int:
+        """The topic's number of partitions. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+
+    @abstractmethod
+    def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
+        """Create a topic. Raises TopicExists, BrokerRefused. Sinks without a topic call this."""
+
+    @abstractmethod
+    def delete(self, topic: str) -> None:
+        """Delete a topic and its records. Raises UnknownTopic, BrokerRefused."""
+
+    @abstractmethod
+    def reader(self, group: str) -> Reader:
+        """A reader; `group` is the name under which positions are shown (the job's)."""
+
+    @abstractmethod
+    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once"."""
+
+    @abstractmethod
+    def appender(self) -> Appender:
+        """A plain writer."""
+
+    @abstractmethod
+    def check(self, timeout: float = 5.0) -> str:
+        """Reach the system and say in one line what is there (version, nodes). Raises as `topics` does."""
+
+    def close(self) -> None:
+        """Let go of everything that the connector itself holds."""

@@ -1,0 +1,15 @@
+"""Time, passed in: the engine never asks the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+Clock: TypeAlias = Callable[[], int]
+"""Gives the wall-clock time in ms since the Unix epoch."""
+
+
+def system_clock() -> int:
+    """The machine's wall clock, ms since the Unix epoch."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,97 @@
+"""The contract of an operator: a batch in, batches out, per task, single-threaded, no I/O of its own."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from rayflow.core.batch import Batch
+from rayflow.core.clock import Clock
+from rayflow.core.ids import TaskId
+
+if TYPE_CHECKING:
+    from rayflow.state.task_state import TaskState
+
+Port: TypeAlias = str
+"""Name of one output of an operator. Most operators have only OUT."""
+
+OUT: Port = "out"
+DEAD_LETTER: Port = "dead_letter"
+LATE: Port = "late"
+
+Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
+"""What an operator emits, in order. Empty batches are allowed and dropped by the task."""
+
+
+@dataclass(slots=True)
+class OperatorCounters:
+    """What one operator instance has counted since its task started; the runtime exports it as metrics."""
+
+    records_in: int = 0
+    records_out: int = 0
+    errors: int = 0
+    dead_letters: int = 0
+    late: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class OperatorContext:
+    """What an operator instance knows of its place.
+
+    Attributes:
+        job: the job's name. operator: this operator's id (also its state's identity). task: its task.
+        state: the task's state. clock: wall-clock ms; the only source of processing time.
+        counters: add to `errors`, `dead_letters`, `late`, `dropped`; the task counts records in and out.
+        draining: True while a bounded run fires everything at its end.
+    """
+
+    job: str
+    operator: str
+    task: TaskId
+    state: TaskState
+    clock: Clock
+    counters: OperatorCounters = field(default_factory=OperatorCounters)
+
+
+class Operator(ABC):
+    """One operator in one task. The task calls `open` once, then the other methods in any order.
+
+    Order within one step: the task pushes what a method returns through everything downstream before it calls the
+    next operator, and calls `on_watermark`, `on_clock` and `on_epoch_end` in topological order.
+    """
+
+    context: OperatorContext
+
+    def open(self, context: OperatorContext) -> None:
+        """Take the place and get hold of state tables. Called after state is restored, before anything else."""
+        self.context = context
+
+    def process(self, batch: Batch) -> Outputs:
+        """Take a non-empty batch."""
+        return ((OUT, batch),)
+
+    def on_watermark(self, watermark: int) -> Outputs:
+        """Event time has reached `watermark` (ms): no earlier records are expected. Rises from call to call.
+
+        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered.
+        """
+        return ()
+
+    def last_event_time(self) -> int | None:
+        """The latest event time that WATERMARK_MAX would fire (window end + grace, timer), or None.
+
+        Asked before the end of a bounded run: it becomes the task's watermark, so that a later run does not open again
+        what this one closed.
+        """
+        return None
+
+    def on_clock(self, now: int) -> Outputs:
+        """The wall clock is at `now` (ms). Called a few times a second; for processing-time timers."""
+        return ()
+
+    def on_epoch_end(self) -> Outputs:
+        """The epoch's last records have been processed; what is returned still belongs to it."""
+        return ()

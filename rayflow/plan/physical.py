@@ -1,0 +1,110 @@
+"""What a job compiles to: stages, joined by exchanges. Plain data that engine and runtimes read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rayflow.core.topics import TopicRef
+from rayflow.operators.base import Operator, Port
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One state of an operator. `kind` is value, list, map, timers or windows; `ttl` in ms or None."""
+
+    name: str
+    kind: str
+    ttl: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPlan:
+    """One operator of a stage.
+
+    Attributes:
+        id: stable; the identity of its state. kind: "map", "window", "sink"... label: one line for people.
+        make: builds an instance for one task.
+        outputs: per port, the ids of operators of this stage and of exchanges that its batches go to.
+        states: what it keeps. location: "file.py:12", where the user wrote it.
+    """
+
+    id: str
+    kind: str
+    label: str
+    make: Callable[[], Operator]
+    outputs: Mapping[Port, tuple[str, ...]]
+    states: tuple[StateSpec, ...] = ()
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it."""
+
+    id: str
+    topic: TopicRef
+    into: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPlan:
+    """A topic that a stage writes: which sink operator, and whether the job file gave the topic's partitions."""
+
+    operator: str
+    topic: TopicRef
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangePlan:
+    """Re-partitions by key: what reaches it in `upstream` goes, by the key's hash, to `into` in `downstream`."""
+
+    id: str
+    upstream: str
+    downstream: str
+    into: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """The operators between two exchanges, in topological order.
+
+    `keyed_by_source` is true when state of this stage is keyed by its source's own partitioning (`group_by_key`), so
+    that a change of the topic's partitions would strand it.
+    """
+
+    id: str
+    operators: tuple[OperatorPlan, ...]
+    sources: tuple[SourcePlan, ...]
+    sinks: tuple[SinkPlan, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    keyed_by_source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """A whole job. `checkpoint_interval` in ms; `delivery` is "exactly_once" or "at_least_once"."""
+
+    name: str
+    stages: tuple[StagePlan, ...]
+    exchanges: tuple[ExchangePlan, ...]
+    checkpoint_interval: int
+    delivery: str
+
+    def states(self) -> dict[str, StateSpec]:
+        """All states, by "operator/name"."""
+        return {
+            f"{operator.id}/{spec.name}": spec
+            for stage in self.stages
+            for operator in stage.operators
+            for spec in operator.states
+        }
+
+    def operator(self, operator_id: str) -> OperatorPlan:
+        """The operator of that id. Raises KeyError."""
+        for stage in self.stages:
+            for operator in stage.operators:
+                if operator.id == operator_id:
+                    return operator
+        raise KeyError(operator_id)
