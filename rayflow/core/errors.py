@@ -134,7 +134,7 @@ class RecordTooLarge(RayflowError):
 
     code = "RF-2005"
     default_advice = (
-        "Raise max.message.bytes of the topic (and message.max.bytes of the producer), or write smaller records"
+        "Raise max.message.bytes of the topic and message.max.bytes of the producer, or write smaller records"
     )
 
 

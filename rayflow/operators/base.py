@@ -5,21 +5,14 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from rayflow.core.batch import Batch
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
+from rayflow.core.ports import OUT, Port
+from rayflow.state.task_state import TaskState
 
-if TYPE_CHECKING:
-    from rayflow.state.task_state import TaskState
-
-Port: TypeAlias = str
-"""Name of one output of an operator. Most operators have only OUT."""
-
-OUT: Port = "out"
-DEAD_LETTER: Port = "dead_letter"
-LATE: Port = "late"
 
 Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
 """What an operator emits, in order. Empty batches are allowed and dropped by the task."""
@@ -45,7 +38,6 @@ class OperatorContext:
         job: the job's name. operator: this operator's id (also its state's identity). task: its task.
         state: the task's state. clock: wall-clock ms; the only source of processing time.
         counters: add to `errors`, `dead_letters`, `late`, `dropped`; the task counts records in and out.
-        draining: True while a bounded run fires everything at its end.
     """
 
     job: str

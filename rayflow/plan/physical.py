@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rayflow.api.specs import OperatorSpec
+from rayflow.core.ports import Port
 from rayflow.core.topics import TopicRef
-from rayflow.operators.base import Operator, Port
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class OperatorPlan:
 
     Attributes:
         id: stable; the identity of its state. kind: "map", "window", "sink"... label: one line for people.
-        make: builds an instance for one task.
+        spec: what the job file said; each task builds its own instance from it.
         outputs: per port, the ids of operators of this stage and of exchanges that its batches go to.
         states: what it keeps. location: "file.py:12", where the user wrote it.
     """
@@ -32,7 +33,7 @@ class OperatorPlan:
     id: str
     kind: str
     label: str
-    make: Callable[[], Operator]
+    spec: OperatorSpec
     outputs: Mapping[Port, tuple[str, ...]]
     states: tuple[StateSpec, ...] = ()
     location: str = ""
@@ -49,7 +50,7 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class SinkPlan:
-    """A topic that a stage writes: which sink operator, and whether the job file gave the topic's partitions."""
+    """A topic that a stage writes, and the operator that does it."""
 
     operator: str
     topic: TopicRef
