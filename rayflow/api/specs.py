@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +24,20 @@ class WatermarkStrategy:
     """
 
     out_of_order: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What to write into a topic that does not exist yet, when the job runs on the embedded log.
+
+    Attributes:
+        values: gives the values, a finite number of them; keys are null. value: the stream's serde.
+        timestamp: event time (ms) from the value; None: the time of writing.
+    """
+
+    values: Callable[[], Iterable[Any]]
+    value: Serde[Any]
+    timestamp: Callable[[Any], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +124,15 @@ class SplitSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """Runs a ProcessFunction; `make` builds one instance per task. `keyed` is False on an unkeyed stream."""
+    """Runs a ProcessFunction; `make` builds one instance per task. `keyed` is False on an unkeyed stream.
+
+    `function`: the class of what `make` builds; None: not known before it is built.
+    """
 
     make: Callable[[], Any]
     keyed: bool
     on_error: OnError = field(default_factory=Stop)
+    function: type[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,12 @@ class FoldSpec:
     initial: Callable[[], Any] | None
     fn: Callable[[Any, Any], Any]
     on_error: OnError = field(default_factory=Stop)
+
+
+def one_more(count: int, value: Any) -> int:
+    """The `fn` of the fold behind `count()` (its `initial` is `int`). An operator may know it by identity and count
+    without a call per record."""
+    return count + 1
 
 
 @dataclass(frozen=True, slots=True)

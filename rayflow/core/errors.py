@@ -217,6 +217,13 @@ class TopicExists(RayflowError):
     code = "RF-3010"
 
 
+class CheckpointsBehindOutput(RayflowError):
+    """The output is ahead of the newest checkpoint: checkpoints were lost, or the store is another one."""
+
+    code = "RF-3011"
+    default_advice = "Give the job the checkpoint store that it last ran with, or take back the one that was removed"
+
+
 # 4xxx: state and checkpoints
 
 

@@ -13,7 +13,6 @@ from rayflow.core.ids import TaskId
 from rayflow.core.ports import OUT, Port
 from rayflow.state.task_state import TaskState
 
-
 Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
 """What an operator emits, in order. Empty batches are allowed and dropped by the task."""
 

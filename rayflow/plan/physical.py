@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rayflow.api.specs import OperatorSpec
+from rayflow.api.specs import OperatorSpec, Sample
 from rayflow.core.ports import Port
 from rayflow.core.topics import TopicRef
 
@@ -41,11 +41,15 @@ class OperatorPlan:
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it."""
+    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it.
+
+    `sample`: values to write first when the topic is on the embedded log and does not exist yet.
+    """
 
     id: str
     topic: TopicRef
     into: tuple[str, ...]
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,12 @@ class Store(ABC):
     @abstractmethod
     def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Rows with start <= key < stop in ascending order (stop None: to the end). A consistent view is kept while
-        iterating; finish or close the iterator before the next `apply` (an open one bloats LMDB's file)."""
+        iterating; finish or close the iterator before the next `apply` (one that goes on after it raises
+        InvariantBroken)."""
+
+    @abstractmethod
+    def last(self, start: bytes, stop: bytes | None) -> bytes | None:
+        """The greatest key with start <= key < stop (stop None: to the end)."""
 
     @abstractmethod
     def apply(self, delta: Delta, stamp: Stamp) -> None:
@@ -67,7 +72,10 @@ class Store(ABC):
 
     @abstractmethod
     def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
-        """Everything in runs of at most `chunk` rows, as of the call (later `apply`s are not seen)."""
+        """Everything in runs of at most `chunk` rows, as of the call (later `apply`s are not seen).
+
+        Raises InvariantBroken when the store was replaced or closed in between.
+        """
 
     @abstractmethod
     def count(self) -> int:

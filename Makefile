@@ -1,0 +1,47 @@
+# make demo    an hour of orders through the revenue job, on the embedded log; again: goes on from its checkpoint
+# make test    everything: check, all tests (Kafka's too: needs Java 17 and Maven), coverage
+# make check   formatting, lint, types, layers, docs, licences, advisories
+# make bench   benchmarks      make docs   the site, in site/      make clean   everything that is made here
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench docs clean
+
+demo: $(VENV)/runtime
+	@$(BIN)/python jobs/demo.py
+
+test: check
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy jobs/*.py
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python .ci/licences.py
+	$(BIN)/python .ci/audit.py
+
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/dev
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site dist .coverage* .mypy_cache .ruff_cache .import_linter_cache .hypothesis rayflow-data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/runtime

@@ -1,0 +1,54 @@
+"""A place in the logical graph from which records flow on, and what is known of them there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rayflow.api.graph import Graph, Node
+from rayflow.api.specs import OperatorSpec
+from rayflow.core.ports import OUT, Port
+from rayflow.serde.base import Serde
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One output port of one operator.
+
+    Attributes:
+        key, value: serdes that a sink uses unless told otherwise.
+        rekeyed: where `key_by` replaced the source's keys ("file.py:12"), or None while they are intact.
+    """
+
+    graph: Graph
+    node: Node
+    key: Serde[Any]
+    value: Serde[Any]
+    port: Port = OUT
+    rekeyed: str | None = None
+
+    def add(
+        self,
+        kind: str,
+        spec: OperatorSpec,
+        *,
+        name: str | None,
+        key: Serde[Any] | None = None,
+        value: Serde[Any] | None = None,
+    ) -> Flow:
+        """Add an operator behind this place, and stand at its output."""
+        node = self.graph.add(kind, spec, ((self.node.id, self.port),), name=name)
+        return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
+
+    def describe(self, what: str) -> str:
+        """For `repr`: `<Stream orders | filter>`."""
+        branch = "" if self.port == OUT else f".{self.port}"
+        return f"<{what} {self.graph.path(self.node)}{branch}>"
+
+    def at_port(self, port: Port) -> Flow:
+        """The same operator's other output."""
+        return replace(self, port=port)
+
+    def rekeyed_at(self, location: str) -> Flow:
+        """The same place, from where on keys are no longer the source's."""
+        return replace(self, rekeyed=location)

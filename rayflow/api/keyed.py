@@ -1,0 +1,161 @@
+"""KeyedStream: records of a key meet in one task, where there is state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, overload
+
+from rayflow.api.aggregations import AnyAggregation
+from rayflow.api.durations import milliseconds_of
+from rayflow.api.location import invalid
+from rayflow.api.on_error import stop
+from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_spec, serde_of_reducer
+from rayflow.api.specs import AggregateSpec, Emit, FoldSpec, TableSpec, Window
+from rayflow.api.stream import Stream
+from rayflow.api.table import Table, check_emit
+from rayflow.api.windowed import WindowedStream
+from rayflow.core.failures import OnError
+
+K = TypeVar("K")
+V = TypeVar("V")
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class KeyedStream(Stream[K, V], Generic[K, V]):
+    """A stream that is partitioned by its keys. `filter`, `peek` and `print` keep it keyed; `map` and others do not."""
+
+    __slots__ = ()
+    _misused = {}
+
+    @overload
+    def aggregate(
+        self,
+        *,
+        into: type[R],
+        emit: Emit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Table[K, R]: ...
+
+    @overload
+    def aggregate(
+        self,
+        *,
+        into: None = ...,
+        emit: Emit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Table[K, Any]: ...
+
+    def aggregate(
+        self,
+        *,
+        into: type[Any] | None = None,
+        emit: Emit = "epoch",
+        on_error: OnError = stop,
+        name: str | None = None,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Table[K, Any]:
+        """Aggregations per key over all time. The result is a record with `key` and the names given here.
+
+        Args:
+            into: the class of the result; it has a field for each name, and may leave `key` out.
+            emit: "epoch": the newest result of each changed key once per epoch; "record": a result for each record.
+
+        An aggregation cannot be called into, emit, on_error, name, key, window_start or window_end.
+
+        >>> import rayflow as rf
+        >>> class Spent(rf.Record):
+        ...     key: str
+        ...     total: float
+        ...     orders: int
+        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
+        >>> orders.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count(), into=Spent)
+        <Table orders | key_by | aggregate>
+        """
+        options = {"into": into, "emit": emit, "on_error": on_error, "name": name}
+        return self._table("aggregate", aggregate_spec(aggregations, options, windowed=False), emit, name)
+
+    def reduce(
+        self, fn: Callable[[V, V], V], *, emit: Emit = "epoch", on_error: OnError = stop, name: str | None = None
+    ) -> Table[K, V]:
+        """Combine the values of a key: `fn(accumulator, value)`; the first value is the first accumulator.
+
+        >>> import rayflow as rf
+        >>> prices = rf.Job("example").stream("prices").key_by(lambda p: p["item"])
+        >>> prices.reduce(lambda cheapest, p: min(cheapest, p, key=lambda p: p["price"]))
+        <Table prices | key_by | reduce>
+        """
+        return self._table("reduce", reduce_spec(fn, on_error), emit, name)
+
+    @overload
+    def fold(
+        self,
+        initial: Callable[[], A],
+        fn: Callable[[A, V], A],
+        *,
+        emit: Emit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+    ) -> Table[K, A]: ...
+
+    @overload
+    def fold(
+        self,
+        initial: A,
+        fn: Callable[[A, V], A],
+        *,
+        emit: Emit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+    ) -> Table[K, A]: ...
+
+    def fold(
+        self, initial: Any, fn: Any, *, emit: Emit = "epoch", on_error: OnError = stop, name: str | None = None
+    ) -> Table[K, Any]:
+        """Combine the values of a key, from `initial`: `accumulator = fn(accumulator, value)`.
+
+        `initial` is a value, or a function that makes one (needed for lists and dicts, as with `fold(list, ...)`).
+
+        >>> import rayflow as rf
+        >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
+        >>> words.fold(0, lambda longest, word: max(longest, len(word)))
+        <Table words | key_by | fold>
+        """
+        return self._table("fold", fold_spec(initial, fn, on_error), emit, name)
+
+    def count(self, *, emit: Emit = "epoch", name: str | None = None) -> Table[K, int]:
+        """How many records each key has had.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).key_by(lambda word: word).count(emit="record")
+        <Table words | key_by | count>
+        """
+        return self._table("count", count_spec(), emit, name)
+
+    def window(self, window: Window, *, grace: timedelta = timedelta(0)) -> WindowedStream[K, V]:
+        """Divide each key's records by event time; say then what to compute of each window.
+
+        Args:
+            grace: how long after its end, in event time, a window still takes records.
+
+        >>> import rayflow as rf
+        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
+        >>> orders.window(rf.tumbling(minutes=1), grace=timedelta(seconds=10)).count()
+        <Stream orders | key_by | window>
+        """
+        if not isinstance(window, Window):
+            raise invalid(f"window() is given a {type(window).__name__}", "Give rf.tumbling(minutes=1) or rf.hopping")
+        return WindowedStream(self._flow, window, milliseconds_of(grace, "grace=", least=0))
+
+    def _table(self, kind: str, reducer: AggregateSpec | FoldSpec, emit: Emit, name: str | None) -> Table[K, Any]:
+        value = serde_of_reducer(reducer, self._flow.value)
+        return Table(self._flow.add(kind, TableSpec(reducer, check_emit(emit)), name=name, value=value))
+
+    @property
+    def _is_keyed(self) -> bool:
+        return True

@@ -1,0 +1,296 @@
+"""Stream: records that flow on, one operator after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rayflow.api.flow import Flow
+from rayflow.api.functions import check_function, item_type, returned_type
+from rayflow.api.graph import check_identifier
+from rayflow.api.location import caller_location, invalid
+from rayflow.api.misuse import Misuse, misused
+from rayflow.api.on_error import check_on_error, stop
+from rayflow.api.process import ProcessFunction
+from rayflow.api.processing import process_spec, result_of_process
+from rayflow.api.serdes import merged_serde, serde_of_result
+from rayflow.api.sinks import add_sink
+from rayflow.api.specs import (
+    Emit,
+    FilterSpec,
+    FlatMapSpec,
+    GroupByKeySpec,
+    KeyBySpec,
+    LatestSpec,
+    MapSpec,
+    MergeSpec,
+    PeekSpec,
+    PrintSpec,
+    SplitSpec,
+)
+from rayflow.core.failures import OnError
+from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.topics import TopicRef
+from rayflow.serde import auto
+from rayflow.serde.base import Serde
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from rayflow.api.keyed import KeyedStream
+    from rayflow.api.table import Table
+
+K = TypeVar("K")
+V = TypeVar("V")
+K2 = TypeVar("K2")
+V2 = TypeVar("V2")
+R = TypeVar("R")
+S = TypeVar("S", bound="Stream[Any, Any]", covariant=True)
+
+
+class Stream(Misuse, Generic[K, V]):
+    """Records with keys of type K and values of type V. Each method adds an operator and gives what comes out of it.
+
+    Functions take the value. `name=` fixes an operator's id, and so its state, across upgrades; `on_error=` says what
+    to do with a record for which the function raises. All raise InvalidJob, with the line of the job file.
+    """
+
+    __slots__ = ("_flow",)
+
+    _misused = misused(
+        "window aggregate reduce fold count",
+        "needs a keyed stream, and this one is not keyed at this point",
+        "Put .key_by(fn) right before it, or .group_by_key() to keep the topic's own keys",
+    )
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    def __repr__(self) -> str:
+        return self._flow.describe(type(self).__name__)
+
+    def map(self, fn: Callable[[V], R], *, on_error: OnError = stop, name: str | None = None) -> Stream[K, R]:
+        """Replace each value by `fn(value)`.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).map(lambda word: {"length": len(word)})
+        <Stream words | map>
+        """
+        check_function(fn, "map()", "value")
+        value = serde_of_result(returned_type(fn))
+        return Stream(self._flow.add("map", MapSpec(fn, check_on_error(on_error)), name=name, value=value))
+
+    def filter(self, fn: Callable[[V], object], *, on_error: OnError = stop, name: str | None = None) -> Self:
+        """Keep the records for which `fn(value)` is true.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).filter(lambda word: len(word) > 3)
+        <Stream words | filter>
+        """
+        check_function(fn, "filter()", "value")
+        return type(self)(self._flow.add("filter", FilterSpec(fn, check_on_error(on_error)), name=name))
+
+    def flat_map(
+        self, fn: Callable[[V], Iterable[R]], *, on_error: OnError = stop, name: str | None = None
+    ) -> Stream[K, R]:
+        """Replace each value by the values of `fn(value)`, none or several, with the record's key and timestamp.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("lines", value=str).flat_map(str.split)
+        <Stream lines | flat_map>
+        """
+        check_function(fn, "flat_map()", "value")
+        value = serde_of_result(item_type(returned_type(fn)))
+        return Stream(self._flow.add("flat_map", FlatMapSpec(fn, check_on_error(on_error)), name=name, value=value))
+
+    def peek(self, fn: Callable[[V], object], *, on_error: OnError = stop, name: str | None = None) -> Self:
+        """Call `fn(value)` for its effect; records pass unchanged. After a crash it sees some of them again.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).peek(print)
+        <Stream words | peek>
+        """
+        check_function(fn, "peek()", "value")
+        return type(self)(self._flow.add("peek", PeekSpec(fn, check_on_error(on_error)), name=name))
+
+    def print(self, label: str | None = None, *, name: str | None = None) -> Self:
+        """Print key and value of each record to standard output, after `label` (default: the operator's id).
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).print("seen")
+        <Stream words | print>
+        """
+        text = self._flow.graph.id_of_next("print", name) if label is None else label
+        return type(self)(self._flow.add("print", PrintSpec(text), name=name))
+
+    def key_by(self, fn: Callable[[V], K2], *, on_error: OnError = stop, name: str | None = None) -> KeyedStream[K2, V]:
+        """Give each record the key `fn(value)` and bring all records of a key to one task: an exchange.
+
+        A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).key_by(lambda word: word[0]).count()
+        <Table words | key_by | count>
+        """
+        from rayflow.api.keyed import KeyedStream
+
+        check_function(fn, "key_by()", "value")
+        flow = self._flow.add("key_by", KeyBySpec(fn, check_on_error(on_error)), name=name, key=auto)
+        return KeyedStream(flow.rekeyed_at(caller_location()))
+
+    def group_by_key(self, *, name: str | None = None) -> KeyedStream[K, V]:
+        """Keep the topic's own keys and partitioning: no exchange. Records without a key are dropped and counted.
+
+        Only while keys are those of the topic, so before any `key_by`.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", key=str, value=str).group_by_key().count()
+        <Table words | group_by_key | count>
+        """
+        from rayflow.api.keyed import KeyedStream
+
+        if self._flow.rekeyed is not None:
+            raise invalid(
+                f"group_by_key() needs the topic's own keys, but key_by() at {self._flow.rekeyed} replaced them",
+                "Drop group_by_key() if the stream is still keyed by that, or call key_by() again",
+            )
+        return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
+
+    def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
+        """This stream and others as one, in no particular order.
+
+        >>> import rayflow as rf
+        >>> job = rf.Job("example")
+        >>> job.stream("eu", value=str).merge(job.stream("us", value=str), job.stream("asia", value=str))
+        <Stream eu | merge>
+        """
+        flows = [self._flow]
+        for other in others:
+            if not isinstance(other, Stream):
+                raise invalid(f"merge() is given a {type(other).__name__}", "Give streams; of a table, its changes()")
+            if other._flow.graph is not self._flow.graph:
+                raise invalid("merge() is given a stream of another job", "Merge streams of one job")
+            flows.append(other._flow)
+        if not others:
+            raise invalid("merge() is given nothing to merge with", "Give one or more streams")
+        graph = self._flow.graph
+        node = graph.add("merge", MergeSpec(), tuple((flow.node.id, flow.port) for flow in flows), name=name)
+        key, value = merged_serde([flow.key for flow in flows]), merged_serde([flow.value for flow in flows])
+        rekeyed = next((flow.rekeyed for flow in flows if flow.rekeyed is not None), None)
+        return Stream(Flow(graph, node, key, value, OUT, rekeyed))
+
+    def split(
+        self, *, on_error: OnError = stop, name: str | None = None, **branches: Callable[[V], object]
+    ) -> Branches[Self]:
+        """Send each record to the first branch whose predicate holds; `rest` takes what fits none.
+
+        A branch cannot be called on_error, name, rest, out, late or dead_letter.
+
+        >>> import rayflow as rf
+        >>> orders = rf.Job("example").stream("orders")
+        >>> branches = orders.split(big=lambda o: o["qty"] > 100, small=lambda o: o["qty"] > 0)
+        >>> branches["big"], branches.rest
+        (<Stream orders | split.big>, <Stream orders | split>)
+        """
+        if not branches:
+            raise invalid("split() is given no branch", "Name one or more: split(big=lambda o: o.qty > 100)")
+        for branch, predicate in branches.items():
+            if branch in ("rest", OUT, LATE, DEAD_LETTER):
+                raise invalid(f"a branch cannot be called {branch!r}", "Give it another name")
+            check_identifier(branch, "a branch")
+            check_function(predicate, f"split({branch}=)", "value")
+        spec = SplitSpec(tuple(branches.items()), check_on_error(on_error))
+        flow = self._flow.add("split", spec, name=name)
+        return Branches({branch: type(self)(flow.at_port(branch)) for branch in branches}, type(self)(flow))
+
+    def process(
+        self, make: Callable[[], ProcessFunction[K, V, R]], *, on_error: OnError = stop, name: str | None = None
+    ) -> Stream[K, R]:
+        """Run a ProcessFunction: give its class, or a function that makes an instance (one is made per task).
+
+        On a stream that is not keyed it sees key, timestamp and headers, but has no state and no timers.
+
+        >>> import rayflow as rf
+        >>> class Stamp(rf.ProcessFunction[bytes, str, dict]):
+        ...     def process(self, value, ctx):
+        ...         yield {"text": value, "at": ctx.timestamp}
+        >>> rf.Job("example").stream("words", value=str).process(Stamp)
+        <Stream words | process>
+        """
+        spec = process_spec(make, keyed=self._is_keyed, on_error=check_on_error(on_error))
+        value = serde_of_result(result_of_process(spec))
+        return Stream(self._flow.add("process", spec, name=name, value=value))
+
+    def to(
+        self,
+        topic: str | TopicRef,
+        *,
+        key: Serde[Any] | type[Any] | None = None,
+        value: Serde[Any] | type[Any] | None = None,
+        timestamp: Callable[[V], int] | None = None,
+        headers: Callable[[V], list[tuple[str, bytes | None]]] | None = None,
+        on_error: OnError = stop,
+        name: str | None = None,
+    ) -> None:
+        """Write the records to a topic, exactly once unless the job says otherwise.
+
+        Args:
+            key, value: a serde or a type; by default the key as it is, and JSON or, while the value is unchanged
+                since it was read, its source's serde.
+            timestamp: ms since the Unix epoch, from the value; by default the record's event time.
+            headers: from the value; by default the record's own.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("words", value=str).to("copy", headers=lambda word: [("origin", b"eu")])
+        """
+        add_sink(
+            self._flow,
+            topic,
+            key=key,
+            value=value,
+            timestamp=timestamp,
+            headers=headers,
+            on_error=on_error,
+            name=name,
+        )
+
+    def to_table(self, *, emit: Emit = "epoch", name: str | None = None) -> Table[K, V]:
+        """The newest value per key; a None value deletes its key. Keys as in `group_by_key` unless already keyed.
+
+        >>> import rayflow as rf
+        >>> rf.Job("example").stream("users", key=str).to_table()
+        <Table users | group_by_key | to_table>
+        """
+        from rayflow.api.table import Table, check_emit
+
+        keyed = self if self._is_keyed else self.group_by_key()
+        return Table(keyed._flow.add("to_table", LatestSpec(check_emit(emit)), name=name))
+
+    @property
+    def _is_keyed(self) -> bool:
+        return False
+
+
+class Branches(Mapping[str, S], Generic[S]):
+    """What `split` gives: a stream per branch, by name, and `rest`."""
+
+    __slots__ = ("_branches", "rest")
+
+    def __init__(self, branches: dict[str, S], rest: S) -> None:
+        self._branches = branches
+        self.rest = rest
+
+    def __getitem__(self, branch: str) -> S:
+        try:
+            return self._branches[branch]
+        except KeyError:
+            raise invalid(
+                f"split() has no branch {branch!r}",
+                f"It has {', '.join(self._branches)}; records that fit none are in .rest",
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._branches)
+
+    def __len__(self) -> int:
+        return len(self._branches)

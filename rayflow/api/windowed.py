@@ -1,0 +1,186 @@
+"""WindowedStream: a keyed stream divided by event time, waiting to be told what to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+from rayflow.api.aggregations import AnyAggregation
+from rayflow.api.flow import Flow
+from rayflow.api.location import invalid
+from rayflow.api.misuse import Misuse, misused
+from rayflow.api.on_error import stop
+from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_spec, serde_of_reducer
+from rayflow.api.sinks import add_sink
+from rayflow.api.specs import AggregateSpec, FoldSpec, Window, WindowEmit, WindowSpec
+from rayflow.api.stream import Stream
+from rayflow.api.topics import topic_ref
+from rayflow.core.failures import OnError
+from rayflow.core.ports import LATE
+from rayflow.core.topics import TopicRef
+
+K = TypeVar("K")
+V = TypeVar("V")
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class WindowedStream(Misuse, Generic[K, V]):
+    """A keyed stream divided into windows. Results have the window's key.
+
+    With `emit="final"` (the default) a window gives one result, when the watermark passes its end and the grace; with
+    `emit="updates"` the newest result of each changed window once per epoch, until it is final.
+    """
+
+    __slots__ = ("_flow", "_grace", "_late", "_window")
+
+    _misused = misused(
+        "map filter flat_map peek print key_by group_by_key merge split process to to_table window changes",
+        "comes too early: nothing is computed of the windows yet",
+        "Say what to compute first: .aggregate(...), .reduce(fn), .fold(initial, fn) or .count()",
+    )
+
+    def __init__(self, flow: Flow, window: Window, grace: int, late: TopicRef | None = None) -> None:
+        self._flow = flow
+        self._window = window
+        self._grace = grace
+        self._late = late
+
+    def __repr__(self) -> str:
+        return self._flow.describe("WindowedStream")
+
+    def late_to(self, topic: str | TopicRef) -> WindowedStream[K, V]:
+        """Write records that come too late for their window to a topic, instead of only counting them.
+
+        >>> import rayflow as rf
+        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
+        >>> orders.window(rf.tumbling(minutes=1)).late_to("late-orders").count().to("orders-per-minute")
+        """
+        if self._late is not None:
+            raise invalid(f"late records go to {self._late} already", "Call late_to() once")
+        return WindowedStream(self._flow, self._window, self._grace, topic_ref(topic))
+
+    @overload
+    def aggregate(
+        self,
+        *,
+        into: type[R],
+        emit: WindowEmit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Stream[K, R]: ...
+
+    @overload
+    def aggregate(
+        self,
+        *,
+        into: None = ...,
+        emit: WindowEmit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Stream[K, Any]: ...
+
+    def aggregate(
+        self,
+        *,
+        into: type[Any] | None = None,
+        emit: WindowEmit = "final",
+        on_error: OnError = stop,
+        name: str | None = None,
+        **aggregations: AnyAggregation[V, Any],
+    ) -> Stream[K, Any]:
+        """Aggregations per key and window.
+
+        The result is a record with `key`, `window_start` and `window_end` (ms since the Unix epoch) and the names
+        given here; `into` is its class, which may leave any of the first three out.
+
+        An aggregation cannot be called into, emit, on_error, name, key, window_start or window_end.
+
+        >>> import rayflow as rf
+        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
+        >>> per_minute = orders.window(rf.tumbling(minutes=1))
+        >>> per_minute.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count())
+        <Stream orders | key_by | window>
+        """
+        options = {"into": into, "emit": emit, "on_error": on_error, "name": name}
+        return self._reduce(aggregate_spec(aggregations, options, windowed=True), emit, name)
+
+    def reduce(
+        self,
+        fn: Callable[[V, V], V],
+        *,
+        emit: WindowEmit = "final",
+        on_error: OnError = stop,
+        name: str | None = None,
+    ) -> Stream[K, V]:
+        """Combine the values of a key and window: `fn(accumulator, value)`; the first is the first accumulator.
+
+        >>> import rayflow as rf
+        >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
+        >>> words.window(rf.tumbling(minutes=1)).reduce(max)
+        <Stream words | key_by | window>
+        """
+        return self._reduce(reduce_spec(fn, on_error), emit, name)
+
+    @overload
+    def fold(
+        self,
+        initial: Callable[[], A],
+        fn: Callable[[A, V], A],
+        *,
+        emit: WindowEmit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+    ) -> Stream[K, A]: ...
+
+    @overload
+    def fold(
+        self,
+        initial: A,
+        fn: Callable[[A, V], A],
+        *,
+        emit: WindowEmit = ...,
+        on_error: OnError = ...,
+        name: str | None = ...,
+    ) -> Stream[K, A]: ...
+
+    def fold(
+        self,
+        initial: Any,
+        fn: Any,
+        *,
+        emit: WindowEmit = "final",
+        on_error: OnError = stop,
+        name: str | None = None,
+    ) -> Stream[K, Any]:
+        """Combine the values of a key and window, from `initial` (a value, or a function that makes one).
+
+        >>> import rayflow as rf
+        >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
+        >>> words.window(rf.tumbling(minutes=1)).fold(0, lambda longest, word: max(longest, len(word)))
+        <Stream words | key_by | window>
+        """
+        return self._reduce(fold_spec(initial, fn, on_error), emit, name)
+
+    def count(self, *, emit: WindowEmit = "final", name: str | None = None) -> Stream[K, int]:
+        """How many records a key has in a window.
+
+        >>> import rayflow as rf
+        >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word)
+        >>> words.window(rf.tumbling(hours=1)).count(emit="updates")
+        <Stream words | key_by | window>
+        """
+        return self._reduce(count_spec(), emit, name)
+
+    def _reduce(self, reducer: AggregateSpec | FoldSpec, emit: WindowEmit, name: str | None) -> Stream[K, Any]:
+        if emit not in ("final", "updates"):
+            raise invalid(f"emit={emit!r} is unknown for windows", 'Use emit="final" or emit="updates"')
+        spec = WindowSpec(self._window, self._grace, emit, reducer, late=self._late is not None)
+        value = serde_of_reducer(reducer, self._flow.value)
+        flow = self._flow.add("window", spec, name=name, value=value)
+        if self._late is not None:
+            late = Flow(flow.graph, flow.node, self._flow.key, self._flow.value, LATE)
+            add_sink(late, self._late, name=f"{flow.node.id}-late", kind="late_to")
+        return Stream(flow)

@@ -1,0 +1,220 @@
+"""Manifests: the commit point of an epoch, and the list of everything that a restore needs.
+
+A manifest is JSON that people can read. Its checksum is the SHA-256 of the same JSON without the checksum, keys sorted
+and no spaces; and a manifest is refused unless it is, byte for byte, what this module writes for its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.layout import MANIFESTS, SAVEPOINT, ManifestObject, manifest_name, parse_name
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import DamagedObject, FormatTooNew
+from rayflow.core.ids import Attempt, Epoch, TaskId, WorkerId
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntry:
+    """What a state was declared as, and the stage whose tasks hold it. `ttl` in ms, or None."""
+
+    kind: str
+    ttl: int | None
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkEntry:
+    """A sink operator: how many tasks it has, and the first epoch that it took part in."""
+
+    tasks: int
+    since: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One complete checkpoint.
+
+    Epochs of one lineage rise but may leave some out: the first after a restore can be any later number. `segments`
+    holds exactly the epochs that there are, from the oldest that a restore (or publishing) still needs to `epoch`.
+
+    Attributes:
+        job: its name. lineage: hex of a UUID; changes when the job starts from a savepoint or an older checkpoint.
+        epoch, attempt: which epoch this completes, and the attempt that did.
+        created: ms since the Unix epoch.
+        plan: fingerprint of the job's plan. states: every state of the job, by "operator/name".
+        stages: number of partitions (so: of tasks) by stage.
+        source_partitions: number of partitions by source, as it was then.
+        workers: the slots whose transactional ids the attempt may have used.
+        delivery: "exactly_once" or "at_least_once".
+        segments: names of the segments, by epoch, ascending.
+        bases: by task; a task without one is restored from its deltas alone.
+        published: every sink had published all epochs up to this one when the manifest was written.
+        bytes: size of this epoch's segments.
+        outputs: names of the objects with this epoch's staged output; needed until it is published.
+        sinks: every sink that keeps markers, by operator.
+        savepoint: whether it is to be kept until it is deleted by name.
+        restored_from: URI of the savepoint that the lineage began with, or None.
+    """
+
+    job: str
+    lineage: str
+    epoch: Epoch
+    attempt: Attempt
+    created: int
+    plan: str
+    states: Mapping[str, StateEntry]
+    stages: Mapping[str, int]
+    source_partitions: Mapping[str, int]
+    workers: tuple[WorkerId, ...]
+    delivery: str
+    segments: Mapping[Epoch, tuple[str, ...]]
+    bases: Mapping[TaskId, BaseRef]
+    published: Epoch
+    bytes: int
+    outputs: tuple[str, ...] = ()
+    sinks: Mapping[str, SinkEntry] = field(default_factory=dict)
+    savepoint: bool = False
+    restored_from: str | None = None
+
+    def tasks(self) -> list[TaskId]:
+        """All tasks, stage by stage."""
+        return [TaskId(stage, partition) for stage, count in self.stages.items() for partition in range(count)]
+
+    def objects(self) -> list[str]:
+        """Names of all objects that the checkpoint consists of, the manifest not counted."""
+        parts = [name for base in self.bases.values() for name in base.parts]
+        return [*parts, *(name for names in self.segments.values() for name in names), *self.outputs]
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as it is stored."""
+    content = _content(manifest)
+    return _text(content, _checksum(content))
+
+
+def decode_manifest(name: str, data: bytes) -> Manifest:
+    """The inverse. Raises DamagedObject with `name`, FormatTooNew."""
+    try:
+        document = json.loads(data)
+        content, checksum = document["checkpoint"], document["sha256"]
+        intact = _checksum(content) == checksum
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedObject(f"{name} is cut short, or is no manifest") from error
+    if not intact:
+        raise DamagedObject(f"{name} fails its checksum")
+    version = content.get("format") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise FormatTooNew(f"{name} has format {version}; this rayflow reads up to {FORMAT}")
+    if _text(content, checksum) != data:
+        raise DamagedObject(f"{name} is not as it was written")
+    try:
+        wire = msgspec.convert(content, _Wire)
+        bases = {TaskId.parse(task): BaseRef(base.epoch, base.parts, base.bytes) for task, base in wire.bases.items()}
+        segments = {int(epoch): names for epoch, names in wire.segments.items()}
+    except ValueError as error:
+        raise DamagedObject(f"{name} is no manifest") from error
+    fields = {field: getattr(wire, field) for field in wire.__struct_fields__ if field != "format"}
+    return Manifest(**{**fields, "bases": bases, "segments": segments})
+
+
+def manifest_epochs(store: CheckpointStore) -> list[Epoch]:
+    """The epochs that have a manifest, ascending."""
+    parsed = map(parse_name, store.list(MANIFESTS))
+    return sorted(kind.epoch for kind in parsed if isinstance(kind, ManifestObject))
+
+
+def read_manifest(store: CheckpointStore, epoch: Epoch) -> Manifest:
+    """The manifest of `epoch`. Raises ObjectMissing, DamagedObject, FormatTooNew."""
+    name = manifest_name(epoch)
+    return decode_manifest(name, store.get(name))
+
+
+def newest_manifest(store: CheckpointStore) -> Manifest | None:
+    """The newest checkpoint's manifest; None when there is no checkpoint. Raises DamagedObject, FormatTooNew."""
+    epochs = manifest_epochs(store)
+    return read_manifest(store, epochs[-1]) if epochs else None
+
+
+def read_savepoint(store: CheckpointStore) -> Manifest:
+    """The manifest of the savepoint that `store` holds. Raises ObjectMissing, DamagedObject, FormatTooNew."""
+    return decode_manifest(SAVEPOINT, store.get(SAVEPOINT))
+
+
+def write_manifest(store: CheckpointStore, manifest: Manifest) -> None:
+    """Commit the checkpoint. Raises ObjectExists when its epoch has been committed (by another attempt)."""
+    store.create(manifest_name(manifest.epoch), encode_manifest(manifest))
+
+
+class _Base(msgspec.Struct, forbid_unknown_fields=True):
+    epoch: int
+    parts: tuple[str, ...]
+    bytes: int
+
+
+class _Wire(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    job: str
+    lineage: str
+    epoch: int
+    attempt: int
+    created: int
+    plan: str
+    states: dict[str, StateEntry]
+    stages: dict[str, int]
+    source_partitions: dict[str, int]
+    workers: tuple[int, ...]
+    delivery: str
+    segments: dict[str, tuple[str, ...]]
+    bases: dict[str, _Base]
+    published: int
+    bytes: int
+    outputs: tuple[str, ...]
+    sinks: dict[str, SinkEntry]
+    savepoint: bool
+    restored_from: str | None
+
+
+def _content(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "job": manifest.job,
+        "lineage": manifest.lineage,
+        "epoch": manifest.epoch,
+        "attempt": manifest.attempt,
+        "created": manifest.created,
+        "plan": manifest.plan,
+        "states": {name: asdict(entry) for name, entry in manifest.states.items()},
+        "stages": dict(manifest.stages),
+        "source_partitions": dict(manifest.source_partitions),
+        "workers": list(manifest.workers),
+        "delivery": manifest.delivery,
+        "segments": {str(epoch): list(manifest.segments[epoch]) for epoch in sorted(manifest.segments)},
+        "bases": {
+            str(task): {"epoch": base.epoch, "parts": list(base.parts), "bytes": base.bytes}
+            for task, base in sorted(manifest.bases.items())
+        },
+        "published": manifest.published,
+        "bytes": manifest.bytes,
+        "outputs": list(manifest.outputs),
+        "sinks": {operator: asdict(entry) for operator, entry in manifest.sinks.items()},
+        "savepoint": manifest.savepoint,
+        "restored_from": manifest.restored_from,
+    }
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _text(content: Any, checksum: str) -> bytes:
+    return json.dumps({"sha256": checksum, "checkpoint": content}, indent=1).encode() + b"\n"

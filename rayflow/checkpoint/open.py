@@ -1,0 +1,30 @@
+"""From a URI to its checkpoint store."""
+
+from __future__ import annotations
+
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import InvalidSetting
+
+
+def open_store(uri: str) -> CheckpointStore:
+    """The store at `uri`: `file:PATH`, `s3:bucket/prefix`, `gs:bucket/prefix`, `az:container/prefix`, `memory:`.
+
+    Raises InvalidSetting for another scheme or form, CheckpointStoreFailed when it cannot be opened.
+
+    >>> open_store("memory:").list("")
+    []
+    >>> open_store("ftp:somewhere")
+    Traceback (most recent call last):
+    rayflow.core.errors.InvalidSetting: [RF-1005] Checkpoints cannot be kept under 'ftp:'. Use file:, s3:, gs: or az:
+    """
+    scheme, colon, _ = uri.partition(":")
+    if scheme == "file" and colon:
+        from rayflow.checkpoint.file_store import FileStore
+
+        return FileStore(uri)
+    if scheme in ("s3", "gs", "az", "memory") and colon:
+        from rayflow.checkpoint.object_store import ObjectStore  # obstore takes a while to import
+
+        return ObjectStore(uri)
+    found = f"'{scheme}:'" if colon else "a URI without a scheme"
+    raise InvalidSetting(f"Checkpoints cannot be kept under {found}", advice="Use file:, s3:, gs: or az:")

@@ -1,0 +1,83 @@
+"""Which checkpoints stay, and which objects nobody needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from rayflow.checkpoint.layout import (
+    AttemptObject,
+    BasePartObject,
+    ManifestObject,
+    SegmentObject,
+    manifest_name,
+    parse_name,
+    task_folder,
+)
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.ids import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was deleted, and the epochs of the checkpoints that stay, ascending."""
+
+    deleted: tuple[str, ...]
+    kept: tuple[Epoch, ...]
+
+
+def kept_manifests(manifests: Sequence[Manifest], keep: int, pinned: Collection[Epoch] = ()) -> list[Manifest]:
+    """The newest `keep` checkpoints (at least one), all savepoints and those `pinned`, ascending by epoch."""
+    by_epoch = sorted(manifests, key=lambda manifest: manifest.epoch)
+    wanted = {*pinned, *(manifest.epoch for manifest in by_epoch[-max(keep, 1) :])}
+    return [manifest for manifest in by_epoch if manifest.savepoint or manifest.epoch in wanted]
+
+
+def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
+    """Those of `names` that no checkpoint of `kept` needs and that nobody can be about to need, manifests first.
+
+    What the newest checkpoint's attempt may still be writing stays: its segments of later epochs, and its bases until
+    the checkpoint names a newer one. An older attempt can commit nothing any more, since the epoch that it would have
+    to commit first is taken; so what it left is garbage. A newer attempt's objects stay. So does any other name.
+    """
+    if not kept:
+        return []
+    newest = max(kept, key=lambda manifest: manifest.epoch)
+    needed = {name for manifest in kept for name in manifest.objects()}
+    needed.update(manifest_name(manifest.epoch) for manifest in kept)
+    base_epochs = {task_folder(task): base.epoch for task, base in newest.bases.items()}
+
+    def is_over(name: str) -> bool:
+        match parse_name(name):
+            case ManifestObject(epoch):
+                return epoch < newest.epoch
+            case AttemptObject(attempt):
+                return attempt < newest.attempt
+            case SegmentObject(epoch, attempt, _):
+                return attempt < newest.attempt or (attempt == newest.attempt and epoch <= newest.epoch)
+            case BasePartObject(folder, epoch, attempt, _):
+                superseded = attempt == newest.attempt and epoch < base_epochs.get(folder, 0)
+                return attempt < newest.attempt or superseded
+        return False
+
+    found = [name for name in names if name not in needed and is_over(name)]
+    return sorted(found, key=lambda name: not isinstance(parse_name(name), ManifestObject))
+
+
+def collect(store: CheckpointStore, keep: int, pinned: Collection[Epoch] = ()) -> Collected:
+    """Delete what the last `keep` checkpoints, all savepoints and those `pinned` (being copied, say) do not need.
+
+    To be called by the current coordinator after it has committed a checkpoint. Manifests go first, so that one cut off
+    in between leaves no checkpoint with parts missing. Nothing is deleted when a manifest cannot be read, since it
+    may be that of a savepoint: raises DamagedObject, and what the store raises.
+    """
+    # Names first: what is committed while the manifests are read is then not among them.
+    names = store.list("")
+    manifests = [read_manifest(store, epoch) for epoch in manifest_epochs(store)]
+    kept = kept_manifests(manifests, keep, pinned)
+    dead = garbage(names, kept)
+    manifest_count = sum(isinstance(parse_name(name), ManifestObject) for name in dead)
+    store.delete(dead[:manifest_count])
+    store.delete(dead[manifest_count:])
+    return Collected(tuple(dead), tuple(manifest.epoch for manifest in kept))

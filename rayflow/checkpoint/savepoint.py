@@ -1,0 +1,91 @@
+"""Savepoints: one checkpoint with everything it needs, in a store of its own, and a job's start from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.integrity import check_object
+from rayflow.checkpoint.layout import SAVEPOINT, base_part_name, segment_name
+from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import ObjectExists
+from rayflow.core.ids import Attempt, TaskId
+
+
+def write_savepoint(source: CheckpointStore, manifest: Manifest, target: CheckpointStore) -> Manifest:
+    """Copy the checkpoint of `manifest` from `source` into `target`, checking every object on the way.
+
+    The savepoint is there once this returns; cut off before, `target` holds objects but no savepoint, and another
+    call completes it. Pin the epoch while it runs (`collect(pinned=)`), so that retention leaves its objects.
+
+    Raises ObjectExists when `target` holds a savepoint already, DamagedObject, ObjectMissing, what the stores raise.
+    """
+    if target.list(SAVEPOINT):
+        raise ObjectExists(f"{target.uri} holds a savepoint already", advice="Choose another URI")
+    saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
+    _copy(source, target, {name: name for name in saved.objects()})
+    target.create(SAVEPOINT, encode_manifest(saved))
+    return saved
+
+
+def start_from_savepoint(
+    savepoint: CheckpointStore,
+    target: CheckpointStore,
+    *,
+    job: str,
+    lineage: str,
+    attempt: Attempt,
+    created: int,
+) -> Manifest:
+    """Make the savepoint the newest checkpoint in a job's own store, under a new lineage, and give its manifest.
+
+    Objects are copied under names of `attempt`, which must be newly claimed, so they meet none that are there. The
+    epoch is the savepoint's, or the next free one when the job's store has that epoch already. All output of a
+    savepoint counts as published. The manifest comes last: cut off before, the store is as it was.
+
+    Args:
+        lineage: hex of a new UUID. created: ms since the Unix epoch.
+
+    Raises ObjectMissing when there is no savepoint, DamagedObject, FormatTooNew, and what the stores raise.
+    """
+    saved = read_savepoint(savepoint)
+    epoch = max(saved.epoch, *(present + 1 for present in manifest_epochs(target)), 0)
+    names: dict[str, str] = {}
+    segments = {}
+    for saved_epoch, originals in saved.segments.items():
+        renamed = [segment_name(saved_epoch, attempt, index) for index in range(len(originals))]
+        names.update(zip(originals, renamed, strict=True))
+        segments[epoch if saved_epoch == saved.epoch else saved_epoch] = tuple(renamed)
+    bases = {task: _renamed_base(task, base, attempt, names) for task, base in saved.bases.items()}
+    _copy(savepoint, target, names)
+    manifest = replace(
+        saved,
+        job=job,
+        lineage=lineage,
+        epoch=epoch,
+        attempt=attempt,
+        created=created,
+        segments=segments,
+        bases=bases,
+        outputs=(),
+        published=epoch,
+        savepoint=False,
+        restored_from=savepoint.uri,
+    )
+    write_manifest(target, manifest)
+    return manifest
+
+
+def _renamed_base(task: TaskId, base: BaseRef, attempt: Attempt, names: dict[str, str]) -> BaseRef:
+    parts = tuple(base_part_name(task, base.epoch, attempt, index) for index in range(len(base.parts)))
+    names.update(zip(base.parts, parts, strict=True))
+    return replace(base, parts=parts)
+
+
+def _copy(source: CheckpointStore, target: CheckpointStore, names: Mapping[str, str]) -> None:
+    for original, name in names.items():
+        data = source.get(original)
+        check_object(original, data)
+        target.put(name, [data])

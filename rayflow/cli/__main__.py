@@ -1,0 +1,5 @@
+"""`python -m rayflow.cli`: the command line without the installed script."""
+
+from rayflow.cli.root import main
+
+main()

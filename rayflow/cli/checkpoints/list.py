@@ -1,0 +1,31 @@
+"""`rayflow checkpoints JOB list`."""
+
+from __future__ import annotations
+
+import click
+
+from rayflow.cli.checkpoints.opening import opened
+from rayflow.cli.figures import size_text, time_text
+from rayflow.cli.options import checkpoints_option, state_option
+
+
+@click.command("list")
+@state_option
+@checkpoints_option
+@click.pass_obj
+def list_all(job: str, state: str | None, checkpoints: str | None) -> None:
+    """Print each checkpoint's epoch, time (UTC), attempt, size of what changed, and whether it is a savepoint."""
+    from rayflow.checkpoint.inspect import list_checkpoints
+
+    store = opened(job, state, checkpoints)
+    found = list_checkpoints(store)
+    if not found:
+        click.echo(f"no checkpoints in {store.uri}", err=True)
+    for info in found:
+        if info.manifest is None:
+            click.echo(f"{info.epoch:>8}  DAMAGED: {info.problem}")
+            continue
+        manifest = info.manifest
+        kind = "  savepoint" if manifest.savepoint else ""
+        size = size_text(manifest.bytes)
+        click.echo(f"{info.epoch:>8}  {time_text(manifest.created)}  attempt {manifest.attempt}  {size:>10}{kind}")

@@ -1,0 +1,28 @@
+"""From JOB, --state and --checkpoints to the store that is meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rayflow.cli.options import settings_of
+
+if TYPE_CHECKING:
+    from rayflow.checkpoint.store import CheckpointStore
+
+
+def opened(job: str, state: str | None, checkpoints: str | None) -> CheckpointStore:
+    """The checkpoint store of a job, by its name or its file. Raises InvalidSetting, CheckpointStoreFailed."""
+    from rayflow.checkpoint.open import open_store
+
+    settings = settings_of({"state": state, "checkpoints": checkpoints})
+    if settings.checkpoints is not None:
+        return open_store(settings.checkpoints)
+    return open_store(f"file:{(settings.state / 'jobs' / _name_of(job) / 'checkpoints').absolute()}")
+
+
+def _name_of(job: str) -> str:
+    if not job.partition(":")[0].endswith(".py"):
+        return job
+    from rayflow.plan.load import load_job
+
+    return load_job(job).name

@@ -1,0 +1,62 @@
+"""`rayflow checkpoints JOB show [EPOCH]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rayflow.cli.checkpoints.opening import opened
+from rayflow.cli.figures import size_text, time_text
+from rayflow.cli.options import checkpoints_option, state_option
+
+if TYPE_CHECKING:
+    from rayflow.checkpoint.inspect import CheckpointDetail, TaskInfo
+
+
+@click.command()
+@click.argument("epoch", type=int, required=False)
+@state_option
+@checkpoints_option
+@click.pass_obj
+def show(job: str, epoch: int | None, state: str | None, checkpoints: str | None) -> None:
+    """Show the checkpoint of EPOCH, or the newest: what it is made of, and where each task stands."""
+    from rayflow.checkpoint.inspect import show as detail_of
+
+    for line in _lines(detail_of(opened(job, state, checkpoints), epoch)):
+        click.echo(line)
+
+
+def _lines(detail: CheckpointDetail) -> list[str]:
+    manifest = detail.manifest
+    facts: dict[str, Any] = {
+        "job": manifest.job,
+        "epoch": manifest.epoch,
+        "attempt": manifest.attempt,
+        "lineage": manifest.lineage,
+        "created": f"{time_text(manifest.created)} UTC",
+        "delivery": manifest.delivery,
+        "published": f"up to epoch {manifest.published} when it was written",
+        "size": f"{size_text(detail.bytes)} in {len(detail.objects)} objects, {size_text(manifest.bytes)} of them new",
+        "states": ", ".join(f"{name} ({entry.kind})" for name, entry in manifest.states.items()) or "none",
+    }
+    lines = [f"{name:10} {value}" for name, value in facts.items()]
+    for task in detail.tasks:
+        lines.append(f"task {task.task}: {_restore(task)}")
+        lines += [f"  staged   {sink}: {count:,} records" for sink, count in task.staged.items()]
+        lines += [f"  progress {name}: {_progress(value)}" for name, value in task.progress.items()]
+    return lines
+
+
+def _restore(task: TaskInfo) -> str:
+    base = "no base" if task.base_epoch is None else f"base of epoch {task.base_epoch} ({size_text(task.base_bytes)})"
+    return f"{base}, {task.deltas} delta{'s' if task.deltas != 1 else ''} ({size_text(task.delta_bytes)})"
+
+
+def _progress(value: Any) -> str:
+    """Text for a value; bytes by their length, since they may hold keys."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_progress(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_progress(inner) for inner in value) + "]"
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)

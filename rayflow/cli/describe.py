@@ -1,0 +1,26 @@
+"""`rayflow describe`: a job's plan, without running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rayflow.cli.options import set_option, settings_of
+
+if TYPE_CHECKING:
+    from rayflow.plan.describe import Format
+
+
+@click.command()
+@click.argument("job")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
+@set_option
+def describe(job: str, form: Format, sets: dict[str, str]) -> None:
+    """Show JOB (FILE or FILE:VARIABLE): its stages, operators with their ids, exchanges, states and topics."""
+    from rayflow.plan.compile import plan_of
+    from rayflow.plan.describe import describe as description
+    from rayflow.plan.load import load_job
+
+    settings_of({}, sets)
+    click.echo(description(plan_of(load_job(job)), form))

@@ -1,0 +1,38 @@
+"""`rayflow new`: a small project to begin with."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import click
+
+from rayflow.version import __version__
+
+FILES = {
+    "job.py": "job.py.template",
+    "test_job.py": "test_job.py.template",
+    "README.md": "README.md.template",
+    "pyproject.toml": "pyproject.toml.template",
+    ".gitignore": "gitignore.template",
+}
+_NAME = re.compile(r"[a-z][a-z0-9_-]*[a-z0-9]|[a-z]")
+
+
+@click.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Start a project in the new folder NAME: a job, its test, a README."""
+    if _NAME.fullmatch(name) is None:
+        raise click.BadParameter("begin with a letter; small letters, digits, - and _", param_hint="NAME")
+    folder = Path(name)
+    if folder.exists():
+        raise click.BadParameter(f"{folder} exists already", param_hint="NAME")
+    folder.mkdir()
+    templates = files("rayflow.cli") / "project"
+    for target, source in FILES.items():
+        text = (templates / source).read_text(encoding="utf-8")
+        (folder / target).write_text(Template(text).substitute(name=name, version=__version__), encoding="utf-8")
+    click.echo(f"made {folder}/ with {', '.join(FILES)}\n\n  cd {folder}\n  rayflow run job.py --until-end")

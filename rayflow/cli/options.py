@@ -1,0 +1,110 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rayflow.connectors.base import Connector
+    from rayflow.core.settings import Settings
+    from rayflow.core.topics import ConnectorSpec
+    from rayflow.runtimes.options import RunOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+        pairs[key.strip()] = value
+    return pairs
+
+
+def state_option(command: F) -> F:
+    """--state DIR."""
+    help_text = "Directory of everything local.  [default: rayflow-data]"
+    return click.option("--state", metavar="DIR", help=help_text)(command)
+
+
+def place_options(command: F) -> F:
+    """--broker URL and --state DIR."""
+    command = state_option(command)
+    return click.option(
+        "--broker",
+        metavar="URL",
+        help="kafka://host:9092, or embedded:PATH.  [default: the embedded log in the state directory]",
+    )(command)
+
+
+def set_option(command: F) -> F:
+    """--set KEY=VALUE, as often as needed."""
+    return click.option(
+        "--set",
+        "sets",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_pairs,
+        help="A setting, kafka.NAME, or a parameter that the job file reads with rf.setting().",
+    )(command)
+
+
+def checkpoints_option(command: F) -> F:
+    """--checkpoints URI."""
+    return click.option(
+        "--checkpoints",
+        metavar="URI",
+        help="Checkpoint store: file:, s3:, gs: or az:.  [default: in the state directory]",
+    )(command)
+
+
+def settings_of(flags: dict[str, Any], sets: dict[str, str] | None = None) -> Settings:
+    """Settings from flags (by setting; None when not given), --set, environment and rayflow.toml; logging follows.
+
+    The job file's parameters are provided as well. Raises InvalidSetting.
+    """
+    from rayflow.core.parameters import provide
+    from rayflow.core.settings import load_settings
+
+    settings = load_settings(flags, sets)
+    provide(settings.parameters)
+    return settings
+
+
+def broker_of(settings: Settings) -> ConnectorSpec:
+    """The broker of the run."""
+    from rayflow.core.topics import ConnectorSpec
+
+    if settings.broker is None:
+        return ConnectorSpec(f"embedded:{settings.state / 'log'}")
+    config = tuple(sorted(settings.kafka.items())) if settings.broker.startswith("kafka:") else ()
+    return ConnectorSpec(settings.broker, config)
+
+
+def connector_of(settings: Settings) -> Connector:
+    """The broker of the run, ready to use. Raises InvalidConnector."""
+    from rayflow.connectors.registry import open_connector
+
+    return open_connector(broker_of(settings))
+
+
+def run_options(settings: Settings, **only: Any) -> RunOptions:
+    """What the runtime is told: settings, and what only flags say."""
+    from rayflow.runtimes.options import RunOptions
+
+    return RunOptions(
+        broker=settings.broker,
+        broker_config=dict(broker_of(settings).config),
+        state=settings.state,
+        checkpoints=settings.checkpoints,
+        checkpoint_interval=settings.checkpoint_interval,
+        retain=settings.retain,
+        memory_limit=int(settings.memory_limit),
+        max_poll_records=settings.max_poll_records,
+        **only,
+    )

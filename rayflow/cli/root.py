@@ -1,0 +1,60 @@
+"""`rayflow`: the group of all commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from rayflow.cli.lazy import LazyGroup
+from rayflow.core.errors import RayflowError
+from rayflow.version import __version__
+
+COMMANDS = {
+    "run": ("rayflow.cli.run:run", "Run a job in this process."),
+    "describe": ("rayflow.cli.describe:describe", "Show a job's stages, operators, states and topics."),
+    "topics": ("rayflow.cli.topics:topics", "List, create, read, write and delete topics."),
+    "checkpoints": ("rayflow.cli.checkpoints:checkpoints", "Look at a job's checkpoints and verify them."),
+    "new": ("rayflow.cli.new:new", "Start a project: a job, its test and a README."),
+    "doctor": ("rayflow.cli.doctor:doctor", "Check this machine and the broker, and say what to do."),
+}
+
+
+class _Root(LazyGroup):
+    """Turns errors into one message and an exit code: 1 the job failed, 2 usage, 3 out of reach."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except RayflowError as error:
+            if os.environ.get("RAYFLOW_DEBUG"):
+                raise
+            from rayflow.cli.errors import show_error
+
+            show_error(error)
+            sys.exit(error.exit_code)
+        except Exception as error:
+            if os.environ.get("RAYFLOW_DEBUG"):
+                raise
+            from rayflow.cli.errors import show_unexpected
+
+            show_unexpected(error)
+            sys.exit(1)
+
+
+@click.group(cls=_Root, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rayflow", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Stateful stream processing for Kafka, exactly once.
+
+    \b
+    Exit codes: 0 done, 1 the job failed, 2 usage, 3 the broker could not be reached.
+    RAYFLOW_DEBUG=1 shows tracebacks.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    cli(prog_name="rayflow")

@@ -1,0 +1,20 @@
+"""`rayflow topics list`."""
+
+from __future__ import annotations
+
+import click
+
+from rayflow.cli.options import connector_of, place_options, settings_of
+
+
+@click.command("list")
+@place_options
+def list_topics(broker: str | None, state: str | None) -> None:
+    """Print each topic's name, partitions and records (where the broker counts them), separated by tabs."""
+    connector = connector_of(settings_of({"broker": broker, "state": state}))
+    try:
+        for topic in connector.topics():
+            records = "-" if topic.records is None else str(topic.records)
+            click.echo(f"{topic.name}\t{topic.partitions}\t{records}")
+    finally:
+        connector.close()

@@ -1,0 +1,96 @@
+"""`rayflow topics read`: committed records as lines."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.cli.topics.reading import read_topic
+
+if TYPE_CHECKING:
+    from rayflow.core.batch import Batch
+
+
+@click.command()
+@click.argument("topic")
+@click.option("--from-start", is_flag=True, help="With --follow: begin with the records that are there.")
+@click.option("--follow", is_flag=True, help="Go on with new records until Ctrl-C.")
+@click.option("--max", "limit", metavar="N", type=click.IntRange(min=1), help="Stop after N records.")
+@click.option("--format", "form", type=click.Choice(["json", "value"]), default="json", show_default=True)
+@place_options
+def read(
+    topic: str,
+    from_start: bool,
+    follow: bool,
+    limit: int | None,
+    form: str,
+    broker: str | None,
+    state: str | None,
+) -> None:
+    """Print TOPIC's committed records, one a line, partition by partition in order.
+
+    Without --follow: everything that is there now, then stop. With --follow: what is new from now on.
+
+    \b
+    json   {"partition": 0, "offset": 7, "timestamp": 1700000000000, "key": ..., "value": ..., "headers": {...}}
+    value  the value alone
+    Keys and values that are JSON are shown as such, other text as a string, other bytes as {"base64": "..."}.
+    """
+    connector = connector_of(settings_of({"broker": broker, "state": state}))
+    lines = _json_lines if form == "json" else _value_lines
+    left = limit
+    try:
+        with suppress(KeyboardInterrupt):
+            for polled in read_topic(connector, topic, from_start=from_start or not follow, follow=follow):
+                batch = polled.batch
+                if left is not None and len(batch) > left:
+                    batch = batch.take(range(left))
+                click.echo(b"".join(lines(batch)), nl=False)
+                if left is not None:
+                    left -= len(batch)
+                    if left <= 0:
+                        break
+    finally:
+        connector.close()
+
+
+def _json_lines(batch: Batch) -> list[bytes]:
+    headers = batch.headers or [[] for _ in batch.values]
+    encode = msgspec.json.encode
+    lines = []
+    for row in zip(batch.offsets, batch.timestamps, batch.keys, batch.values, headers, strict=True):
+        offset, timestamp, key, value, own = row
+        record: dict[str, Any] = {
+            "partition": batch.origin.partition,
+            "offset": offset,
+            "timestamp": timestamp,
+            "key": shown(key),
+            "value": shown(value),
+        }
+        if own:
+            record["headers"] = {name: shown(content) for name, content in own}
+        lines.append(encode(record) + b"\n")
+    return lines
+
+
+def _value_lines(batch: Batch) -> list[bytes]:
+    return [(b"null" if value is None else value) + b"\n" for value in batch.values]
+
+
+def shown(data: bytes | None) -> Any:
+    """Bytes for JSON output: the JSON they hold, else text, else base64."""
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

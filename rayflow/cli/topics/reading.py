@@ -1,0 +1,53 @@
+"""Reading a topic outside of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rayflow.connectors.base import Connector, Polled, Reader
+from rayflow.core.ids import TopicPartition
+
+_BATCH = 1_000
+_WAIT = 0.2
+"""Seconds that a poll waits."""
+_PATIENCE = 25
+"""Polls in a row without a record."""
+
+
+def read_topic(connector: Connector, topic: str, *, from_start: bool, follow: bool) -> Iterator[Polled]:
+    """Committed records of all partitions.
+
+    From the first record or from what is new; up to the ends as they are now, or on and on with `follow`. Raises
+    UnknownTopic, BrokerUnavailable.
+    """
+    partitions = [TopicPartition(topic, number) for number in range(connector.partitions(topic))]
+    reader = connector.reader("rayflow-topics-read")
+    try:
+        reader.assign(dict.fromkeys(partitions))
+        ends = reader.ends()
+        if not from_start:
+            reader.assign(ends)
+        if follow:
+            while True:
+                yield from reader.poll(_BATCH, _WAIT)
+        yield from _until(reader, ends)
+    finally:
+        reader.close()
+
+
+def _until(reader: Reader, ends: dict[TopicPartition, int]) -> Iterator[Polled]:
+    """What lies before `ends`; also done when nothing has come for some seconds (retention may have emptied a tail)."""
+    open_ends = {partition: end for partition, end in ends.items() if end > 0}
+    idle = 0
+    while open_ends and idle < _PATIENCE:
+        arrived = reader.poll(_BATCH, _WAIT)
+        idle = 0 if arrived or reader.outage else idle + 1
+        for polled in arrived:
+            partition = TopicPartition(*polled.batch.origin)
+            end = open_ends.get(partition)
+            if end is None:
+                continue
+            if polled.next_position >= end:
+                del open_ends[partition]
+                polled.batch = polled.batch.select([offset < end for offset in polled.batch.offsets])
+            yield polled

@@ -1,0 +1,99 @@
+"""`rayflow topics write`: records from lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import click
+import msgspec
+
+from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.clock import system_clock
+from rayflow.core.errors import DecodeFailed
+
+_CHUNK = 1 << 20
+
+
+@click.command()
+@click.argument("topic")
+@click.option("--key", "field", metavar="FIELD", help="Take the key from this field of the value.")
+@click.option("--envelope", is_flag=True, help='Lines are {"key": ..., "value": ..., "timestamp": ms}.')
+@place_options
+def write(topic: str, field: str | None, envelope: bool, broker: str | None, state: str | None) -> None:
+    """Write the JSON lines of standard input to TOPIC, as they arrive.
+
+    Each line is a value; with --envelope it is a record, in which key, value and timestamp may be missing. A key that
+    is a string is written as its text, any other as JSON.
+    """
+    if field is not None and envelope:
+        raise click.UsageError("--key and --envelope exclude one another.")
+    connector = connector_of(settings_of({"broker": broker, "state": state}))
+    seen = written = 0
+    try:
+        connector.partitions(topic)
+        appender = connector.appender()
+        try:
+            for lines in _arriving(sys.stdin.buffer):
+                batch = _batch(topic, lines, seen, written, field, envelope)
+                if len(batch):
+                    appender.append(batch)
+                    appender.flush()
+                seen += len(lines)
+                written += len(batch)
+        finally:
+            appender.close()
+    finally:
+        connector.close()
+    click.echo(f"wrote {written:,} record{'s' if written != 1 else ''} to {topic}", err=True)
+
+
+def _arriving(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Whole lines, as many as have arrived: a slow pipe is written line by line, a file in bulk."""
+    rest = b""
+    while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield lines
+    yield [rest]
+
+
+class _Envelope(msgspec.Struct):
+    key: Any = None
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    timestamp: int | None = None
+
+
+def _batch(topic: str, lines: list[bytes], seen: int, written: int, field: str | None, envelope: bool) -> EncodedBatch:
+    now = system_clock()
+    keys: list[bytes | None] = []
+    values: list[bytes | None] = []
+    timestamps: list[int] = []
+    decode = msgspec.json.Decoder(_Envelope if envelope else msgspec.Raw if field is None else dict[str, Any]).decode
+    for number, line in enumerate(lines, seen + 1):
+        if not line.strip():
+            continue
+        try:
+            found: Any = decode(line)
+            key = found.key if envelope else None if field is None else found[field]
+        except msgspec.DecodeError:
+            wanted = "a record as --envelope wants it" if envelope else "JSON" if field is None else "a JSON object"
+            raise _refused(number, written, f"is not {wanted}") from None
+        except KeyError:
+            raise _refused(number, written, f"has no field {field}") from None
+        content = bytes(found.value) if envelope else line
+        keys.append(_key_bytes(key))
+        values.append(None if content.strip() == b"null" else content)
+        timestamps.append(found.timestamp if envelope and found.timestamp is not None else now)
+    return EncodedBatch(topic, keys, values, timestamps)
+
+
+def _key_bytes(key: Any) -> bytes | None:
+    if key is None:
+        return None
+    return key.encode() if isinstance(key, str) else msgspec.json.encode(key)
+
+
+def _refused(number: int, written: int, what: str) -> DecodeFailed:
+    return DecodeFailed(f"Line {number} {what}", advice=f"Correct it and go on there: {written:,} records are written")

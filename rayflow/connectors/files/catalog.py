@@ -1,0 +1,54 @@
+"""Which files a topic's name stands for, and which of them is which partition."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from rayflow.connectors.base import TopicInfo
+from rayflow.core.errors import UnknownTopic
+
+
+def files_of(base: Path, topic: str, suffix: str) -> list[Path]:
+    """The files of a topic, sorted by path: file i is partition i.
+
+    A topic is the path of a file, a directory (its files that end in `suffix`, hidden ones left out) or a glob pattern;
+    relative ones start at `base`. New files must sort behind those that are there, or partitions change places.
+    Raises UnknownTopic when there is no file.
+    """
+    path = base / topic
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = parts_in(path, suffix)
+    else:
+        found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
+    if not found:
+        raise UnknownTopic(
+            f"There is no {suffix} file at {path}",
+            topic=topic,
+            advice=f"Give a file, a directory or a glob pattern; relative paths start at {base}",
+        )
+    return sorted(found, key=str)
+
+
+def list_topics(base: Path, suffix: str) -> list[TopicInfo]:
+    """The files of that suffix directly in `base`, and the directories there that hold such files."""
+    found = []
+    for path in base.iterdir() if base.is_dir() else ():
+        if _is_part(path, suffix):
+            found.append(TopicInfo(path.name, 1))
+        elif path.is_dir() and not path.name.startswith("."):
+            parts = parts_in(path, suffix)
+            if parts:
+                found.append(TopicInfo(path.name, len(parts)))
+    return sorted(found, key=lambda info: info.name)
+
+
+def parts_in(folder: Path, suffix: str) -> list[Path]:
+    """The files directly in a directory that end in `suffix`; hidden ones are not finished, or nobody's business."""
+    return [file for file in folder.iterdir() if _is_part(file, suffix)]
+
+
+def _is_part(path: Path, suffix: str) -> bool:
+    return path.suffix == suffix and not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,61 @@
+"""Finds the records in a file's bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import accumulate, compress
+
+import msgspec
+
+
+@dataclass(slots=True)
+class Split:
+    """Records found. `offsets`: where each one starts in the file; `end`: where reading goes on after them."""
+
+    values: list[bytes]
+    offsets: list[int]
+    end: int
+
+
+class Splitter(ABC):
+    """Splits one file. A record ends with a newline; the last one of a file may lack it (see `FileReader`)."""
+
+    @abstractmethod
+    def split(self, data: bytes, position: int, tail: bool) -> Split:
+        """The records in `data`, which starts at `position` of the file, where a record starts.
+
+        What follows the last whole record is left out, and `end` is where it starts; with `tail`, `data` reaches to the
+        end of the file and an unterminated last record is taken too. Raises DecodeFailed.
+        """
+
+    @abstractmethod
+    def is_record(self, tail: bytes) -> bool:
+        """Whether what follows the file's last newline looks like a whole record."""
+
+
+class LineSplitter(Splitter):
+    """One JSON value a line; blank lines are passed over.
+
+    >>> LineSplitter().split(b'{"n":1}\\n\\n{"n":2}\\n{"n"', 100, tail=False)
+    Split(values=[b'{"n":1}', b'{"n":2}'], offsets=[100, 109], end=117)
+    """
+
+    def split(self, data: bytes, position: int, tail: bool) -> Split:
+        stop = len(data) if tail else data.rfind(b"\n") + 1
+        lines = data[:stop].split(b"\n")
+        offsets = list(accumulate([len(line) + 1 for line in lines], initial=position))[:-1]
+        if not lines[-1]:
+            del lines[-1], offsets[-1]
+        if b"\r\n" in data:
+            lines = [line.rstrip(b"\r") for line in lines]
+        if b"" in lines:
+            lines, offsets = list(compress(lines, lines)), list(compress(offsets, lines))
+        return Split(lines, offsets, position + stop)
+
+    def is_record(self, tail: bytes) -> bool:
+        try:
+            msgspec.json.decode(tail)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return True

@@ -1,0 +1,120 @@
+"""Making librdkafka's clients, and knowing how their connections fare."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from rayflow.connectors.kafka.faults import AWAY, REFUSED, error_of, fault, heals
+from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable, InvalidConnector
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds after which a broker that does not answer is said to be unavailable."""
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+class _Log:
+    """librdkafka's own log, at debug: it warns of what heals by itself, such as a transaction still being aborted."""
+
+    def log(self, _level: int, message: str, *values: object) -> None:
+        _logger.debug(message, *values)
+
+
+class Contact:
+    """What one client has been told of its connections.
+
+    Attributes:
+        outage: why nothing can be reached, in a few words, or None.
+        refusal: the error by which the broker, or we, refused to talk; None while there is none.
+    """
+
+    def __init__(self) -> None:
+        self.outage: str | None = None
+        self.refusal: KafkaError | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """librdkafka's `error_cb`."""
+        if error.code() in REFUSED:
+            self.refusal = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.outage = error.str()
+
+    def reached(self) -> None:
+        """Note that the broker has answered."""
+        self.outage = None
+
+    def check(self) -> None:
+        """Raise AuthenticationFailed if the connection has been refused."""
+        if self.refusal is not None:
+            failure = fault(self.refusal, "to connect")
+            self.refusal = None
+            raise failure
+
+
+def make(kind: Callable[[dict[str, Any]], T], settings: dict[str, Any], contact: Contact) -> T:
+    """A client of that kind. Raises InvalidConnector, naming the setting that cannot be used and never its value."""
+    try:
+        return kind({**settings, "error_cb": contact.on_error, "logger": _Log()})
+    except KafkaException as failure:
+        text = error_of(failure).str()
+    except (TypeError, ValueError) as failure:
+        text = str(failure)
+    named = [name for name in settings if name in text]
+    name = max(named, key=len) if named else _quoted(text)
+    raise InvalidConnector(
+        f"The Kafka setting {name} cannot be used",
+        advice="Its name or value is not one that librdkafka knows: see librdkafka's CONFIGURATION.md",
+    )
+
+
+def _quoted(text: str) -> str:
+    """The part in double quotes of a message that names a setting we did not give by that name."""
+    parts = text.split('"')
+    return parts[1] if len(parts) > 2 else "(unnamed)"
+
+
+def ask(
+    call: Callable[[float], T],
+    contact: Contact,
+    doing: str,
+    *,
+    timeout: float = CONNECT_TIMEOUT,
+    serve: Callable[[float], object] | None = None,
+    topic: str | None = None,
+) -> T:
+    """What `call(seconds)` gives, asked again while the broker is away.
+
+    Asks in short turns and lets `serve(0)` (the client's `poll`) deliver errors between them, so that a refused login
+    is seen at once. Raises AuthenticationFailed; BrokerUnavailable after `timeout` seconds; what `fault` says of others.
+    """
+    end = time.monotonic() + timeout
+    patience = 0.25
+    while True:
+        left = end - time.monotonic()
+        try:
+            answer = call(max(0.01, min(patience, left)))
+        except KafkaException as failure:
+            error = error_of(failure)
+        else:
+            contact.reached()
+            return answer
+        if serve is not None:
+            serve(0)
+            contact.check()
+        if error.code() in REFUSED:
+            raise AuthenticationFailed(f"The broker refused the connection ({error.name()})")
+        if not heals(error):
+            raise fault(error, doing, topic=topic)
+        if left <= 0:
+            why = contact.outage or error.name()
+            raise BrokerUnavailable(f"The broker did not answer within {timeout:g} s when asked {doing} ({why})")
+        if error.code() in AWAY:
+            time.sleep(0.02)
+        patience = min(patience * 2, 3.0)

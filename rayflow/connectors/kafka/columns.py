@@ -1,0 +1,47 @@
+"""Turns librdkafka's messages into batches, column by column: no Python code runs per record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from confluent_kafka import Message
+
+from rayflow.connectors.base import Polled
+from rayflow.core.batch import Batch, Origin
+
+_second = itemgetter(1)
+
+
+def timestamps_of(messages: list[Message]) -> list[int]:
+    """Their timestamps, ms since the Unix epoch; -1 for a message that has none, as events have not."""
+    return list(map(_second, map(Message.timestamp, messages)))
+
+
+def polled_of(messages: list[Message], timestamps: list[int]) -> list[Polled]:
+    """The records, in runs of one partition each. `messages` holds at least one record, and no events."""
+    topics, partitions = list(map(Message.topic, messages)), list(map(Message.partition, messages))
+    if partitions.count(partitions[0]) == len(partitions) and topics.count(topics[0]) == len(topics):
+        return [_run(Origin(topics[0], partitions[0]), messages, timestamps)]
+    polled: list[Polled] = []
+    start = 0
+    for place, run in groupby(zip(topics, partitions, strict=True)):
+        end = start + len(list(run))
+        polled.append(_run(Origin(*place), messages[start:end], timestamps[start:end]))
+        start = end
+    return polled
+
+
+def _run(origin: Origin, messages: list[Message], timestamps: list[int]) -> Polled:
+    first, last = messages[0].offset(), messages[-1].offset()
+    offsets: Sequence[int]
+    # Offsets of a partition only rise, so the ends of a run tell whether it has gaps.
+    if last - first + 1 == len(messages):
+        offsets = range(first, last + 1)
+    else:
+        offsets = list(map(Message.offset, messages))
+    found = list(map(Message.headers, messages))
+    headers = None if found.count(None) == len(found) else [some or [] for some in found]
+    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    return Polled(Batch(origin, keys, values, timestamps, offsets, headers), last + 1)

@@ -1,0 +1,171 @@
+"""Settings of a Kafka connector: what the user gives, what rayflow sets, and what is rayflow's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rayflow.core.errors import InvalidConnector
+
+ENVIRONMENT = "RAYFLOW_KAFKA_"
+"""Prefix of environment variables that become settings: RAYFLOW_KAFKA_SASL_USERNAME is `sasl.username`."""
+
+OWNED = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "delivery.report.only.error",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "max.poll.interval.ms",
+        "metadata.broker.list",
+        "partitioner",
+        "request.required.acks",
+        "transactional.id",
+    }
+)
+"""Settings that exactly-once output and reading by `assign` rest on: a user cannot set them."""
+
+_SHARED: dict[str, Any] = {
+    "client.id": "rayflow",
+    "socket.timeout.ms": 10_000,
+    "socket.connection.setup.timeout.ms": 10_000,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.max.ms": 2_000,
+}
+
+_CONSUMER: dict[str, Any] = {
+    "fetch.min.bytes": 100_000,
+    "fetch.wait.max.ms": 50,
+    "max.partition.fetch.bytes": 4 << 20,
+    "queued.min.messages": 200_000,
+    # One consumer never holds more than this in records that were fetched and not yet taken.
+    "queued.max.messages.kbytes": 64 << 10,
+}
+
+_PRODUCER: dict[str, Any] = {
+    "batch.size": 1 << 20,
+    "queue.buffering.max.messages": 500_000,
+    "queue.buffering.max.kbytes": 256 << 10,
+    "topic.metadata.propagation.max.ms": 10_000,
+}
+
+TRANSACTION_TIMEOUT = 60_000
+"""ms after which the broker ends a transaction whose producer has died."""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\],?#]+)(?::(\d{1,5}))?")
+
+
+def parse_url(url: str) -> str:
+    """The bootstrap servers that a `kafka://host:port,host:port` names; a port left out is 9092.
+
+    Raises InvalidConnector.
+
+    >>> parse_url("kafka://a:9092,b")
+    'a:9092,b:9092'
+    """
+    scheme, _, rest = url.partition("://")
+    hosts = [_HOST.fullmatch(part.strip()) for part in rest.rstrip("/").split(",")]
+    if scheme != "kafka" or not all(hosts):
+        # The URL itself is not repeated: it may hold a password that does not belong there.
+        raise InvalidConnector(
+            "The broker's URL cannot be used",
+            advice="Write kafka://host:port,host:port; credentials belong in config= or RAYFLOW_KAFKA_SASL_*",
+        )
+    return ",".join(f"{host[1]}:{host[2] or 9092}" for host in hosts if host)
+
+
+def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The user's settings by librdkafka's names; `config` wins over the environment.
+
+    Raises InvalidConnector for a setting that is rayflow's own.
+
+    >>> merge({"linger.ms": "5"}, {"RAYFLOW_KAFKA_SASL_USERNAME": "ann", "HOME": "/"})
+    {'sasl.username': 'ann', 'linger.ms': '5'}
+    """
+    found = {
+        name.removeprefix(ENVIRONMENT).lower().replace("_", "."): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT)
+    }
+    found.update(config)
+    owned = sorted(OWNED & found.keys())
+    if owned:
+        raise InvalidConnector(
+            f"rayflow itself sets {', '.join(owned)}",
+            advice="Remove it from config= and from RAYFLOW_KAFKA_*: exactly-once output rests on it",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Makes the settings of each kind of client. `repr` shows none of the user's (they may hold secrets)."""
+
+    bootstrap: str
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def transaction_timeout(self) -> float:
+        """Seconds after which the broker ends a transaction on its own. Raises InvalidConnector."""
+        text = self.given.get("transaction.timeout.ms", TRANSACTION_TIMEOUT)
+        try:
+            return int(text) / 1_000
+        except ValueError:
+            raise InvalidConnector("transaction.timeout.ms is not a number of ms") from None
+
+    def admin(self) -> dict[str, Any]:
+        """For an AdminClient."""
+        return {**_SHARED, **self.given, "bootstrap.servers": self.bootstrap}
+
+    def consumer(self, group: str) -> dict[str, Any]:
+        """For a consumer that reads committed records by `assign`; `group` only names its commits."""
+        return {
+            **_SHARED,
+            **_CONSUMER,
+            **self.given,
+            "bootstrap.servers": self.bootstrap,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            # An end-of-partition event carries the position after aborted records and control records at the tail.
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Records that retention has removed are an error, never a silent jump.
+            "auto.offset.reset": "error",
+            "max.poll.interval.ms": 86_400_000,
+        }
+
+    def producer(self, linger: int) -> dict[str, Any]:
+        """For an idempotent producer that partitions as Java's clients do; `linger` in ms, unless the user says."""
+        return {
+            **_SHARED,
+            **_PRODUCER,
+            "linger.ms": linger,
+            **self.given,
+            "bootstrap.servers": self.bootstrap,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "delivery.report.only.error": True,
+        }
+
+    def lasting_producer(self) -> dict[str, Any]:
+        """For a producer that sends again for as long as a broker is away."""
+        return {"message.timeout.ms": 0, **self.producer(linger=10)}
+
+    def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
+        """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""
+        return {
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT,
+            **self.producer(linger=50),
+            "transactional.id": transactional_id,
+        }

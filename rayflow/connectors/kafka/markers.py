@@ -1,0 +1,128 @@
+"""Markers in Kafka: which epoch each sink task has published, as offsets committed in the transaction that published it.
+
+The group `JOB-markers` holds one offset per sink task, at partition p of the topic `JOB-OPERATOR-rayflow-markers` for
+task p of the sink. The topic holds no records: Kafka only keeps offsets of partitions that exist. Since operator and
+partition are the sink task's identity, its place is the same in every worker and attempt and needs no registry; all
+sinks being in one group, one commit carries the markers of all sink tasks of a worker. The offset is the epoch, and
+its metadata says the lineage. The job's own group `JOB` holds nothing but source positions, so that tools which show
+or reset those never touch a marker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as Place
+
+from rayflow.connectors.kafka.admin import MARKERS_SUFFIX, KafkaAdmin
+from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.core.ids import Marker, SinkTask
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+def marker_topic(job: str, operator: str) -> str:
+    """The topic that markers of a sink operator are offsets of.
+
+    What a topic's name cannot hold is replaced, and a hash keeps names apart (Kafka takes `.` and `_` for the same).
+
+    >>> marker_topic("revenue", "to-totals")
+    'revenue-to-totals-rayflow-markers'
+    >>> marker_topic("revenue", "to totals")
+    'revenue-to-totals-36e29c9c-rayflow-markers'
+    """
+    name = f"{job}-{operator}"
+    if not _PLAIN.fullmatch(name):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{re.sub('[^A-Za-z0-9_-]', '-', name)[:200]}-{digest}"
+    return name + MARKERS_SUFFIX
+
+
+def group_metadata(group: str) -> Any:
+    """What a transaction needs to commit offsets to a group that has no members. Talks to no broker."""
+    consumer = make(Consumer, {"bootstrap.servers": "", "group.id": group}, Contact())
+    try:
+        return consumer.consumer_group_metadata()
+    finally:
+        consumer.close()
+
+
+class Markers:
+    """The markers of one job."""
+
+    def __init__(self, settings: KafkaSettings, admin: KafkaAdmin, job: str) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._job = job
+        self._prepared: dict[str, int] = {}
+
+    @property
+    def group(self) -> str:
+        """The consumer group that holds them."""
+        return f"{self._job}-markers"
+
+    def unprepared(self, sinks: Iterable[SinkTask]) -> bool:
+        """Whether `prepare` has not been called for one of them."""
+        return any(self._prepared.get(sink.operator, 0) <= sink.partition for sink in sinks)
+
+    def prepare(self, sinks: Iterable[SinkTask]) -> None:
+        """Have a partition for each sink task."""
+        wanted: dict[str, int] = {}
+        for sink in sinks:
+            wanted[sink.operator] = max(wanted.get(sink.operator, 0), sink.partition + 1)
+        for operator, partitions in wanted.items():
+            if self._prepared.get(operator, 0) < partitions:
+                self._admin.ensure(marker_topic(self._job, operator), partitions)
+                self._prepared[operator] = partitions
+
+    def read(self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT) -> dict[SinkTask, Marker | None]:
+        """The markers, by stable offsets: waits while a transaction that holds newer ones is undecided.
+
+        Raises BrokerUnavailable after `timeout` seconds. An offset that is not one of ours counts as no marker.
+        """
+        if not sinks:
+            return {}
+        contact = Contact()
+        consumer = make(Consumer, self._settings.consumer(self.group), contact)
+        try:
+            places = [self._place(sink) for sink in sinks]
+
+            def committed(seconds: float) -> list[Place]:
+                answers: list[Place] = consumer.committed(places, timeout=seconds)
+                for answer in answers:
+                    if answer.error is not None:
+                        raise KafkaException(answer.error)
+                return answers
+
+            found = ask(committed, contact, "for the markers", timeout=timeout, serve=consumer.poll)
+        finally:
+            consumer.close()
+        by_place = {(answer.topic, answer.partition): answer for answer in found}
+        return {
+            sink: _marker(by_place[(place.topic, place.partition)]) for sink, place in zip(sinks, places, strict=True)
+        }
+
+    def offsets(self, marker: Marker, sinks: Iterable[SinkTask]) -> list[Place]:
+        """What to commit so that each sink task's marker is `marker`."""
+        text = json.dumps({"lineage": marker.lineage, "epoch": marker.epoch})
+        places = [self._place(sink) for sink in sinks]
+        return [Place(place.topic, place.partition, marker.epoch, text) for place in places]
+
+    def _place(self, sink: SinkTask) -> Place:
+        return Place(marker_topic(self._job, sink.operator), sink.partition)
+
+
+def _marker(committed: Place) -> Marker | None:
+    if committed.offset < 0 or not committed.metadata:
+        return None
+    try:
+        held = json.loads(committed.metadata)
+        return Marker(str(held["lineage"]), int(held["epoch"]))
+    except (ValueError, KeyError, TypeError):
+        return None

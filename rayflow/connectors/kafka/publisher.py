@@ -1,0 +1,289 @@
+"""Publishes epochs exactly once: records, markers and positions of one epoch in one Kafka transaction.
+
+A transaction is short and begins when its epoch is complete, so none is open between epochs. What a crash leaves is
+decided by the marker: it is in the same transaction as the records, so either both are visible or neither. The same
+holds for a commit whose answer is lost: a new producer takes over, which makes the broker finish or end the old
+transaction, and then the marker says whether the epoch is to be published again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Place
+
+from rayflow.connectors.base import Publisher
+from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.faults import error_of, fault
+from rayflow.connectors.kafka.markers import Markers, group_metadata
+from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
+from rayflow.core.ids import Marker, SinkTask, TopicPartition
+
+PACE = 0.001
+"""Seconds that a step waits for the broker before it lets the caller do something else."""
+
+SLOW = 1.0
+"""Seconds after which an answer that does not come is called an outage."""
+
+_TRIES = 5
+"""Attempts at an epoch that fail for reasons other than an outage before it is given up."""
+
+_logger = logging.getLogger(__name__)
+
+
+class _TryAgain(Exception):
+    """The transaction was aborted for a cause that may pass."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self.error = error
+
+
+class _Unknown(Exception):
+    """The producer must be replaced; whether the transaction was committed, the marker tells."""
+
+    def __init__(self, error: KafkaError | None = None) -> None:
+        self.error = error
+
+
+class ExactlyOncePublisher(Publisher):
+    """The publisher of one worker's slot. Blocking calls run in a thread of its own, one at a time."""
+
+    def __init__(self, settings: KafkaSettings, admin: KafkaAdmin, job: str, slot: int) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._job = job
+        self._transactional_id = f"rayflow-{job}-{slot}"
+        self._markers = Markers(settings, admin, job)
+        self._held: dict[SinkTask, Marker | None] = {}
+        self._known_topics: set[str] = set()
+        self._groups: dict[str, Any] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rayflow-kafka")
+        self._transaction: Transaction | None = None
+        self._waiting_since = 0.0
+        self._outage: str | None = None
+
+    def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Take over the slot, then read the markers: in this order, so that none can change any more."""
+        self._drop()
+        self._groups = {name: group_metadata(name) for name in (self._job, self._markers.group)}
+        transaction = Transaction(self._settings, self._transactional_id)
+        transaction.connect()
+        end = time.monotonic() + self._settings.transaction_timeout + 30
+        for _ in self._take_over(transaction):
+            if time.monotonic() > end:
+                raise BrokerUnavailable("The broker did not end the transaction of an earlier publisher", job=self._job)
+        self._transaction = transaction
+        self._markers.prepare(sinks)
+        self._held = self._markers.read(sinks, self._settings.transaction_timeout)
+        return dict(self._held)
+
+    def publish(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        """Publish one epoch. After an error the publisher must be opened again."""
+        try:
+            yield from self._prepare(outputs)
+            tries = 0
+            while True:
+                try:
+                    yield from self._attempt(marker, outputs, positions)
+                    break
+                except _TryAgain as failed:
+                    tries = self._count(tries, failed.error)
+                except _Unknown as failed:
+                    tries = self._count(tries, failed.error)
+                    if (yield from self._find_out(marker, list(outputs))):
+                        break
+        except RayflowError:
+            self._drop()
+            raise
+        self._held.update(dict.fromkeys(outputs, marker))
+        self._outage = None
+        yield "committed"
+
+    def append(self, outputs: Sequence[EncodedBatch]) -> None:
+        """Not for exactly-once."""
+        raise InvariantBroken("An exactly-once publisher was asked to append", job=self._job)
+
+    def flush(self) -> Iterator[str]:
+        """Not for exactly-once."""
+        raise InvariantBroken("An exactly-once publisher was asked to flush", job=self._job)
+
+    @property
+    def outage(self) -> str | None:
+        """Why publishing waits, while it does."""
+        return self._outage
+
+    def close(self) -> None:
+        """End an unfinished transaction without effect, and let go. Waits a few seconds at most."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.open:
+            # A commit that is under way in the thread goes first, and then there is nothing to abort.
+            with contextlib.suppress(KafkaException, SystemError, NotYet):
+                self._thread.submit(transaction.abort).result(2 * TURN)
+        self._thread.shutdown(wait=True)
+
+    def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
+        """Before the first record goes to a topic, or the first marker of a sink is set: see that both exist."""
+        transaction = self._ready()
+        if transaction.open:  # an earlier publish was left in the middle
+            yield from self._abort("waiting")
+        for topic in sorted({batch.topic for batches in outputs.values() for batch in batches} - self._known_topics):
+            yield from self._call(partial(self._admin.partitions, topic), "waiting")
+            self._known_topics.add(topic)
+        if self._markers.unprepared(outputs):
+            yield from self._call(partial(self._markers.prepare, list(outputs)), "waiting")
+
+    def _attempt(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        """One transaction. While it waits for the broker it yields the name of the last step again."""
+        transaction = self._ready()
+        try:
+            transaction.begin()
+        except KafkaException as failure:
+            yield from self._judge(error_of(failure), None, "waiting")
+            raise _Unknown(error_of(failure)) from failure
+        yield "begun"
+        yield from self._produce(transaction, [batch for batches in outputs.values() for batch in batches])
+        yield "produced"
+        if outputs:
+            offsets = self._markers.offsets(marker, outputs)
+            send = partial(transaction.send_offsets, offsets, self._groups[self._markers.group])
+            yield from self._call(send, "produced", offsets[0].topic)
+        yield "marked"
+        if positions:
+            shown = [Place(*place, position, str(marker.epoch)) for place, position in positions.items()]
+            send = partial(transaction.send_offsets, shown, self._groups[self._job])
+            yield from self._call(send, "marked", shown[0].topic)
+        yield "positioned"
+        yield "committing"
+        yield from self._call(self._ready().commit, "committing")
+
+    def _produce(self, transaction: Transaction, batches: list[EncodedBatch]) -> Iterator[str]:
+        outbox = transaction.outbox(batches)
+        progress = time.monotonic()
+        while outbox:
+            topic = outbox.topic
+            self._ready()
+            try:
+                if outbox.feed():
+                    progress = time.monotonic()
+                # Errors of deliveries are left for the commit to tell; this only serves the queue.
+                transaction.producer.poll(0 if outbox.topic is None or progress else PACE)
+            except KafkaException as failure:
+                yield from self._judge(error_of(failure), topic, "waiting")
+            self._overdue(transaction)
+            yield self._pace(progress, "produced")
+
+    def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
+        """After a commit whose outcome is unknown: whether the epoch is published.
+
+        The new producer makes the broker finish or end the transaction of the dropped one. Should this process have
+        been cut off for long, a newer publisher may hold the slot, and this takes it back. That costs the newer one a
+        recovery and never exactness: whoever publishes has taken over and then read the marker, and the epoch goes
+        out with its marker or not at all. After an error that says "fenced" this is never done.
+        """
+        self._drop()
+        yield "waiting"
+        transaction = Transaction(self._settings, self._transactional_id)
+        yield from self._take_over(transaction)
+        self._transaction = transaction
+        held = yield from self._call(partial(self._markers.read, sinks, TURN), "waiting")
+        for sink, found in held.items():
+            if found == marker:
+                _logger.info("epoch %d had been published: its marker is there", marker.epoch)
+                return True
+            newer = found is not None and found.lineage == marker.lineage and found.epoch > marker.epoch
+            if newer or (sink in self._held and found != self._held[sink]):
+                raise Fenced(f"Another publisher has set the marker of {sink}", job=self._job)
+        _logger.info("epoch %d had not been published: publishing it again", marker.epoch)
+        return False
+
+    def _take_over(self, transaction: Transaction) -> Iterator[str]:
+        while True:
+            try:
+                yield from self._wait(transaction, transaction.take_over, "waiting")
+            except KafkaException as failure:
+                error = error_of(failure)
+                if verdict(error) is not Verdict.AGAIN:
+                    raise fault(error, "to begin transactions") from failure
+            else:
+                return
+
+    def _call(self, call: Callable[[], Any], step: str, topic: str | None = None) -> Generator[str, None, Any]:
+        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the attempt."""
+        while True:
+            transaction = self._ready()
+            try:
+                return (yield from self._wait(transaction, call, step))
+            except KafkaException as failure:
+                yield from self._judge(error_of(failure), topic, step)
+            except BrokerUnavailable:
+                yield "waiting"
+            self._overdue(transaction)
+
+    def _wait(self, transaction: Transaction, call: Callable[[], Any], step: str) -> Generator[str, None, Any]:
+        began = time.monotonic()
+        future = self._thread.submit(call)
+        while True:
+            try:
+                answer = future.result(PACE)
+            except NotYet:
+                if time.monotonic() - began > SLOW:
+                    transaction.producer.poll(0)
+                    transaction.contact.check()
+                yield self._pace(began, step)
+            else:
+                self._outage = None
+                transaction.contact.reached()
+                return answer
+
+    def _judge(self, error: KafkaError, topic: str | None, step: str) -> Iterator[str]:
+        """Return if the call is to be repeated; else raise, after ending the transaction where that is possible."""
+        transaction = self._ready()
+        transaction.contact.check()
+        what = verdict(error)
+        if what is Verdict.AGAIN:
+            return
+        if what is Verdict.FENCED:
+            raise self._fenced(transaction)
+        if what is Verdict.DROP and transaction.lasting_cause(error, topic) is None and not _refuses(error):
+            raise _Unknown(error)
+        cause = transaction.lasting_cause(error, topic)
+        yield from self._abort(step)
+        if cause is not None:
+            raise cause
+        raise _TryAgain(error)
+
+    def _abort(self, step: str) -> Iterator[str]:
+        transaction = self._ready()
+        while True:
+            try:
+                yield from self._wait(transaction, transaction.abort, step)
+            except KafkaException as failure:
+                error = error_of(failure)
+                if verdict(error) is Verdict.FENCED:
+                    raise self._fenced(transaction) from failure
+                if verdict(error) is not Verdict.AGAIN:
+                    raise _Unknown(error) from failure
+                self._overdue(transaction)
+            else:
+                return

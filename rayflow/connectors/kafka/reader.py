@@ -1,0 +1,229 @@
+"""Reads partitions of topics by `assign`: committed records only, positions kept by the job and not by the broker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as Place
+
+from rayflow.connectors.base import Polled, Reader
+from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
+from rayflow.connectors.kafka.columns import polled_of, timestamps_of
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, fault
+from rayflow.core.batch import Batch, Origin
+from rayflow.core.errors import SourceDataLost, UnknownTopic
+from rayflow.core.ids import Epoch, TopicPartition
+
+EARLIEST, LATEST = -2, -1
+"""Times that stand for a partition's first and end position when positions are looked up by time."""
+
+_logger = logging.getLogger(__name__)
+
+
+class KafkaReader(Reader):
+    """One consumer for all partitions that a worker reads.
+
+    `ends` is the last stable offset, and the end-of-partition event says when it is reached: at the tail of a topic
+    that is written in transactions it lies behind control records and aborted records, which are never delivered.
+    """
+
+    def __init__(self, settings: KafkaSettings, group: str) -> None:
+        self._contact = Contact()
+        self._settings = settings.consumer(group)
+        self._client: Consumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused = False
+        self._closed = False
+        self._next_probe = 0.0
+        self._probe_patience = 0.1
+
+    def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Read exactly these partitions. Raises BrokerUnavailable too: positions are checked against the broker."""
+        consumer = self._consumer()
+        if not positions:
+            consumer.unassign()
+            self._positions = {}
+            return
+        self._check_partitions(consumer, positions)
+        self._check_positions(consumer, {place: at for place, at in positions.items() if at is not None})
+        consumer.assign(
+            [Place(*place, OFFSET_BEGINNING if position is None else position) for place, position in positions.items()]
+        )
+        # -1 is before the first record, wherever that is: reaching it is news.
+        self._positions = {place: -1 if position is None else position for place, position in positions.items()}
+
+    def poll(self, max_records: int, timeout: float) -> list[Polled]:
+        """What has arrived. Waits for the first record only: a batch is never held back until it is full."""
+        consumer = self._client
+        if consumer is None or not self._positions or self._paused:
+            time.sleep(timeout)
+            return []
+        messages = consumer.consume(max_records, 0)
+        if not messages and timeout > 0:
+            messages = consumer.consume(1, timeout)
+            if messages and max_records > 1:
+                messages += consumer.consume(max_records - 1, 0)
+        self._contact.check()
+        if not messages:
+            self._probe(consumer)
+            return []
+        timestamps = timestamps_of(messages)
+        events: list[Message] = []
+        if -1 in timestamps:  # events have no timestamp, but a record may have none either
+            events = [message for message in messages if message.error() is not None]
+            if events:
+                messages = [message for message in messages if message.error() is None]
+                timestamps = timestamps_of(messages)
+        polled = polled_of(messages, timestamps) if messages else []
+        for one in polled:
+            self._positions[TopicPartition(*one.batch.origin)] = one.next_position
+        if polled:
+            self._contact.reached()
+        return self._after_events(polled, events) if events else polled
+
+    def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
+        """The last stable offset of each assigned partition."""
+        return self._look_up(self._consumer(), list(self._positions), LATEST, timeout)
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`. What was fetched stays fetched, within the bound on a consumer's memory."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self._paused = False
+
+    def commit(self, positions: Mapping[TopicPartition, int], epoch: Epoch) -> None:
+        """Commit to the job's group without waiting; a failure only means that lag is shown too high for a while."""
+        if not positions:
+            return
+        offsets = [Place(*place, position, str(epoch)) for place, position in positions.items()]
+        try:
+            self._consumer().commit(offsets=offsets, asynchronous=True)
+        except KafkaException as failure:
+            _logger.debug("positions of epoch %d were not committed: %s", epoch, failure)
+
+    @property
+    def outage(self) -> str | None:
+        """Why nothing arrives while all brokers are away."""
+        return self._contact.outage
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._closed = True
+        self._positions = {}
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _consumer(self) -> Consumer:
+        if self._closed:
+            raise RuntimeError("the reader is closed")
+        if self._client is None:
+            self._client = make(Consumer, self._settings, self._contact)
+        return self._client
+
+    def _check_partitions(self, consumer: Consumer, places: Mapping[TopicPartition, object]) -> None:
+        # What was assigned before is given up here: serving errors could swallow a record of it.
+        consumer.unassign()
+        self._positions = {}
+        for topic in sorted({place.topic for place in places}):
+            metadata = ask(
+                lambda seconds, topic=topic: consumer.list_topics(topic, timeout=seconds),
+                self._contact,
+                "which partitions the topic has",
+                serve=consumer.poll,
+                topic=topic,
+            ).topics[topic]
+            if metadata.error is not None and metadata.error.code() not in AWAY:
+                raise fault(metadata.error, "to read the topic", topic=topic)
+            for place in places:
+                if place.topic == topic and place.partition not in metadata.partitions:
+                    raise UnknownTopic(
+                        f"The topic has {len(metadata.partitions)} partitions, and this one is not among them",
+                        topic=topic,
+                        partition=place.partition,
+                    )
+
+    def _check_positions(self, consumer: Consumer, positions: Mapping[TopicPartition, int]) -> None:
+        firsts = self._look_up(consumer, list(positions), EARLIEST, CONNECT_TIMEOUT)
+        ends = self._look_up(consumer, list(positions), LATEST, CONNECT_TIMEOUT)
+        for place, position in positions.items():
+            if position < firsts[place]:
+                found = f"The first record that is still held is at {firsts[place]}"
+            elif position > ends[place]:
+                found = f"The partition ends at {ends[place]}: it was truncated, or deleted and created again"
+            else:
+                continue
+            raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position)
+
+    def _look_up(
+        self, consumer: Consumer, places: list[TopicPartition], when: int, timeout: float
+    ) -> dict[TopicPartition, int]:
+        """First or end positions: a look-up by time takes one request per broker, for all its partitions."""
+        if not places:
+            return {}
+
+        def look_up(seconds: float) -> dict[TopicPartition, int]:
+            answers = consumer.offsets_for_times([Place(*place, when) for place in places], timeout=seconds)
+            for answer in answers:
+                if answer.error is not None:
+                    raise KafkaException(answer.error)
+            return {TopicPartition(answer.topic, answer.partition): answer.offset for answer in answers}
+
+        return ask(look_up, self._contact, "where the partitions end", timeout=timeout)
+
+    def _after_events(self, polled: list[Polled], events: list[Message]) -> list[Polled]:
+        """Move positions to the ends of partitions that were reached; raise what is not an end."""
+        for event in events:
+            error = event.error()
+            if error.code() != KafkaError._PARTITION_EOF:
+                self._meet(error, event)
+                continue
+            self._contact.reached()
+            place, end = TopicPartition(event.topic(), event.partition()), event.offset()
+            if end <= self._positions.get(place, end):
+                continue
+            self._positions[place] = end
+            last = next((one for one in reversed(polled) if one.batch.origin == place), None)
+            if last is not None:
+                last.next_position = end
+            else:
+                polled.append(Polled(Batch(Origin(*place), [], [], [], []), end))
+        return polled
+
+    def _meet(self, error: KafkaError, event: Message) -> None:
+        code = error.code()
+        if code in REFUSED or code in LOST or code in UNKNOWN or not (code in AWAY or error.retriable()):
+            partition = event.partition()
+            place = TopicPartition(event.topic() or "", -1 if partition is None else partition)
+            raise fault(
+                error,
+                "to read",
+                topic=place.topic or None,
+                partition=None if place.partition < 0 else place.partition,
+                offset=self._positions.get(place),
+            )
+        self._contact.on_error(error)
+
+    def _probe(self, consumer: Consumer) -> None:
+        """While in an outage, see now and then whether it is over: an idle topic would never tell."""
+        now = time.monotonic()
+        if self._contact.outage is None:
+            self._probe_patience = 0.1
+            return
+        if now < self._next_probe:
+            return
+        topic = next(iter(self._positions)).topic
+        try:
+            consumer.list_topics(topic, timeout=self._probe_patience)
+        except KafkaException:
+            self._probe_patience = min(self._probe_patience * 1.5, 1.0)
+            # A tenth of the caller's time at most.
+            self._next_probe = time.monotonic() + 10 * self._probe_patience
+        else:
+            self._contact.reached()

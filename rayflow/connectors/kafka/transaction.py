@@ -1,0 +1,135 @@
+"""One transactional producer, and what its errors ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka import TopicPartition as Place
+
+from rayflow.connectors.kafka.client import Contact, ask, make
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.faults import FENCED, fault, heals
+from rayflow.connectors.kafka.outbox import Failures, Outbox
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import RayflowError
+
+TURN = 3.0
+"""Seconds that one blocking call may take, so that closing never waits longer. The calls can be repeated."""
+
+
+class Verdict(Enum):
+    """What to do about an error of a transactional producer."""
+
+    AGAIN = auto()
+    """Repeat the call."""
+    ABORT = auto()
+    """End the transaction without effect; then it may be tried again, unless the cause is lasting."""
+    DROP = auto()
+    """The producer is of no use any more, and whether a commit took effect is unknown."""
+    FENCED = auto()
+    """A newer producer has taken over."""
+
+
+def verdict(error: KafkaError) -> Verdict:
+    """What to do about an error."""
+    if error.fatal():
+        return Verdict.FENCED if error.code() in FENCED else Verdict.DROP
+    if error.txn_requires_abort():
+        return Verdict.ABORT
+    if error.code() in FENCED:
+        return Verdict.FENCED
+    return Verdict.AGAIN if heals(error) else Verdict.DROP
+
+
+_CONSEQUENCES = frozenset(
+    {
+        KafkaError._INCONSISTENT,
+        KafkaError._STATE,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.INVALID_TXN_STATE,
+    }
+)
+"""Errors that follow from another one: trying again may do."""
+
+
+class Transaction:
+    """A transactional producer and its present transaction. Its blocking calls take TURN seconds at most.
+
+    The calls raise KafkaException. `producer.poll` may be called beside a call that runs in another thread.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        self.contact = Contact()
+        self.failures = Failures()
+        self._began: float | None = None
+        self.producer: Producer = make(
+            Producer,
+            {**settings.transactional_producer(transactional_id), "on_delivery": self.failures.on_delivery},
+            self.contact,
+        )
+
+    def connect(self) -> None:
+        """Reach the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
+        # This topic exists wherever there are groups, so asking for it creates nothing of the user's.
+        ask(
+            lambda seconds: self.producer.list_topics("__consumer_offsets", timeout=seconds),
+            self.contact,
+            "which brokers there are",
+            serve=self.producer.poll,
+        )
+
+    def take_over(self) -> None:
+        """Fence earlier producers of the same id; returns once the broker has ended their transactions."""
+        self.producer.init_transactions(TURN)
+
+    def begin(self) -> None:
+        """Begin a transaction (the broker hears of it with the first record)."""
+        self.failures.causes.clear()
+        self.producer.begin_transaction()
+        self._began = time.monotonic()
+
+    @property
+    def open(self) -> bool:
+        """Whether a transaction was begun and has not been seen to end."""
+        return self._began is not None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the transaction began."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def outbox(self, batches: Iterable[EncodedBatch]) -> Outbox:
+        """The way to hand records over."""
+        return Outbox(self.producer, batches)
+
+    def send_offsets(self, offsets: list[Place], group: Any) -> None:
+        """Make offsets of a group part of the transaction."""
+        self.producer.send_offsets_to_transaction(offsets, group, TURN)
+
+    def commit(self) -> None:
+        """End the transaction with effect."""
+        self.producer.commit_transaction(TURN)
+        self._began = None
+
+    def abort(self) -> None:
+        """End the transaction without effect."""
+        self.producer.abort_transaction(TURN)
+        self._began = None
+
+    def lasting_cause(self, error: KafkaError, topic: str | None) -> RayflowError | None:
+        """Why trying again is of no use, given the error of a call; None when it is."""
+        for (code, at), cause in self.failures.causes.items():
+            if code not in _CONSEQUENCES and not heals(cause):
+                return fault(cause, "to take a record", topic=at)
+        if error.code() in _CONSEQUENCES or heals(error):
+            return None
+        return fault(error, "to publish", topic=topic)

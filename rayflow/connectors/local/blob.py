@@ -1,0 +1,69 @@
+"""Record batches as the embedded log stores them: a checksum, then the columns as MessagePack."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+import msgspec
+
+from rayflow.core.batch import Headers
+
+_CHECKSUM = struct.Struct(">I")
+
+
+class Columns(NamedTuple):
+    """Records of one partition as columns of one length. `headers` is None when no record has any."""
+
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    timestamps: list[int]
+    headers: list[Headers] | None = None
+
+    def part(self, start: int, stop: int) -> Columns:
+        """The records from `start` up to `stop`."""
+        headers = None if self.headers is None else self.headers[start:stop]
+        return Columns(self.keys[start:stop], self.values[start:stop], self.timestamps[start:stop], headers)
+
+
+class Damaged(ValueError):
+    """The bytes are not what was stored."""
+
+
+_decoder = msgspec.msgpack.Decoder(Columns)
+
+
+def encode(columns: Columns) -> bytes:
+    """The bytes that hold `columns`.
+
+    >>> decode(encode(Columns([b"k"], [None], [5])))
+    Columns(keys=[b'k'], values=[None], timestamps=[5], headers=None)
+    """
+    body = msgspec.msgpack.encode(columns)
+    return _CHECKSUM.pack(zlib.crc32(body)) + body
+
+
+def decode(blob: bytes | memoryview) -> Columns:
+    """The inverse of `encode`. Raises Damaged."""
+    body = memoryview(blob)[_CHECKSUM.size :]
+    if len(blob) < _CHECKSUM.size or zlib.crc32(body) != _CHECKSUM.unpack_from(blob)[0]:
+        raise Damaged("a record batch fails its checksum")
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise Damaged("a record batch cannot be read") from error
+
+
+def joined(pieces: list[Columns]) -> Columns:
+    """The records of all pieces, in order."""
+    if len(pieces) == 1:
+        return pieces[0]
+    result = Columns([], [], [], None if all(piece.headers is None for piece in pieces) else [])
+    for piece in pieces:
+        result.keys.extend(piece.keys)
+        result.values.extend(piece.values)
+        result.timestamps.extend(piece.timestamps)
+        if result.headers is not None:
+            result.headers.extend([[] for _ in piece.values] if piece.headers is None else piece.headers)
+    return result

@@ -1,0 +1,129 @@
+"""Turns output batches into blobs for partitions, which it chooses as Kafka's Java client does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from rayflow.connectors.local.blob import Columns, encode, joined
+from rayflow.connectors.local.layout import Topic
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import RecordTooLarge, UnknownTopic
+from rayflow.core.hashing import Partitioner, murmur2
+
+BLOB_BYTES = 1 << 20
+"""Keys and values of one blob, about; a record that is larger has a blob to itself."""
+BLOB_RECORDS = 16_384
+RECORD_BYTES = 64 << 20
+"""The largest key or value, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A blob on its way to a partition."""
+
+    topic: str
+    number: int
+    partition: int
+    count: int
+    blob: bytes
+
+
+@dataclass(slots=True)
+class _Pile:
+    """Records of one partition that wait until they are enough for a blob."""
+
+    pieces: list[Columns] = field(default_factory=list)
+    records: int = 0
+    size: int = 0
+
+
+class Packer:
+    """Packs output batches. Keeps what it knows of keys, so keep one per writer."""
+
+    def __init__(self) -> None:
+        self._partitioners: dict[int, Partitioner] = {}
+        self._turn = 0
+
+    def pack(self, batches: Iterable[EncodedBatch], find: Callable[[str], Topic]) -> Iterator[Chunk]:
+        """The batches as chunks, each partition's records in their order; one chunk a step.
+
+        Raises RecordTooLarge; UnknownTopic for a partition that the topic does not have, and what `find` raises.
+        """
+        piles: dict[tuple[str, Topic, int], _Pile] = {}
+        for batch in batches:
+            topic = find(batch.topic)
+            for partition, columns in self._routed(batch, topic):
+                pile = piles.setdefault((batch.topic, topic, partition), _Pile())
+                pile.pieces.append(columns)
+                pile.records += len(columns.values)
+                pile.size += _size(batch, columns)
+                if pile.size >= BLOB_BYTES or pile.records >= BLOB_RECORDS:
+                    yield from _chunks(batch.topic, topic, partition, pile)
+                    del piles[batch.topic, topic, partition]
+        for (name, topic, partition), pile in piles.items():
+            yield from _chunks(name, topic, partition, pile)
+
+    def _routed(self, batch: EncodedBatch, topic: Topic) -> Iterator[tuple[int, Columns]]:
+        """The batch's records by partition."""
+        whole = Columns(batch.keys, batch.values, batch.timestamps, batch.headers)
+        if not batch.values:
+            return
+        if batch.partition is not None:
+            if not 0 <= batch.partition < topic.partitions:
+                raise UnknownTopic(
+                    f"The topic has no such partition, only {topic.partitions}",
+                    topic=batch.topic,
+                    partition=batch.partition,
+                )
+            yield batch.partition, whole
+        elif topic.partitions == 1:
+            yield 0, whole
+        else:
+            targets = self._targets(batch.keys, topic.partitions)
+            counts = Counter(targets)
+            if len(counts) == 1:
+                yield targets[0], whole
+                return
+            # Sorting is stable, so each partition's records become one slice, in their order.
+            order = sorted(range(len(targets)), key=targets.__getitem__)
+            pick = itemgetter(*order)
+            moved = Columns(*(None if column is None else list(pick(column)) for column in whole))  # type: ignore[arg-type]
+            start = 0
+            for partition in sorted(counts):
+                yield partition, moved.part(start, start + counts[partition])
+                start += counts[partition]
+
+    def _targets(self, keys: list[bytes | None], partitions: int) -> list[int]:
+        """Per key its partition; null keys of one batch go to one partition, the next one at each batch."""
+        partitioner = self._partitioners.get(partitions)
+        if partitioner is None:
+            partitioner = self._partitioners[partitions] = Partitioner(partitions, bytes, murmur2)
+        if None not in keys:
+            return list(map(partitioner.__getitem__, keys))
+        self._turn += 1
+        turn = self._turn % partitions
+        return [turn if key is None else partitioner[key] for key in keys]
+
+
+def _size(batch: EncodedBatch, columns: Columns) -> int:
+    """Bytes of keys and values. Raises RecordTooLarge."""
+    sizes = [len(one) for column in (columns.keys, columns.values) for one in column if one]
+    if sizes and max(sizes) > RECORD_BYTES:
+        raise RecordTooLarge(
+            f"A record of {max(sizes)} bytes is larger than the embedded log's limit of {RECORD_BYTES}",
+            topic=batch.topic,
+            advice="Write smaller records",
+        )
+    return sum(sizes)
+
+
+def _chunks(name: str, topic: Topic, partition: int, pile: _Pile) -> Iterator[Chunk]:
+    columns = joined(pile.pieces)
+    blobs = max(-(-pile.size // BLOB_BYTES), -(-pile.records // BLOB_RECORDS), 1)
+    each = -(-pile.records // blobs)
+    for start in range(0, pile.records, each):
+        part = columns if each >= pile.records else columns.part(start, start + each)
+        yield Chunk(name, topic.number, partition, len(part.values), encode(part))

@@ -1,0 +1,121 @@
+"""Logs: structlog on top of the standard library's logging, JSON lines where no person watches.
+
+Modules call `get_logger("rayflow.x")`. A program that merely imports rayflow gets ordinary logging records and decides
+itself what becomes of them; the command line calls `configure_logging`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from rayflow.core.errors import RayflowError
+
+
+class _Event(dict[str, Any]):
+    """An event on its way through `logging`; as text for handlers that know nothing of structlog."""
+
+    def __str__(self) -> str:
+        fields = " ".join(f"{name}={value}" for name, value in self.items() if name not in ("event", "level"))
+        return f"{self['event']} {fields}" if fields else str(self["event"])
+
+
+def _into_logging(logger: WrappedLogger, name: str, event: EventDict) -> tuple[tuple[_Event], dict[str, Any]]:
+    return (_Event(event),), {"extra": {"_logger": logger, "_name": name}}
+
+
+_LOGGER_PROCESSORS: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    cast(Processor, _into_logging),
+]
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose methods take an event and fields: `log.info("checkpoint complete", epoch=3, bytes=1024)`.
+
+    Fields never hold a record's key or value, or a secret.
+    """
+    logger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=_LOGGER_PROCESSORS,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return cast(structlog.stdlib.BoundLogger, logger)
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stderr` is at that moment: a live display on the terminal takes it over for a while."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def configure_logging(job: str | None = None, *, json: bool | None = None, level: str = "info") -> None:
+    """Send all logs, those of other libraries included, to standard error. Calling again replaces the settings.
+
+    Args:
+        job: put into every line as `job`.
+        json: one JSON object a line (`timestamp` in ISO 8601 UTC, `level`, `message`, `logger`, then the event's
+            fields); None: unless standard error is a terminal.
+        level: "debug", "info", "warning" or "error".
+    """
+    as_json = not sys.stderr.isatty() if json is None else json
+
+    def add_job(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        if job is not None:
+            event.setdefault("job", job)
+        return event
+
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_job,
+    ]
+    rendering: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if as_json:
+        rendering += [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            _ordered,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    else:
+        rendering.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
+    formatter = structlog.stdlib.ProcessorFormatter(
+        # A record of another library has no structlog fields yet; one of ours gets the same ones just before rendering.
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+        processors=[*shared, *rendering],
+    )
+    handler = _CurrentStderr()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, _CurrentStderr)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("rayflow").setLevel(level.upper())
+
+
+def _ordered(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    first = ("timestamp", "level", "message", "job", "logger")
+    return {name: event[name] for name in (*first, *event) if name in event}
+
+
+def error_fields(error: RayflowError) -> dict[str, str | int]:
+    """An error's code, place and advice as fields of a log line."""
+    fields: dict[str, str | int] = {"code": error.code, **error.where}
+    if error.advice:
+        fields["advice"] = error.advice
+    return fields

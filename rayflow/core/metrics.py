@@ -1,0 +1,228 @@
+"""Every metric that a job exports: declared once here, fed a few times a second, served for Prometheus.
+
+The list METRICS is the reference: `docs/reference/metrics.md` is made from it (`python -m rayflow.core.metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, cast
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from rayflow.core.errors import InvalidSetting
+from rayflow.core.histogram import ColumnHistogram
+from rayflow.core.ids import TaskId
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds of the buckets of durations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as it is documented. Every metric has the label `job_name` besides `labels` (Prometheus itself puts
+    its scrape job's name into `job`)."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    description: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("rayflow_records_in_total", "counter", "Records that an operator has taken.", ("operator", "partition")),
+    Metric("rayflow_records_out_total", "counter", "Records that an operator has emitted.", ("operator", "partition")),
+    Metric(
+        "rayflow_errors_total",
+        "counter",
+        "Records on which an operator failed, whatever on_error= did with them.",
+        ("operator", "partition"),
+    ),
+    Metric("rayflow_dead_letters_total", "counter", "Records sent to a dead-letter topic.", ("operator", "partition")),
+    Metric(
+        "rayflow_late_records_total",
+        "counter",
+        "Records that came after their window was final.",
+        ("operator", "partition"),
+    ),
+    Metric(
+        "rayflow_dropped_records_total",
+        "counter",
+        "Records left out for another reason (a null key where a key is needed).",
+        ("operator", "partition"),
+    ),
+    Metric(
+        "rayflow_end_to_end_latency_seconds",
+        "histogram",
+        "From a record's event time to the publication of the output that carries that time.",
+        ("operator",),
+    ),
+    Metric("rayflow_lag_records", "gauge", "Records of a source partition not yet read.", ("topic", "partition")),
+    Metric(
+        "rayflow_watermark_lag_seconds",
+        "gauge",
+        "Wall clock less the task's watermark; absent until event time is known.",
+        ("stage", "partition"),
+    ),
+    Metric("rayflow_epoch", "gauge", "The last completed epoch."),
+    Metric("rayflow_epoch_duration_seconds", "histogram", "From an epoch's barrier to its output published."),
+    Metric("rayflow_checkpoint_duration_seconds", "histogram", "From an epoch's barrier to its manifest written."),
+    Metric("rayflow_publish_duration_seconds", "histogram", "Publication of one epoch's staged output."),
+    Metric("rayflow_checkpoint_bytes", "gauge", "Size of the last checkpoint's segments."),
+    Metric("rayflow_state_rows", "gauge", "Rows in the store of a task's state.", ("stage", "partition")),
+    Metric("rayflow_pending_rows", "gauge", "State rows changed in the task's open epoch.", ("stage", "partition")),
+    Metric("rayflow_staged_bytes", "gauge", "Output waiting for its epoch to complete."),
+    Metric("rayflow_attempt", "gauge", "The job's attempt: raised at each recovery."),
+    Metric("rayflow_restarts_total", "counter", "Recoveries since this process started."),
+    Metric("rayflow_broker_outage", "gauge", "1 while the broker is out of reach, else 0.", ("broker",)),
+)
+
+
+class OperatorCounts(Protocol):
+    """What one operator instance has counted since it started (`rayflow.operators.base.OperatorCounters`)."""
+
+    records_in: int
+    records_out: int
+    errors: int
+    dead_letters: int
+    late: int
+    dropped: int
+
+
+_COUNTED: Mapping[str, str] = {
+    "records_in": "rayflow_records_in_total",
+    "records_out": "rayflow_records_out_total",
+    "errors": "rayflow_errors_total",
+    "dead_letters": "rayflow_dead_letters_total",
+    "late": "rayflow_late_records_total",
+    "dropped": "rayflow_dropped_records_total",
+}
+
+
+class Metrics:
+    """The metrics of one job in one process, in a registry of their own.
+
+    Feed it per batch, per epoch or a few times a second, never per record. Used from one thread; scrapes come from
+    another.
+    """
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.registry = CollectorRegistry()
+        self._collectors = {metric.name: self._make(metric) for metric in METRICS}
+        self._seen: dict[tuple[TaskId, str], tuple[OperatorCounts, tuple[int, ...]]] = {}
+        self._started = False
+
+    def _make(self, metric: Metric) -> Counter | Gauge | Histogram | ColumnHistogram:
+        labels = ("job_name", *metric.labels)
+        if metric.name == "rayflow_end_to_end_latency_seconds":
+            return ColumnHistogram(metric.name, metric.description, labels, SECONDS, self.registry)
+        if metric.kind == "counter":
+            return Counter(metric.name, metric.description, labels, registry=self.registry)
+        if metric.kind == "gauge":
+            return Gauge(metric.name, metric.description, labels, registry=self.registry)
+        return Histogram(metric.name, metric.description, labels, buckets=SECONDS, registry=self.registry)
+
+    def _counter(self, name: str, *labels: object) -> Counter:
+        return cast(Counter, self._collectors[name]).labels(self.job, *labels)
+
+    def _gauge(self, name: str, *labels: object) -> Gauge:
+        return cast(Gauge, self._collectors[name]).labels(self.job, *labels)
+
+    def _histogram(self, name: str) -> Histogram:
+        return cast(Histogram, self._collectors[name]).labels(self.job)
+
+    def operator(self, task: TaskId, operator: str, counts: OperatorCounts) -> None:
+        """Take over what an operator instance has counted so far; call it again with the same object as it goes on.
+
+        Another object for the same place (the task was restarted) counts from zero on top of what was taken before.
+        """
+        now = tuple(getattr(counts, field) for field in _COUNTED)
+        known = self._seen.get((task, operator))
+        before = known[1] if known is not None and known[0] is counts else (0,) * len(now)
+        for name, new, old in zip(_COUNTED.values(), now, before, strict=True):
+            if new != old or known is None:
+                self._counter(name, operator, task.partition).inc(new - old)
+        self._seen[task, operator] = (counts, now)
+
+    def published(self, operator: str, timestamps: Sequence[int], now: int) -> None:
+        """A sink's output with these event times (ms) became visible at `now` (ms)."""
+        histogram = cast(ColumnHistogram, self._collectors["rayflow_end_to_end_latency_seconds"])
+        histogram.observe_since((self.job, operator), timestamps, now)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """How many records of a source partition are not yet read."""
+        self._gauge("rayflow_lag_records", topic, partition).set(records)
+
+    def watermark(self, task: TaskId, watermark: int, now: int) -> None:
+        """A task's watermark at wall-clock time `now` (both ms). Not to be called while it is unknown or infinite."""
+        self._gauge("rayflow_watermark_lag_seconds", *task).set((now - watermark) / 1000)
+
+    def epoch(self, epoch: int, *, seconds: float, checkpoint_seconds: float, checkpoint_bytes: int) -> None:
+        """An epoch is complete: durations from its barrier to published, and from its barrier to the manifest."""
+        self._gauge("rayflow_epoch").set(epoch)
+        self._gauge("rayflow_checkpoint_bytes").set(checkpoint_bytes)
+        self._histogram("rayflow_epoch_duration_seconds").observe(seconds)
+        self._histogram("rayflow_checkpoint_duration_seconds").observe(checkpoint_seconds)
+
+    def publication(self, seconds: float) -> None:
+        """One epoch's output has been published."""
+        self._histogram("rayflow_publish_duration_seconds").observe(seconds)
+
+    def state(self, task: TaskId, *, rows: int, pending: int) -> None:
+        """The size of a task's state, and of what its open epoch has changed."""
+        self._gauge("rayflow_state_rows", *task).set(rows)
+        self._gauge("rayflow_pending_rows", *task).set(pending)
+
+    def staged(self, size: int) -> None:
+        """Bytes of output that wait for their epoch to complete."""
+        self._gauge("rayflow_staged_bytes").set(size)
+
+    def attempt(self, attempt: int) -> None:
+        """The job runs in this attempt; each call after the first counts as a restart."""
+        self._counter("rayflow_restarts_total").inc(int(self._started))
+        self._started = True
+        self._gauge("rayflow_attempt").set(attempt)
+
+    def outage(self, broker: str, out: bool) -> None:
+        """Whether a broker (its URL) is out of reach."""
+        self._gauge("rayflow_broker_outage", broker).set(out)
+
+    def serve(self, port: int, address: str = "127.0.0.1") -> MetricsServer:
+        """Answer scrapes over HTTP until `close()`; port 0 takes a free one. Raises InvalidSetting when it is taken."""
+        try:
+            server, _ = start_http_server(port, address, self.registry)
+        except OSError as error:
+            raise InvalidSetting(
+                f"metrics cannot be served on {address}:{port}: {error.strerror or error}",
+                advice="Choose another --metrics-port, or 0 for any free one",
+            ) from error
+        return MetricsServer(server)
+
+
+class MetricsServer:
+    """A running endpoint for scrapes. `address`: "host:port"."""
+
+    def __init__(self, server: WSGIServer) -> None:
+        self._server = server
+        self.address = "{}:{}".format(*server.server_address)
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def reference() -> str:
+    """The table of all metrics in Markdown, as the docs show it."""
+    lines = ["| metric | type | labels | what it says |", "| --- | --- | --- | --- |"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in ("job_name", *metric.labels))
+        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

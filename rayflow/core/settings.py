@@ -1,0 +1,184 @@
+"""Settings of a run: flags, then RAYFLOW_* in the environment, then rayflow.toml, then defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ByteSize, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from rayflow.core.durations import duration_ms
+from rayflow.core.errors import InvalidSetting
+
+if sys.version_info >= (3, 11):
+    from tomllib import TOMLDecodeError
+else:
+    from tomli import TOMLDecodeError
+
+FILE_NAME = "rayflow.toml"
+PREFIX = "RAYFLOW_"
+
+
+def _milliseconds(value: object) -> object:
+    return duration_ms(str(value))
+
+
+def _flat(value: object) -> object:
+    """[kafka] may write `sasl.username = "x"`, which TOML reads as nested tables; librdkafka's names have dots."""
+    if not isinstance(value, Mapping):
+        return value
+    flat: dict[str, object] = {}
+    for name, inner in value.items():
+        nested = _flat(inner)
+        if isinstance(nested, dict):
+            flat.update({f"{name}.{rest}": text for rest, text in nested.items()})
+        else:
+            flat[name] = str(nested).lower() if isinstance(nested, bool) else str(nested)
+    return flat
+
+
+class Settings(BaseSettings):
+    """Everything about a run that may stand in a file or in the environment.
+
+    Attributes:
+        broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
+        state: directory of everything local; in rayflow.toml relative to that file.
+        checkpoints: URI of the checkpoint store; None: under `state`.
+        checkpoint_interval: ms, written as "500ms" or "10s"; None: the job's own.
+        retain: checkpoints kept.
+        memory_limit: bytes of changed state and staged output, written as "256MiB"; past it, a checkpoint comes early.
+        max_poll_records: records taken from a source at once.
+        metrics_port: serve Prometheus metrics there (0: any free port); None: do not.
+        metrics_address: the address to serve them on.
+        log_level: "debug", "info", "warning" or "error".
+        kafka: librdkafka's settings, such as security.protocol; secrets belong into the environment.
+        parameters: the job file's own, read through `rf.setting`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    broker: str | None = None
+    state: Path = Path("rayflow-data")
+    checkpoints: str | None = None
+    checkpoint_interval: Annotated[int, BeforeValidator(_milliseconds), Field(ge=1)] | None = None
+    retain: Annotated[int, Field(ge=1)] = 3
+    memory_limit: Annotated[ByteSize, Field(ge=1 << 20)] = ByteSize(256 << 20)
+    max_poll_records: Annotated[int, Field(ge=1)] = 10_000
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    metrics_address: str = "127.0.0.1"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    kafka: Annotated[dict[str, str], BeforeValidator(_flat)] = Field(default_factory=dict, repr=False)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Prefixed(PydanticBaseSettingsSource):
+    """A table from the environment: RAYFLOW_KAFKA_SASL_USERNAME is `sasl.username` of `kafka`."""
+
+    def __init__(self, settings: type[BaseSettings], table: str, prefix: str, rename: Callable[[str], str]) -> None:
+        super().__init__(settings)
+        self._table = table
+        self._prefix = prefix
+        self._rename = rename
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        size = len(self._prefix)
+        found = {
+            self._rename(name[size:].lower()): value
+            for name, value in os.environ.items()
+            if name.startswith(self._prefix) and len(name) > size
+        }
+        return {self._table: found} if found else {}
+
+
+def find_settings_file(start: Path | None = None) -> Path | None:
+    """The nearest rayflow.toml at `start` (the working directory) or above it."""
+    at = (start or Path.cwd()).resolve()
+    return next((folder / FILE_NAME for folder in (at, *at.parents) if (folder / FILE_NAME).is_file()), None)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None, sets: Mapping[str, str] | None = None, start: Path | None = None
+) -> Settings:
+    """Settings from all sources.
+
+    Args:
+        flags: those that the user gave, by setting. sets: what `--set` gave: a setting, `kafka.NAME`, or a parameter
+            of the job file.
+        start: where the search for rayflow.toml begins; None: the working directory.
+
+    Raises InvalidSetting, naming the source.
+    """
+    file = find_settings_file(start)
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    given.update(_sorted_out(sets or {}))
+
+    class _Found(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                init_settings,
+                _Prefixed(cls, "kafka", f"{PREFIX}KAFKA_", lambda name: name.replace("_", ".")),
+                _Prefixed(cls, "parameters", f"{PREFIX}SET_", str),
+                env_settings,
+                *([TomlConfigSettingsSource(cls, toml_file=file)] if file else []),
+            )
+
+    try:
+        settings = _Found(**given)
+    except TOMLDecodeError as error:
+        raise InvalidSetting(f"{file} is not TOML: {error}") from None
+    except ValidationError as error:
+        raise _explain(error, flags or {}, sets or {}, file) from None
+    if file is not None and "state" not in given and f"{PREFIX}STATE" not in os.environ:
+        from_file = "state" in settings.model_fields_set
+        return settings.model_copy(update={"state": file.parent / settings.state}) if from_file else settings
+    return settings
+
+
+def _sorted_out(sets: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, value in sets.items():
+        name = key.replace("-", "_")
+        if key.startswith("kafka."):
+            given.setdefault("kafka", {})[key.removeprefix("kafka.")] = value
+        elif name in Settings.model_fields and name not in ("kafka", "parameters"):
+            given[name] = value
+        else:
+            given.setdefault("parameters", {})[key] = value
+    return given
+
+
+def _explain(
+    error: ValidationError, flags: Mapping[str, Any], sets: Mapping[str, str], file: Path | None
+) -> InvalidSetting:
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = str(first["loc"][0])
+    if flags.get(name) is not None:
+        source = f"--{name.replace('_', '-')}"
+    elif name in (key.replace("-", "_") for key in sets):
+        source = f"--set {name}"
+    elif f"{PREFIX}{name.upper()}" in os.environ:
+        source = f"{PREFIX}{name.upper()}"
+    else:
+        source = f"{name} in {file}"
+    if first["type"] == "extra_forbidden":
+        close = get_close_matches(name, Settings.model_fields)
+        advice = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(Settings.model_fields)}"
+        return InvalidSetting(f"unknown setting {source}", advice=advice)
+    return InvalidSetting(f"{source}: {first['msg'].removeprefix('Value error, ')}")

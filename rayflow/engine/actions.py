@@ -1,0 +1,149 @@
+"""What the engine wants done: a runtime turns each action into I/O, a message or a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.core.batch import Batch, EncodedBatch
+from rayflow.core.ids import Epoch, SinkTask, TaskId, WorkerId
+from rayflow.engine.events import ChannelEvent, SegmentAcked
+
+# What a task asks of its worker
+
+
+@dataclass(frozen=True, slots=True)
+class SendBatch:
+    """Records for one partition of an exchange's downstream stage."""
+
+    exchange: str
+    target: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class SendWatermark:
+    """Event time, to every partition of an exchange's downstream stage."""
+
+    exchange: str
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendIdle:
+    """All inputs are idle: to every partition of an exchange's downstream stage."""
+
+    exchange: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendBarrier:
+    """The epoch's barrier, to every partition of an exchange's downstream stage."""
+
+    exchange: str
+    epoch: Epoch
+    drain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSealed:
+    """The task's part of an epoch: delta, staged output and progress."""
+
+    epoch: Epoch
+    sealed: TaskSealed
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOutput:
+    """At-least-once: publish now."""
+
+    sink: SinkTask
+    batches: Sequence[EncodedBatch]
+
+
+TaskAction: TypeAlias = SendBatch | SendWatermark | SendIdle | SendBarrier | EpochSealed | AppendOutput
+
+
+# What a worker asks of its runtime
+
+
+@dataclass(frozen=True, slots=True)
+class SendToWorker:
+    """A channel's event for a task that another worker hosts."""
+
+    worker: WorkerId
+    task: TaskId
+    event: ChannelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSegment:
+    """Make the worker's part of an epoch durable, then report SegmentWritten.
+
+    At-least-once: what was appended must be flushed first.
+    """
+
+    epoch: Epoch
+    parts: Sequence[TaskSealed]
+
+
+@dataclass(frozen=True, slots=True)
+class AckEpoch:
+    """Tell the coordinator that the worker's part of an epoch is durable."""
+
+    ack: SegmentAcked
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEpoch:
+    """Publish an epoch's staged output with its markers and positions, then report EpochPublished."""
+
+    epoch: Epoch
+    outputs: Mapping[SinkTask, Sequence[EncodedBatch]]
+    positions: Mapping[tuple[str, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyEpoch:
+    """Apply the sealed deltas of these tasks to their stores, then report EpochApplied."""
+
+    epoch: Epoch
+    tasks: Sequence[TaskId]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDone:
+    """Tell the coordinator that an epoch is applied and published."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBarrier:
+    """Tell the coordinator that memory is short."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSources:
+    """Poll nothing until ReleaseSources: memory is short and an epoch is on its way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSources:
+    """Poll again."""
+
+
+WorkerAction: TypeAlias = (
+    SendToWorker
+    | WriteSegment
+    | AckEpoch
+    | PublishEpoch
+    | ApplyEpoch
+    | ReportDone
+    | RequestBarrier
+    | HoldSources
+    | ReleaseSources
+    | AppendOutput
+)

@@ -1,0 +1,223 @@
+"""What happens to a task, a worker or the coordinator: small, frozen, and all they ever learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from rayflow.core.batch import Batch
+from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
+
+# What travels on a channel between two tasks, in order
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceived:
+    """Records arrived on one input channel."""
+
+    channel: ChannelId
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkReceived:
+    """Event time advanced on one input channel, which is active (again)."""
+
+    channel: ChannelId
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleReceived:
+    """One input channel has gone idle: until its next watermark it does not hold event time back."""
+
+    channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierReceived:
+    """A barrier arrived on one input channel. `drain` ends a bounded run: everything fires before it passes on."""
+
+    channel: ChannelId
+    epoch: Epoch
+    drain: bool = False
+
+
+ChannelEvent: TypeAlias = BatchReceived | WatermarkReceived | IdleReceived | BarrierReceived
+
+
+# What reaches a worker
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsPolled:
+    """A source delivered undecoded records of the partition that `task` reads; reading goes on at `next_position`."""
+
+    task: TaskId
+    source: str
+    batch: Batch
+    next_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierInjected:
+    """The coordinator ends an epoch: to every task that reads a source."""
+
+    epoch: Epoch
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAdvanced:
+    """The wall clock is at `now` (ms)."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWritten:
+    """The worker's segment of an epoch is durable under `name`; `output` names its staged output, if there is any."""
+
+    epoch: Epoch
+    name: str
+    output: str | None
+    size: int
+    delta_bytes: Mapping[TaskId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochCommitted:
+    """The manifest of an epoch is durable: apply and publish it."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EpochApplied:
+    """The deltas of an epoch are in the stores of all the worker's tasks."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPublished:
+    """The staged output of an epoch is visible, with its markers."""
+
+    epoch: Epoch
+
+
+WorkerEvent: TypeAlias = (
+    RecordsPolled
+    | BarrierInjected
+    | ClockAdvanced
+    | SegmentWritten
+    | EpochCommitted
+    | EpochApplied
+    | EpochPublished
+    | BatchReceived
+    | WatermarkReceived
+    | IdleReceived
+    | BarrierReceived
+)
+
+
+# What reaches the coordinator
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptClaimed:
+    """This attempt is ours alone."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class PublishersOpened:
+    """Every older publisher is fenced, and these are the markers that the sink tasks have."""
+
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRepublished:
+    """What the last epoch had staged but not published is visible now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TasksStarted:
+    """All tasks are restored and read from their positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The wall clock is at `now` (ms). `busy`: records or timers have been processed since the last barrier."""
+
+    now: int
+    busy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierRequested:
+    """A worker is short of memory and wants the epoch to end now."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentAcked:
+    """A worker's part of an epoch is durable."""
+
+    worker: WorkerId
+    epoch: Epoch
+    name: str
+    output: str | None
+    size: int
+    delta_bytes: Mapping[TaskId, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestWritten:
+    """The manifest of an epoch is durable: the epoch is committed."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestConflict:
+    """Somebody else has written the manifest of this epoch: a newer or a zombie attempt."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """A worker has applied and published an epoch."""
+
+    worker: WorkerId
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class BaseWritten:
+    """A full copy of a task's state as of `epoch` is durable."""
+
+    task: TaskId
+    epoch: Epoch
+    parts: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesExhausted:
+    """A bounded run has read everything up to its end positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Stop after a last checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsAdded:
+    """A source has more partitions than this attempt reads: checkpoint, then start a new attempt."""

@@ -1,0 +1,45 @@
+"""Splitting a batch by the hash of its keys, for the partitions of the next stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rayflow.core.batch import Batch, Origin
+from rayflow.core.errors import KeyNotUsable
+from rayflow.core.hashing import Partitioner
+from rayflow.serde.codec import Codec
+
+
+def split(batch: Batch, partitioner: Partitioner, exchange: str) -> Iterator[tuple[int, Batch]]:
+    """The records of `batch` for each partition that gets any, order kept within a partition.
+
+    Raises KeyNotUsable for a key that cannot be hashed or serialised.
+    """
+    try:
+        targets = list(map(partitioner.__getitem__, batch.keys))
+    except TypeError as error:
+        raise KeyNotUsable("a key cannot be hashed", operator=exchange, topic=batch.origin.topic) from error
+    first = targets[0]
+    if partitioner.partitions == 1 or targets.count(first) == len(targets):
+        yield first, batch
+        return
+    indexes: list[list[int]] = [[] for _ in range(partitioner.partitions)]
+    appends = [chosen.append for chosen in indexes]
+    for index, target in enumerate(targets):
+        appends[target](index)
+    for target, chosen in enumerate(indexes):
+        if chosen:
+            yield target, batch.take(chosen)
+
+
+def through_codec(batch: Batch, codec: Codec) -> Batch:
+    """The batch as a task on another machine would receive it. Raises ValueNotCarried."""
+    return Batch(
+        Origin(*batch.origin),
+        codec.decode_column(codec.encode_column(batch.keys)),
+        codec.decode_column(codec.encode_column(batch.values)),
+        batch.timestamps,
+        batch.offsets,
+        batch.headers,
+        batch.lateness,
+    )

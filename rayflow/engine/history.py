@@ -1,0 +1,78 @@
+"""Which objects the next manifest must name, and when a task's deltas are worth folding into a base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.manifest import Manifest
+from rayflow.core.ids import Epoch, TaskId
+
+BASE_FLOOR = 8 << 20
+"""Bytes of deltas below which no base is written, however small the state is."""
+MAX_CHAIN = 200
+"""Epochs of deltas after which a base is written, however small they are."""
+
+
+@dataclass(slots=True)
+class _TaskHistory:
+    """One task's chain: its base, and what has changed since."""
+
+    base: BaseRef | None = None
+    first_delta: Epoch | None = None
+    delta_bytes: int = 0
+
+
+class History:
+    """Segments and bases from the oldest that a restore still needs up to the newest."""
+
+    def __init__(self, tasks: list[TaskId], manifest: Manifest | None) -> None:
+        """Take up what `manifest` names. How large its old deltas are is not known: they count as reason for a base."""
+        self.segments: dict[Epoch, tuple[str, ...]] = {}
+        self._tasks = {task: _TaskHistory() for task in tasks}
+        if manifest is not None:
+            self.segments = {epoch: tuple(names) for epoch, names in manifest.segments.items()}
+            for task, history in self._tasks.items():
+                history.base = manifest.bases.get(task)
+                since = history.base.epoch if history.base else 0
+                later = [epoch for epoch in self.segments if epoch > since]
+                history.first_delta = min(later, default=None)
+
+    @property
+    def bases(self) -> dict[TaskId, BaseRef]:
+        """The base of each task that has one."""
+        return {task: history.base for task, history in self._tasks.items() if history.base is not None}
+
+    def on_epoch(self, epoch: Epoch, names: tuple[str, ...], delta_bytes: Mapping[TaskId, int]) -> None:
+        """An epoch's segments are durable; `delta_bytes` tells which tasks changed, and by how much."""
+        self.segments[epoch] = names
+        for task, size in delta_bytes.items():
+            if size:
+                history = self._tasks[task]
+                history.delta_bytes += size
+                if history.first_delta is None:
+                    history.first_delta = epoch
+        starts = [history.first_delta for history in self._tasks.values() if history.first_delta is not None]
+        oldest = min([epoch, *starts])
+        self.segments = {epoch: names for epoch, names in self.segments.items() if epoch >= oldest}
+
+    def on_base(self, task: TaskId, base: BaseRef, epoch: Epoch) -> None:
+        """A base is durable; `epoch` is the last one recorded. Deltas after the base keep the chain going."""
+        history = self._tasks[task]
+        history.base = base
+        history.delta_bytes = 0
+        history.first_delta = base.epoch + 1 if base.epoch < epoch else None
+
+    def wants_base(self, epoch: Epoch) -> TaskId | None:
+        """The task whose deltas since its base most outweigh it, if any does."""
+        neediest, need = None, 1.0
+        for task, history in self._tasks.items():
+            if history.first_delta is None:
+                continue
+            size = history.base.bytes if history.base else 0
+            weight = history.delta_bytes / max(size, BASE_FLOOR)
+            length = (epoch - history.first_delta + 1) / MAX_CHAIN
+            if max(weight, length) >= need:
+                neediest, need = task, max(weight, length)
+        return neediest

@@ -1,0 +1,262 @@
+"""One task: the operators of a stage at one partition, over its own state. No I/O, no threads, no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.core.batch import Batch
+from rayflow.core.clock import Clock
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.hashing import Partitioner
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN, ChannelId, Epoch, SinkTask, TaskId
+from rayflow.engine.actions import (
+    AppendOutput,
+    EpochSealed,
+    SendBarrier,
+    SendBatch,
+    SendIdle,
+    SendWatermark,
+    TaskAction,
+)
+from rayflow.engine.alignment import Alignment
+from rayflow.engine.event_time import EventTime
+from rayflow.engine.events import BarrierReceived, BatchReceived, ChannelEvent, IdleReceived, WatermarkReceived
+from rayflow.engine.exchange import split
+from rayflow.engine.topology import Topology
+from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs
+from rayflow.operators.factory import build
+from rayflow.operators.sink import SinkOperator
+from rayflow.operators.stream import StreamOperator
+from rayflow.plan.physical import JobPlan
+from rayflow.serde.keys import encode_key
+from rayflow.state.base import Stamp
+from rayflow.state.task_state import TaskState
+
+CONTROL = "control"
+"""The channel on which the coordinator's barriers reach the tasks that read sources."""
+
+
+def control_channel(partition: int) -> ChannelId:
+    """The control channel of a task."""
+    return ChannelId(CONTROL, -1, partition)
+
+
+class Task:
+    """Runs batches through the stage's operators; keeps event time; aligns, seals and completes epochs.
+
+    `start` first, then any of the other methods; each returns what the worker has to do, in order.
+    """
+
+    def __init__(
+        self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock, epoch: Epoch
+    ) -> None:
+        """`epoch` is the one that opens now: the one after the checkpoint that `state` holds."""
+        self.id = task
+        self.state = state
+        self._plan = plan
+        self._stage = next(stage for stage in plan.stages if stage.id == task.stage)
+        self._exactly_once = plan.delivery == "exactly_once"
+        self._actions: list[TaskAction] = []
+        self.operators: dict[str, Operator] = {}
+        for operator in self._stage.operators:
+            self.operators[operator.id] = build(operator)
+        self._outputs = {operator.id: operator.outputs for operator in self._stage.operators}
+        self._sinks = {id: op for id, op in self.operators.items() if isinstance(op, SinkOperator)}
+        self._into = {exchange.id: exchange.into for exchange in plan.exchanges if exchange.downstream == task.stage}
+        self._decoders = {source.id: source.into for source in self._stage.sources}
+        self._exchanges = {
+            id: Partitioner(topology.stages[exchange.downstream], encode_key)
+            for exchange in plan.exchanges
+            if (id := exchange.id) in self._stage.outputs
+        }
+        self._positions: dict[str, int] = {}
+        self._told_idle = False
+        self._streams: dict[str, StreamOperator] = {}
+        for source in self._stage.sources:
+            if task.partition < topology.sources[source.id]:
+                for id in source.into:
+                    stream = self.operators[id]
+                    assert isinstance(stream, StreamOperator)
+                    self._streams[id] = stream
+        channels = [
+            ChannelId(exchange.id, p, task.partition)
+            for exchange in plan.exchanges
+            if exchange.downstream == task.stage
+            for p in range(topology.stages[exchange.upstream])
+        ]
+        self.time = EventTime(self._streams, channels)
+        self.reads_sources = bool(self._stage.sources)
+        control = [control_channel(task.partition)] if self.reads_sources else []
+        self.alignment = Alignment([*control, *channels], epoch)
+        contexts = {id: OperatorContext(plan.name, id, task, state, clock) for id in self.operators}
+        self.counters: dict[str, OperatorCounters] = {id: context.counters for id, context in contexts.items()}
+        self._contexts = contexts
+
+    @property
+    def epoch(self) -> Epoch:
+        """The open epoch."""
+        return self.alignment.epoch
+
+    @property
+    def pending_bytes(self) -> int:
+        """Estimate of the memory that the open epoch holds: overlay and staged output."""
+        return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._sinks.values())
+
+    def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
+        """Open the operators over restored state, and take up `progress` as sealed with the checkpoint (None at first)."""
+        for id, operator in self.operators.items():
+            operator.open(self._contexts[id])
+        if progress is not None:
+            self._positions = dict(progress["positions"])
+            for id, newest in progress["newest"].items():
+                if id in self._streams:
+                    self._streams[id].restore(newest)
+            self.time.restore(progress["watermark"])
+        if self.time.watermark > WATERMARK_MIN:
+            self._fire(self.time.watermark)
+            self._send_watermark()
+        return self._done()
+
+    def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
+        """Take undecoded records of a source."""
+        for id in self._decoders[source]:
+            self.time.on_records(id)
+        self._tell_active()
+        for id in self._decoders[source]:
+            self._push(id, batch)
+        self._positions[source] = next_position
+        self._advance()
+        return self._done()
+
+    def on_channel(self, event: ChannelEvent) -> list[TaskAction]:
+        """Take what arrived on an input channel: handled now, or once its channel is no longer ahead."""
+        self._take(event)
+        return self._done()
+
+    def on_clock(self, now: int) -> list[TaskAction]:
+        """Fire what waits for the wall clock, and see which sources have gone idle."""
+        for id, operator in self.operators.items():
+            self._route(id, operator.on_clock(now))
+        self.time.look(now)
+        self._advance()
+        return self._done()
+
+    def complete(self, stamp: Stamp) -> None:
+        """The epoch of `stamp` is committed: its delta goes to the store."""
+        self.state.complete(stamp)
+
+    def close(self) -> None:
+        """Let go of the state."""
+        self.state.close()
+
+    def _take(self, event: ChannelEvent) -> None:
+        if self.alignment.holds(event):
+            return
+        if isinstance(event, BatchReceived):
+            for id in self._into[event.channel.exchange]:
+                self._push(id, event.batch)
+        elif isinstance(event, WatermarkReceived):
+            self.time.on_watermark(event.channel, event.watermark)
+            self._advance()
+        elif isinstance(event, IdleReceived):
+            self.time.on_idle(event.channel)
+            self._advance()
+        elif self.alignment.barrier(event):
+            self._seal(event.epoch)
+
+    def _seal(self, epoch: Epoch) -> None:
+        drain = self.alignment.drain
+        if drain:
+            self._drain()
+        for id, operator in self.operators.items():
+            self._route(id, operator.on_epoch_end())
+        self._append_outputs()
+        staged = {id: batches for id, sink in self._sinks.items() if (batches := sink.take())}
+        progress = {
+            "positions": dict(self._positions),
+            "newest": {id: stream.snapshot() for id, stream in self._streams.items()},
+            "watermark": self.time.watermark,
+        }
+        self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
+        self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress)))
+        for event in self.alignment.release():
+            self._take(event)
+
+    def _drain(self) -> None:
+        """Fire everything that waits for event time, once.
+
+        The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
+        what is closed now, but what it reads is not late because of this end.
+        """
+        latest = [time for operator in self.operators.values() if (time := operator.last_event_time()) is not None]
+        self._fire(WATERMARK_MAX)
+        self.time.raise_to(max([self.time.watermark, *latest]))
+
+    def _advance(self) -> None:
+        if self.time.advance():
+            self._fire(self.time.watermark)
+            self._send_watermark()
+        if self.time.idle and not self._told_idle:
+            self._told_idle = True
+            self._actions.extend(SendIdle(exchange) for exchange in self._exchanges)
+        else:
+            self._tell_active()
+
+    def _tell_active(self) -> None:
+        """A watermark makes the channels active again; it goes ahead of the records that end the idleness."""
+        if self._told_idle and not self.time.idle:
+            self._send_watermark()
+
+    def _fire(self, watermark: int) -> None:
+        for id, operator in self.operators.items():
+            self._route(id, operator.on_watermark(watermark))
+
+    def _send_watermark(self) -> None:
+        self._told_idle = False
+        self._actions.extend(SendWatermark(exchange, self.time.watermark) for exchange in self._exchanges)
+
+    def _push(self, target: str, batch: Batch) -> None:
+        partitioner = self._exchanges.get(target)
+        if partitioner is not None:
+            for partition, part in split(batch, partitioner, target):
+                self._actions.append(SendBatch(target, partition, part))
+            return
+        self.counters[target].records_in += len(batch)
+        self._route(target, self.operators[target].process(batch))
+
+    def _route(self, id: str, outputs: Outputs) -> None:
+        """Push what an operator returned through everything behind it, before anything else happens."""
+        targets = self._outputs[id]
+        counters = self.counters[id]
+        for port, batch in outputs:
+            if len(batch):
+                counters.records_out += len(batch)
+                for target in targets.get(port, ()):
+                    self._push(target, batch)
+
+    def _append_outputs(self) -> None:
+        if not self._exactly_once:
+            for id, sink in self._sinks.items():
+                if batches := sink.take():
+                    self._actions.append(AppendOutput(SinkTask(id, self.id.partition), batches))
+
+    def _done(self) -> list[TaskAction]:
+        self._append_outputs()
+        actions, self._actions = self._actions, []
+        return actions
+
+    def validate(self) -> None:
+        """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
+        self.alignment.validate()
+        self.time.validate()
+        if self._actions:
+            raise InvariantBroken(f"task {self.id} kept {len(self._actions)} actions back")
+        if any(position < 0 for position in self._positions.values()):
+            raise InvariantBroken(f"task {self.id} has a negative position")
+
+
+def barrier_for(task: Task, epoch: Epoch, drain: bool) -> BarrierReceived:
+    """The coordinator's barrier for a task that reads sources."""
+    return BarrierReceived(control_channel(task.id.partition), epoch, drain)

@@ -1,0 +1,278 @@
+"""A worker: the tasks of one process, the channels between them, and their common part of each epoch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.ids import ChannelId, Epoch, SinkTask, TaskId, WorkerId
+from rayflow.engine.actions import (
+    AckEpoch,
+    AppendOutput,
+    ApplyEpoch,
+    EpochSealed,
+    HoldSources,
+    PublishEpoch,
+    ReleaseSources,
+    ReportDone,
+    RequestBarrier,
+    SendBarrier,
+    SendBatch,
+    SendIdle,
+    SendToWorker,
+    SendWatermark,
+    TaskAction,
+    WorkerAction,
+    WriteSegment,
+)
+from rayflow.engine.events import (
+    BarrierInjected,
+    BarrierReceived,
+    BatchReceived,
+    ChannelEvent,
+    ClockAdvanced,
+    EpochApplied,
+    EpochCommitted,
+    EpochPublished,
+    IdleReceived,
+    RecordsPolled,
+    SegmentAcked,
+    SegmentWritten,
+    WatermarkReceived,
+    WorkerEvent,
+)
+from rayflow.engine.exchange import through_codec
+from rayflow.engine.task import Task, barrier_for
+from rayflow.engine.topology import Topology
+from rayflow.plan.physical import JobPlan
+from rayflow.serde.codec import Codec
+
+CHECKED_BATCHES = 3
+"""How many batches of each exchange go through the codec although they stay in the process."""
+
+
+@dataclass(slots=True)
+class _EpochOnItsWay:
+    """An epoch between its first sealed task and its end."""
+
+    parts: list[TaskSealed] = field(default_factory=list)
+    applied: bool = False
+    published: bool = False
+    committed: bool = False
+
+
+class Worker:
+    """Hosts tasks: routes between them, gathers their sealed parts into one segment, and sees each epoch through.
+
+    `handle(event)` returns what the runtime has to do, in order. At most one epoch is on its way at a time.
+    """
+
+    def __init__(
+        self,
+        id: WorkerId,
+        plan: JobPlan,
+        topology: Topology,
+        tasks: Mapping[TaskId, Task],
+        placement: Mapping[TaskId, WorkerId],
+        *,
+        codec: Codec,
+        memory_limit: int,
+    ) -> None:
+        """`memory_limit` in bytes: past it a barrier is asked for, and the sources are held while one is under way."""
+        self.id = id
+        self.tasks = dict(tasks)
+        self.busy = False
+        self._plan = plan
+        self._topology = topology
+        self._placement = placement
+        self._codec = codec
+        self._memory_limit = memory_limit
+        self._downstream = {exchange.id: exchange.downstream for exchange in plan.exchanges}
+        self._unchecked = {exchange.id: CHECKED_BATCHES for exchange in plan.exchanges}
+        self._queue: deque[tuple[Task, ChannelEvent]] = deque()
+        self._actions: list[WorkerAction] = []
+        self._epoch: Epoch | None = None
+        self._under_way = _EpochOnItsWay()
+        self._held = False
+        self._asked = False
+
+    def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
+        """Start every task from its part of the checkpoint."""
+        for id, task in self.tasks.items():
+            self._run(task, task.start(progress.get(id)))
+        return self._done()
+
+    def handle(self, event: WorkerEvent) -> list[WorkerAction]:
+        """Take one event to its end, through all tasks of this worker that it reaches."""
+        match event:
+            case RecordsPolled():
+                self.busy = True
+                task = self.tasks[event.task]
+                self._run(task, task.on_records(event.source, event.batch, event.next_position))
+            case BatchReceived() | WatermarkReceived() | IdleReceived() | BarrierReceived():
+                self.busy = self.busy or isinstance(event, BatchReceived)
+                self._enqueue(event)
+            case ClockAdvanced():
+                for task in self.tasks.values():
+                    self._run(task, task.on_clock(event.now))
+                self.busy = self.busy or any(task.state.pending_rows for task in self.tasks.values())
+            case BarrierInjected():
+                self._inject(event)
+            case SegmentWritten():
+                self._expect(event.epoch)
+                ack = SegmentAcked(self.id, event.epoch, event.name, event.output, event.size, event.delta_bytes)
+                self._actions.append(AckEpoch(ack))
+            case EpochCommitted():
+                self._commit(event.epoch)
+            case EpochApplied():
+                self._expect(event.epoch)
+                self._under_way.applied = True
+                self._finish(event.epoch)
+            case EpochPublished():
+                self._expect(event.epoch)
+                self._under_way.published = True
+                self._finish(event.epoch)
+        self._watch_memory()
+        return self._done()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Estimate of what the open epoch holds in memory."""
+        return sum(task.pending_bytes for task in self.tasks.values())
+
+    @property
+    def staged_bytes(self) -> int:
+        """Bytes of values that are sealed and wait to be published."""
+        return sum(
+            sum(len(value) for value in batch.values if value is not None)
+            for part in self._under_way.parts
+            for batches in part.staged.values()
+            for batch in batches
+        )
+
+    def _inject(self, event: BarrierInjected) -> None:
+        self.busy = False
+        if self._epoch is not None:
+            raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is on its way")
+        self._epoch = event.epoch
+        for task in self.tasks.values():
+            if task.reads_sources:
+                self._run(task, task.on_channel(barrier_for(task, event.epoch, event.drain)))
+
+    def _run(self, task: Task, actions: list[TaskAction]) -> None:
+        """Do what a task asked for, and what follows from it in this worker, until nothing is left."""
+        self._dispatch(task.id, actions)
+        while self._queue:
+            target, event = self._queue.popleft()
+            self._dispatch(target.id, target.on_channel(event))
+
+    def _dispatch(self, task: TaskId, actions: list[TaskAction]) -> None:
+        for action in actions:
+            match action:
+                case SendBatch(exchange, target, batch):
+                    if self._unchecked[exchange]:
+                        self._unchecked[exchange] -= 1
+                        batch = through_codec(batch, self._codec)
+                    self._send(BatchReceived(ChannelId(exchange, task.partition, target), batch))
+                case SendWatermark(exchange, watermark):
+                    for channel in self._channels(exchange, task.partition):
+                        self._send(WatermarkReceived(channel, watermark))
+                case SendIdle(exchange):
+                    for channel in self._channels(exchange, task.partition):
+                        self._send(IdleReceived(channel))
+                case SendBarrier(exchange, epoch, drain):
+                    for channel in self._channels(exchange, task.partition):
+                        self._send(BarrierReceived(channel, epoch, drain))
+                case EpochSealed():
+                    self._gather(action)
+                case AppendOutput():
+                    self._actions.append(action)
+
+    def _channels(self, exchange: str, partition: int) -> list[ChannelId]:
+        targets = self._topology.stages[self._downstream[exchange]]
+        return [ChannelId(exchange, partition, target) for target in range(targets)]
+
+    def _send(self, event: ChannelEvent) -> None:
+        target = TaskId(self._downstream[event.channel.exchange], event.channel.target)
+        local = self.tasks.get(target)
+        if local is not None:
+            self._queue.append((local, event))
+        else:
+            self._actions.append(SendToWorker(self._placement[target], target, event))
+
+    def _enqueue(self, event: ChannelEvent) -> None:
+        target = TaskId(self._downstream[event.channel.exchange], event.channel.target)
+        self._run(self.tasks[target], self.tasks[target].on_channel(event))
+
+    def _gather(self, action: EpochSealed) -> None:
+        if self._epoch is None:  # a barrier through an exchange may be ahead of the coordinator's own
+            self._epoch = action.epoch
+        self._expect(action.epoch)
+        self._under_way.parts.append(action.sealed)
+        if len(self._under_way.parts) == len(self.tasks):
+            self._actions.append(WriteSegment(action.epoch, tuple(self._under_way.parts)))
+
+    def _commit(self, epoch: Epoch) -> None:
+        self._expect(epoch)
+        under_way = self._under_way
+        if len(under_way.parts) != len(self.tasks):
+            raise InvariantBroken(f"epoch {epoch} was committed before worker {self.id} had sealed it")
+        under_way.committed = True
+        outputs: dict[SinkTask, tuple[EncodedBatch, ...]] = {}
+        positions: dict[tuple[str, int], int] = {}
+        for part in under_way.parts:
+            stage = next(stage for stage in self._plan.stages if stage.id == part.task.stage)
+            for sink in stage.sinks:
+                staged = part.staged.get(sink.operator, ())
+                outputs[SinkTask(sink.operator, part.task.partition)] = tuple(staged)
+            for source, position in part.progress["positions"].items():
+                positions[source, part.task.partition] = position
+        self._actions.append(PublishEpoch(epoch, outputs, positions))
+        self._actions.append(ApplyEpoch(epoch, tuple(self.tasks)))
+
+    def _finish(self, epoch: Epoch) -> None:
+        under_way = self._under_way
+        if not under_way.committed:
+            raise InvariantBroken(f"epoch {epoch} was applied or published before it was committed")
+        if under_way.applied and under_way.published:
+            self._under_way = _EpochOnItsWay()
+            self._epoch = None
+            self._asked = False
+            self._actions.append(ReportDone(epoch))
+
+    def _watch_memory(self) -> None:
+        full = self.pending_bytes > self._memory_limit
+        if full and self._epoch is None and not self._asked:
+            self._asked = True
+            self._actions.append(RequestBarrier())
+        hold = full and self._epoch is not None
+        if hold != self._held:
+            self._held = hold
+            self._actions.append(HoldSources() if hold else ReleaseSources())
+
+    def _expect(self, epoch: Epoch) -> None:
+        if epoch != self._epoch:
+            raise InvariantBroken(f"worker {self.id} was told of epoch {epoch} while {self._epoch} is on its way")
+
+    def _done(self) -> list[WorkerAction]:
+        actions, self._actions = self._actions, []
+        return actions
+
+    def validate(self) -> None:
+        """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
+        for task in self.tasks.values():
+            task.validate()
+        if self._queue:
+            raise InvariantBroken(f"worker {self.id} left {len(self._queue)} events undelivered")
+        sealed = [part.task for part in self._under_way.parts]
+        if len(sealed) != len(set(sealed)):
+            raise InvariantBroken(f"worker {self.id} sealed a task twice in epoch {self._epoch}")
+        if self._epoch is not None:
+            for task in self.tasks.values():
+                expected = self._epoch + 1 if task.id in sealed else self._epoch
+                if task.epoch != expected:
+                    raise InvariantBroken(f"task {task.id} is in epoch {task.epoch}, not {expected}")

@@ -1,0 +1,18 @@
+"""`group_by_key`: keeps the source's keys and partitioning."""
+
+from __future__ import annotations
+
+from rayflow.core.batch import Batch
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, Outputs
+
+
+class GroupByKeyOperator(Operator):
+    """Passes records on, but those with a null key: they belong to no group, and any partition may hold them."""
+
+    def process(self, batch: Batch) -> Outputs:
+        if None in batch.keys:
+            keyed = [key is not None for key in batch.keys]
+            self.context.counters.dropped += keyed.count(False)
+            batch = batch.select(keyed)
+        return ((OUT, batch),)

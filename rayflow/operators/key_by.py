@@ -1,0 +1,15 @@
+"""`key_by`: gives each record the key that a function makes of its value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.core.batch import Batch
+from rayflow.operators.function import FunctionOperator
+
+
+class KeyByOperator(FunctionOperator):
+    """Replaces each key by the function's result. The exchange behind it moves records to their partition."""
+
+    def combine(self, batch: Batch, results: list[Any]) -> Batch:
+        return batch.with_keys(results)

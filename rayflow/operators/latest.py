@@ -1,0 +1,68 @@
+"""`to_table`: the newest value of each key."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from rayflow.api.specs import LatestSpec
+from rayflow.core.batch import Batch
+from rayflow.core.failures import Stop
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.failing import Failures
+from rayflow.operators.reducing import CHUNK, made_by
+from rayflow.plan.states import VALUES
+
+
+class LatestOperator(Operator):
+    """Keeps the newest value per key in the state "values"; None deletes the key and is emitted as None (a tombstone).
+
+    Records with a null key name no row: they are dropped and counted. emit="record" passes every update on;
+    emit="epoch" emits the newest value of each key that came, at the end of the epoch, in the order in which they
+    first came, all with the latest event time that the epoch has seen.
+    """
+
+    def __init__(self, spec: LatestSpec) -> None:
+        self.each_record = spec.emit == "record"
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self.table = context.state.values(context.operator, VALUES.name)
+        self.failures = Failures(context, Stop())
+        self.changed: dict[Any, None] = {}
+        self.newest = WATERMARK_MIN
+
+    def process(self, batch: Batch) -> Outputs:
+        if None in batch.keys:
+            keyed = [key is not None for key in batch.keys]
+            self.context.counters.dropped += keyed.count(False)
+            batch = batch.select(keyed)
+            if not batch:
+                return ()
+        latest = self._newest_of(batch)
+        if None in batch.values:
+            for key, value in latest.items():
+                self.table.delete(key) if value is None else self.table.put(key, value)
+        else:
+            self.table.rows.update(latest)
+        if self.each_record:
+            return ((OUT, batch),)
+        self.changed.update(dict.fromkeys(latest))
+        self.newest = max(self.newest, max(batch.timestamps))
+        return ()
+
+    def on_epoch_end(self) -> Outputs:
+        changed, self.changed = iter(self.changed), {}
+        newest, self.newest = self.newest, WATERMARK_MIN
+        origin, get = made_by(self.context), self.table.rows.get
+        while keys := list(islice(changed, CHUNK)):
+            yield OUT, Batch(origin, keys, list(map(get, keys)), [newest] * len(keys), [-1] * len(keys))
+
+    def _newest_of(self, batch: Batch) -> dict[Any, Any]:
+        latest: dict[Any, Any] = {}
+        remaining = iter(batch.keys)
+        records = zip(remaining, batch.values)  # noqa: B905 - columns of one length
+        self.failures.each(batch, remaining, lambda: latest.update(records))
+        return latest

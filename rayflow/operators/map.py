@@ -1,0 +1,15 @@
+"""`map`: value -> value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.core.batch import Batch
+from rayflow.operators.function import FunctionOperator
+
+
+class MapOperator(FunctionOperator):
+    """Replaces each value by the function's result; key, timestamp and headers stay."""
+
+    def combine(self, batch: Batch, results: list[Any]) -> Batch:
+        return batch.with_values(results)

@@ -1,0 +1,27 @@
+"""`print`: writes each record to standard output; the records pass unchanged."""
+
+from __future__ import annotations
+
+import sys
+
+from rayflow.api.specs import PrintSpec
+from rayflow.core.batch import Batch
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, Outputs
+
+
+class PrintOperator(Operator):
+    """Prints one line a record: the label, the key (unless it is None) and the value, as `repr` shows them."""
+
+    def __init__(self, spec: PrintSpec) -> None:
+        self.start = f"{spec.label}: " if spec.label else ""
+
+    def process(self, batch: Batch) -> Outputs:
+        start = self.start
+        sys.stdout.write(
+            "".join(
+                f"{start}{value!r}\n" if key is None else f"{start}{key!r} {value!r}\n"
+                for key, value in zip(batch.keys, batch.values, strict=True)
+            )
+        )
+        return ((OUT, batch),)

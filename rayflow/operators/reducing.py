@@ -1,0 +1,51 @@
+"""Turns accumulators into results: what tables and windows share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from rayflow.core.batch import Batch, Origin
+from rayflow.core.ports import OUT
+from rayflow.operators.base import OperatorContext, Outputs
+from rayflow.operators.failing import Failures, without
+from rayflow.operators.loops import Loop
+
+CHUNK = 10_000
+"""Records in one batch that an operator makes of its own state."""
+
+
+def made_by(context: OperatorContext) -> Origin:
+    """The origin of records that an operator makes itself."""
+    return Origin(context.operator, context.task.partition)
+
+
+def results_of(
+    finish: Loop, failures: Failures, items: Iterable[tuple[Any, Any]], timestamp: int, start: int = 0, end: int = 0
+) -> Iterator[tuple[str, Batch]]:
+    """Batches with the result of each (key, accumulator), all with one timestamp.
+
+    A result that cannot be computed counts as a failed record with a null value.
+    """
+    origin = made_by(failures.context)
+    rows = iter(items)
+    while chunk := list(islice(rows, CHUNK)):
+        count = len(chunk)
+        batch = Batch(origin, [key for key, _ in chunk], [None] * count, [timestamp] * count, [-1] * count)
+        results: list[Any] = []
+        yield from _finished(finish, failures, batch, chunk, start, end, results)
+
+
+def _finished(
+    finish: Loop,
+    failures: Failures,
+    batch: Batch,
+    chunk: list[tuple[Any, Any]],
+    start: int,
+    end: int,
+    results: list[Any],
+) -> Outputs:
+    remaining = iter(chunk)
+    rejected, dead = failures.each(batch, remaining, lambda: finish.run(remaining, start, end, results.append))
+    return (*dead, (OUT, without(batch, rejected).with_values(results)))

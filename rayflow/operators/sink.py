@@ -1,0 +1,121 @@
+"""Sinks: encode records and stage them for the end of the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.api.specs import SinkSpec
+from rayflow.core.batch import Batch, EncodedBatch, Headers
+from rayflow.core.errors import EncodeFailed, UserFunctionFailed
+from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.time_column import are_times, checked_time
+from rayflow.serde.base import Serde
+
+MERGE_UP_TO = 50_000
+"""Records up to which batches are merged into one."""
+
+OVERHEAD = 24
+"""Bytes that a staged record counts for besides its key and value."""
+
+
+class SinkOperator(Operator):
+    """Encodes what it is given; the runtime takes it at the end of the epoch, or at once (at-least-once).
+
+    A null value (a tombstone) is not shown to `timestamp=` and `headers=`: it keeps its own. Dead letters of records
+    that cannot be encoded carry their Python objects: the dead letter sink finds bytes for them.
+
+    Attributes:
+        staged: what was encoded since the last `take`. staged_bytes: its size, an estimate.
+    """
+
+    def __init__(self, spec: SinkSpec) -> None:
+        self.spec = spec
+        self.staged: list[EncodedBatch] = []
+        self.staged_bytes = 0
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        spec = self.spec
+        self.function_failures = Failures(context, spec.on_error)
+        self.key_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the key as {spec.key.name}")
+        self.value_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the value as {spec.value.name}")
+
+    def process(self, batch: Batch) -> Outputs:
+        spec = self.spec
+        dead: DeadLetters = ()
+        if spec.timestamp is not None:
+            times, batch, dead = self._ask(spec.timestamp, batch, batch.timestamps)
+            if not are_times(times):
+                times, batch, more = self.function_failures.apply(checked_time, times, batch)
+                dead += more
+            batch = Batch(batch.origin, batch.keys, batch.values, times, batch.offsets, batch.headers)
+        if spec.headers is not None:
+            given = spec.headers
+            headers, batch, more = self._ask(
+                lambda value: _checked_headers(given(value)), batch, batch.headers or [[]] * len(batch)
+            )
+            batch = Batch(batch.origin, batch.keys, batch.values, batch.timestamps, batch.offsets, headers)
+            dead += more
+        keys, rejected, more = _encode(spec.key, batch.keys, batch, self.key_failures)
+        batch, dead = without(batch, rejected), dead + more
+        values, rejected, more = _encode(spec.value, batch.values, batch, self.value_failures)
+        dead += more
+        if rejected:
+            encoded_keys = without(batch.with_keys(keys), rejected)
+            keys, batch = encoded_keys.keys, encoded_keys
+        if values:
+            self._stage(keys, values, batch.timestamps, batch.headers)
+        return dead
+
+    def take(self) -> list[EncodedBatch]:
+        """What is staged, few batches however many came; nothing is staged afterwards."""
+        staged, self.staged = self.staged, []
+        self.staged_bytes = 0
+        return staged
+
+    def _ask(self, fn: Any, batch: Batch, own: list[Any]) -> tuple[list[Any], Batch, DeadLetters]:
+        if None not in batch.values:
+            return self.function_failures.apply(fn, batch.values, batch)
+        pairs = list(zip(batch.values, own, strict=True))
+        return self.function_failures.apply(lambda pair: pair[1] if pair[0] is None else fn(pair[0]), pairs, batch)
+
+    def _stage(
+        self,
+        keys: list[bytes | None],
+        values: list[bytes | None],
+        timestamps: list[int],
+        headers: list[Headers] | None,
+    ) -> None:
+        columns = len(values) * OVERHEAD
+        self.staged_bytes += columns + sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
+        last = self.staged[-1] if self.staged else None
+        if last is None or len(last) + len(values) > MERGE_UP_TO or (last.headers is None) != (headers is None):
+            own = None if headers is None else list(headers)
+            self.staged.append(EncodedBatch(self.spec.topic.name, list(keys), list(values), list(timestamps), own))
+            return
+        last.keys += keys
+        last.values += values
+        last.timestamps += timestamps
+        if last.headers is not None and headers is not None:
+            last.headers += headers
+
+
+def _checked_headers(headers: Any) -> Headers:
+    checked = list(headers or ())
+    for name, content in checked:
+        if type(name) is not str or not (content is None or type(content) is bytes):
+            what = f"headers= gave a header ({type(name).__name__}, {type(content).__name__})"
+            raise UserFunctionFailed(what, advice="Give (str, bytes) for each header, or (str, None)")
+    return checked
+
+
+def _encode(
+    serde: Serde[Any], column: list[Any], batch: Batch, failures: Failures
+) -> tuple[list[bytes | None], list[int], DeadLetters]:
+    """An encoded column, the indexes of the records that do not fit, and these as dead letters."""
+    try:
+        return serde.encode(column), [], ()
+    except Exception:  # noqa: BLE001 - whatever a serde raises; encoding is pure, so the second pass finds the records
+        one = serde.encode_one
+        return failures.attempt(lambda value: None if value is None else one(value), column, batch)

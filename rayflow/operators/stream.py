@@ -1,0 +1,138 @@
+"""`stream`: decodes what a source delivers, gives records their event time, and makes the watermark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate, chain, repeat
+from operator import lt, sub
+from typing import Any
+
+from rayflow.api.specs import StreamSpec
+from rayflow.core.batch import Batch
+from rayflow.core.errors import DecodeFailed
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.time_column import are_times, checked_time
+from rayflow.serde.base import Serde
+
+
+class StreamOperator(Operator):
+    """Decodes one source partition; what it emits has event times and, where records are behind, their lateness.
+
+    The watermark is the newest timestamp so far, less `out_of_order`, less 1 ms. A record with a timestamp in the
+    future is taken as it is, and takes the watermark with it: records behind it are late from then on (a source whose
+    clocks cannot be trusted wants a `timestamp=` that corrects or refuses them). A timestamp that is no time at all
+    (negative, not an int, or beyond the year 9999, as micro- and nanoseconds are) is an error of that record.
+    A null value (a tombstone) is not shown to `timestamp=`: it keeps the broker's.
+
+    Dead letters carry the raw bytes, whatever failed.
+
+    Attributes:
+        max_timestamp: the newest timestamp so far; WATERMARK_MIN before the first record.
+        watermark: what event time has reached; WATERMARK_MIN before the first record, and always without a watermark
+            strategy.
+    """
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+        self.max_timestamp = WATERMARK_MIN
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        spec = self.spec
+        self.key_failures = Failures(context, spec.on_error, DecodeFailed, f"decode the key as {spec.key.name}")
+        self.value_failures = Failures(context, spec.on_error, DecodeFailed, f"decode the value as {spec.value.name}")
+        self.time_failures = Failures(context, spec.on_error)
+        self.last_arrival = context.clock()
+
+    @property
+    def watermark(self) -> int:
+        delay = self.spec.watermark.out_of_order
+        if delay is None or self.max_timestamp == WATERMARK_MIN:
+            return WATERMARK_MIN
+        return self.max_timestamp - delay - 1
+
+    def idle(self, now: int) -> bool:
+        """Whether nothing came for `idle_after` ms of wall clock, so that this partition must not hold time back."""
+        return self.spec.idle_after is not None and now - self.last_arrival >= self.spec.idle_after
+
+    def snapshot(self) -> int:
+        """What must outlive the task, so that the same records are late after a recovery: `max_timestamp`."""
+        return self.max_timestamp
+
+    def restore(self, max_timestamp: int) -> None:
+        """Go on from a snapshot."""
+        self.max_timestamp = max_timestamp
+
+    def process(self, batch: Batch) -> Outputs:
+        self.last_arrival = self.context.clock()
+        spec, raw = self.spec, batch
+        keys, rejected, dead_keys = _decode(spec.key, raw.keys, raw, self.key_failures)
+        raw = without(raw, rejected)
+        values, rejected, dead_values = _decode(spec.value, raw.values, raw, self.value_failures)
+        decoded = without(raw.with_keys(keys), rejected).with_values(values)
+        raw = without(raw, rejected)
+        decoded, dead_times = self._with_times(raw, decoded)
+        if decoded:
+            decoded.lateness = self._advance(decoded.timestamps)
+        return (*dead_keys, *dead_values, *dead_times, (OUT, decoded))
+
+    def _with_times(self, raw: Batch, decoded: Batch) -> tuple[Batch, DeadLetters]:
+        """`decoded` with event times; `raw` holds the same records for the dead letter port."""
+        dead: DeadLetters = ()
+        fn = self.spec.timestamp
+        times = decoded.timestamps
+        if fn is not None:
+            times, rejected, dead = self._ask(fn, raw, decoded)
+            raw, decoded = without(raw, rejected), without(decoded, rejected)
+        if not are_times(times):
+            check = _broker_time if fn is None else checked_time
+            times, rejected, more = self.time_failures.attempt(check, times, raw)
+            decoded, dead = without(decoded, rejected), (*dead, *more)
+        return _with_timestamps(decoded, times), dead
+
+    def _ask(self, fn: Callable[[Any], int], raw: Batch, decoded: Batch) -> tuple[list[Any], list[int], DeadLetters]:
+        if None not in raw.values:
+            return self.time_failures.attempt(fn, decoded.values, raw)
+        pairs = list(zip(decoded.values, decoded.timestamps, strict=True))
+        return self.time_failures.attempt(lambda pair: pair[1] if pair[0] is None else fn(pair[0]), pairs, raw)
+
+    def _advance(self, times: list[int]) -> list[int] | None:
+        """Raise the newest timestamp. Returns the watermark that each record met, or None if none was behind it."""
+        before = self.max_timestamp
+        newest = max(times)
+        if newest > before:
+            self.max_timestamp = newest
+        delay = self.spec.watermark.out_of_order
+        if delay is None or min(times) >= self.watermark:
+            return None
+        start = max(before, WATERMARK_MIN + delay + 1)
+        met = list(map(sub, accumulate(chain((start,), times[:-1]), max), repeat(delay + 1)))
+        return met if any(map(lt, times, met)) else None
+
+
+def _decode(
+    serde: Serde[Any], column: list[Any], raw: Batch, failures: Failures
+) -> tuple[list[Any], list[int], DeadLetters]:
+    """A decoded column, the indexes of the records that do not fit, and these as dead letters."""
+    if serde.name == "bytes":
+        return column, [], ()
+    try:
+        return serde.decode(column), [], ()
+    except Exception:  # noqa: BLE001 - whatever a serde raises; decoding is pure, so the second pass finds the records
+        one = serde.decode_one
+        return failures.attempt(lambda data: None if data is None else one(data), column, raw)
+
+
+def _broker_time(time: int) -> int:
+    if are_times([time]):
+        return time
+    raise DecodeFailed(
+        "The broker gives no usable timestamp for the record", advice="Take event time from the value: timestamp="
+    )
+
+
+def _with_timestamps(batch: Batch, timestamps: list[int]) -> Batch:
+    return Batch(batch.origin, batch.keys, batch.values, timestamps, batch.offsets, batch.headers)

@@ -1,0 +1,57 @@
+"""Tables: an aggregate, or a fold, per key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rayflow.api.specs import TableSpec
+from rayflow.core.batch import Batch
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.failing import Failures, without
+from rayflow.operators.loops import Loops
+from rayflow.operators.reducing import results_of
+from rayflow.plan.states import VALUES
+
+
+class TableOperator(Operator):
+    """Keeps one accumulator per key in the state "values".
+
+    emit="record": one result per record, with its timestamp, in input order. emit="epoch": the newest result of each
+    key that changed, at the end of the epoch, in the order in which they first changed; all with the latest event time
+    that the epoch has seen. Results carry no headers: they are not the record's.
+    """
+
+    def __init__(self, spec: TableSpec) -> None:
+        self.spec = spec
+        self.each_record = spec.emit == "record"
+        loops = Loops(spec.reducer)
+        self.loop = loops.table(emit=self.each_record)
+        self.finish = loops.finish(windowed=False, dropped=False)
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self.table = context.state.values(context.operator, VALUES.name)
+        self.failures = Failures(context, self.spec.reducer.on_error)
+        self.newest = WATERMARK_MIN
+
+    def process(self, batch: Batch) -> Outputs:
+        rows, load, run = self.table.rows, self.table.load, self.loop.run
+        results: list[Any] = []
+        remaining = iter(batch.keys)
+        records = zip(remaining, batch.values)  # noqa: B905 - columns of one length; strict would cost
+        rejected, dead = self.failures.each(batch, remaining, lambda: run(records, rows, load, results.append))
+        if not self.each_record:
+            self.newest = max(self.newest, max(batch.timestamps))
+            return dead
+        changed = without(batch, rejected).with_values(results)
+        changed.headers = None
+        return (*dead, (OUT, changed))
+
+    def on_epoch_end(self) -> Iterator[tuple[str, Batch]]:
+        if self.each_record:
+            return iter(())
+        newest, self.newest = self.newest, WATERMARK_MIN
+        return results_of(self.finish, self.failures, self.table.rows.items(), newest)

@@ -1,0 +1,30 @@
+"""What counts as a time: the check of timestamps that users' functions and brokers give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.core.errors import UserFunctionFailed
+
+LAST_TIME = 253_402_300_799_999
+"""The end of the year 9999 in ms: what is beyond is taken for another unit, not for a time."""
+
+
+def are_times(column: list[Any]) -> bool:
+    """Whether all of a column are ms since the Unix epoch: int, not negative, not beyond the year 9999.
+
+    >>> are_times([0, 1_700_000_000_000]), are_times([1.5]), are_times([1_700_000_000_000_000])
+    (True, False, False)
+    """
+    return not column or (set(map(type, column)) == {int} and min(column) >= 0 and max(column) <= LAST_TIME)
+
+
+def checked_time(time: Any) -> int:
+    """`time`, if it is one. Raises UserFunctionFailed with what is wrong; it never shows the time itself."""
+    if type(time) is int and 0 <= time <= LAST_TIME:
+        return time
+    if type(time) is not int:
+        what = f"timestamp= gave a {type(time).__name__}, not an int"
+    else:
+        what = f"timestamp= gave a time {'before 1970' if time < 0 else 'beyond the year 9999'}"
+    raise UserFunctionFailed(what, advice="Give whole milliseconds since the Unix epoch")

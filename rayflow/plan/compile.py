@@ -1,0 +1,176 @@
+"""From the logical graph of a job file to stages and exchanges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from rayflow.api.graph import Graph, Node
+from rayflow.api.job import Job
+from rayflow.api.specs import GroupByKeySpec, KeyBySpec, SinkSpec
+from rayflow.core.failures import DeadLetter
+from rayflow.core.ports import DEAD_LETTER, Port
+from rayflow.core.topics import TopicRef
+from rayflow.plan.components import Components
+from rayflow.plan.labels import label_of
+from rayflow.plan.physical import ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
+from rayflow.plan.states import states_of_spec
+from rayflow.plan.validate import check_graph, check_names, check_stages, validate
+from rayflow.serde import auto
+
+T = TypeVar("T")
+
+_plans: WeakKeyDictionary[Job, tuple[int, JobPlan]] = WeakKeyDictionary()
+
+
+def plan_of(job: Job) -> JobPlan:
+    """The job's plan; the same object until operators are added. Raises InvalidJob.
+
+    >>> import rayflow as rf
+    >>> job = rf.Job("count-words")
+    >>> job.stream("words", value=str).key_by(lambda word: word).count().to("counts")
+    >>> [(stage.id, [operator.id for operator in stage.operators]) for stage in plan_of(job).stages]
+    [('s1', ['stream-1', 'key_by-1']), ('s2', ['count-1', 'sink-1'])]
+    """
+    size = len(job.graph.nodes)
+    known = _plans.get(job)
+    if known is not None and known[0] == size:
+        return known[1]
+    plan = _Compiler(job).plan()
+    validate(plan)
+    _plans[job] = (size, plan)
+    return plan
+
+
+class _Compiler:
+    """One compilation. Nodes are in order of definition, which is a topological order: inputs come first."""
+
+    def __init__(self, job: Job) -> None:
+        check_graph(job)
+        self._job = job
+        self._graph: Graph = job.graph
+        self._nodes: Mapping[str, Node] = job.graph.nodes
+        self._consumers: dict[str, list[tuple[Port, str]]] = defaultdict(list)
+        for node in self._nodes.values():
+            for source, port in node.inputs:
+                self._consumers[source].append((port, node.id))
+        self._sources = _source_ids([node.topic for node in self._nodes.values() if node.topic is not None])
+        self._stage_of = self._assign_stages()
+        self._dead_letters: dict[tuple[str, TopicRef], str] = {}
+
+    def plan(self) -> JobPlan:
+        job = self._job
+        exchanges = tuple(self._exchange(node) for node in self._nodes.values() if self._is_exchanged(node))
+        members: dict[str, list[Node]] = defaultdict(list)
+        for node in self._nodes.values():
+            members[self._stage_of[node.id]].append(node)
+        order = check_stages(members, exchanges)
+        stages = tuple(self._stage(stage, members[stage], exchanges) for stage in order)
+        check_names(self._nodes, [*(exchange.id for exchange in exchanges), *self._dead_letters.values()])
+        return JobPlan(job.name, stages, exchanges, job.checkpoint_interval, job.delivery)
+
+    def _is_exchanged(self, node: Node) -> bool:
+        return isinstance(node.spec, KeyBySpec) and bool(self._consumers[node.id])
+
+    def _assign_stages(self) -> dict[str, str]:
+        groups = Components(self._nodes)
+        readers: dict[TopicRef, str] = {}
+        for node in self._nodes.values():
+            consumers = [consumer for _, consumer in self._consumers[node.id]]
+            together = consumers if self._is_exchanged(node) else [node.id, *consumers]
+            for other in together[1:]:
+                groups.union(together[0], other)
+            if node.topic is not None:
+                groups.union(readers.setdefault(node.topic, node.id), node.id)
+        ids: dict[str, str] = {}
+        for name in self._nodes:
+            ids.setdefault(groups.find(name), f"s{len(ids) + 1}")
+        return {name: ids[groups.find(name)] for name in self._nodes}
+
+    def _exchange(self, node: Node) -> ExchangePlan:
+        into = _unique(consumer for _, consumer in self._consumers[node.id])
+        return ExchangePlan(_exchange_id(node.id), self._stage_of[node.id], self._stage_of[into[0]], into)
+
+    def _stage(self, stage: str, nodes: Sequence[Node], exchanges: tuple[ExchangePlan, ...]) -> StagePlan:
+        operators = [self._operator(node) for node in nodes]
+        operators += [self._dead_letter_sink(stage, topic, nodes) for topic in self._dead_letter_topics(nodes)]
+        sinks = tuple(SinkPlan(o.id, o.spec.topic) for o in operators if isinstance(o.spec, SinkSpec))
+        return StagePlan(
+            stage,
+            tuple(operators),
+            self._stage_sources(nodes),
+            sinks,
+            tuple(exchange.id for exchange in exchanges if exchange.downstream == stage),
+            tuple(exchange.id for exchange in exchanges if exchange.upstream == stage),
+            any(isinstance(node.spec, GroupByKeySpec) for node in nodes),
+        )
+
+    def _stage_sources(self, nodes: Sequence[Node]) -> tuple[SourcePlan, ...]:
+        into: dict[TopicRef, list[str]] = defaultdict(list)
+        for node in nodes:
+            if node.topic is not None:
+                into[node.topic].append(node.id)
+        samples = self._graph.samples
+        return tuple(
+            SourcePlan(self._sources[topic], topic, tuple(streams), samples.get(topic))
+            for topic, streams in into.items()
+        )
+
+    def _operator(self, node: Node) -> OperatorPlan:
+        outputs: dict[Port, tuple[str, ...]] = {}
+        for port, consumer in self._consumers[node.id]:
+            outputs[port] = (*outputs.get(port, ()), consumer)
+        if self._is_exchanged(node):
+            outputs = {port: (_exchange_id(node.id),) for port in outputs}
+        topic = _dead_letter_topic(node)
+        if topic is not None:
+            outputs[DEAD_LETTER] = (self._dead_letter_id(self._stage_of[node.id], topic),)
+        spec = node.spec
+        return OperatorPlan(node.id, node.kind, label_of(spec), spec, outputs, states_of_spec(spec), node.location)
+
+    def _dead_letter_topics(self, nodes: Sequence[Node]) -> tuple[TopicRef, ...]:
+        return _unique(topic for node in nodes if (topic := _dead_letter_topic(node)) is not None)
+
+    def _dead_letter_sink(self, stage: str, topic: TopicRef, nodes: Sequence[Node]) -> OperatorPlan:
+        location = next(node.location for node in nodes if _dead_letter_topic(node) == topic)
+        spec = SinkSpec(topic, auto, auto)
+        return OperatorPlan(
+            self._dead_letter_id(stage, topic), "dead_letter", label_of(spec), spec, {}, location=location
+        )
+
+    def _dead_letter_id(self, stage: str, topic: TopicRef) -> str:
+        """The shared sink of a stage and topic; numbered within the stage, so that other stages do not matter."""
+        known = self._dead_letters
+        if (stage, topic) not in known:
+            before = sum(1 for other, _ in known if other == stage)
+            known[stage, topic] = f"dead_letter-{stage}-{before + 1}"
+        return known[stage, topic]
+
+
+def _exchange_id(operator: str) -> str:
+    return f"{operator}.exchange"
+
+
+def _dead_letter_topic(node: Node) -> TopicRef | None:
+    on_error = getattr(node.spec, "on_error", None)
+    if on_error is None:
+        reducer = getattr(node.spec, "reducer", None)
+        on_error = getattr(reducer, "on_error", None)
+    return on_error.topic if isinstance(on_error, DeadLetter) else None
+
+
+def _source_ids(topics: Sequence[TopicRef]) -> dict[TopicRef, str]:
+    """A source is called like its topic; of two systems' topics of one name, the later ones get a number."""
+    ids: dict[TopicRef, str] = {}
+    names: dict[str, int] = {}
+    for topic in topics:
+        if topic not in ids:
+            names[topic.name] = number = names.get(topic.name, 0) + 1
+            ids[topic] = topic.name if number == 1 else f"{topic.name}#{number}"
+    return ids
+
+
+def _unique(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))

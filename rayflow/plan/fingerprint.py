@@ -1,0 +1,70 @@
+"""The plan's hash: it changes when what checkpoints hold may no longer fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from rayflow.api.specs import LatestSpec, TableSpec, WindowSpec
+from rayflow.plan.physical import JobPlan, OperatorPlan, StagePlan
+
+
+def fingerprint(plan: JobPlan) -> str:
+    """16 hexadecimal digits of a hash over structure and states: stages, operators, their ports, topics, exchanges.
+
+    Places in the file, labels and functions do not count, nor do serdes, delivery and the checkpoint interval.
+
+    >>> import rayflow as rf
+    >>> from rayflow.plan.compile import plan_of
+    >>> def job_with(fn):
+    ...     job = rf.Job("same")
+    ...     job.stream("words", value=str).map(fn).to("loud")
+    ...     return plan_of(job)
+    >>> fingerprint(job_with(str.upper)) == fingerprint(job_with(str.lower))
+    True
+    """
+    shape = {
+        "job": plan.name,
+        "stages": [_stage(stage) for stage in plan.stages],
+        "exchanges": [[e.id, e.upstream, e.downstream, list(e.into)] for e in plan.exchanges],
+    }
+    text = json.dumps(shape, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stage(stage: StagePlan) -> dict[str, Any]:
+    return {
+        "id": stage.id,
+        "operators": [_operator(operator) for operator in stage.operators],
+        "sources": [[source.id, source.topic.name, list(source.into)] for source in stage.sources],
+        "sinks": [[sink.operator, sink.topic.name] for sink in stage.sinks],
+        "keyed_by_source": stage.keyed_by_source,
+    }
+
+
+def _operator(operator: OperatorPlan) -> dict[str, Any]:
+    return {
+        "id": operator.id,
+        "kind": operator.kind,
+        "outputs": {port: list(targets) for port, targets in operator.outputs.items()},
+        "states": [[state.name, state.kind, state.ttl] for state in operator.states],
+        "shape": _shape(operator),
+    }
+
+
+def _shape(operator: OperatorPlan) -> Any:
+    """What decides how an operator's state is laid out."""
+    spec = operator.spec
+    if isinstance(spec, WindowSpec):
+        return [spec.window.size, spec.window.every, _reducer(spec.reducer)]
+    if isinstance(spec, TableSpec):
+        return _reducer(spec.reducer)
+    return "latest" if isinstance(spec, LatestSpec) else None
+
+
+def _reducer(reducer: Any) -> Any:
+    names = getattr(reducer, "aggregations", None)
+    if names is None:
+        return "fold"
+    return [[name, getattr(aggregation, "kind", "custom")] for name, aggregation in names]

@@ -1,0 +1,124 @@
+"""The tasks that this process hosts: their stores, brought to a checkpoint, and the worker over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from rayflow.checkpoint.chain import Chain
+from rayflow.checkpoint.manifest import Manifest
+from rayflow.checkpoint.restore import prepare_store
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.clock import Clock
+from rayflow.core.ids import TaskId
+from rayflow.core.logging import get_logger
+from rayflow.engine.orders import StartTasks
+from rayflow.engine.regrouping import Progress, StageOrigin, origin_of, progress_for
+from rayflow.engine.task import Task
+from rayflow.engine.worker import Worker
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.segments import positions_of, read_progress
+from rayflow.serde.codec import Codec
+from rayflow.state.base import Rows, Stamp, Store
+from rayflow.state.row_keys import PREFIX, table_prefix
+from rayflow.state.task_state import TaskState
+
+log = get_logger("rayflow.local")
+
+
+class Hosting:
+    """Opens one store per task and builds the worker; `close` lets go of all stores."""
+
+    def __init__(
+        self,
+        plan: JobPlan,
+        checkpoints: CheckpointStore,
+        open_store: Callable[[TaskId], Store],
+        *,
+        clock: Clock,
+        memory_limit: int,
+    ) -> None:
+        self._plan = plan
+        self._checkpoints = checkpoints
+        self._open_store = open_store
+        self._clock = clock
+        self._memory_limit = memory_limit
+        self._stores: dict[TaskId, Store] = {}
+        self._layouts: dict[str, StageOrigin] = {}
+
+    def start(self, order: StartTasks) -> tuple[Worker, Progress, dict[tuple[str, int], int]]:
+        """The worker with all tasks restored, their progress, and where each source goes on.
+
+        Raises DamagedObject, ObjectMissing, DiskFull.
+        """
+        codec = Codec()
+        manifest = order.manifest
+        self._layouts = {stage.id: origin_of(stage, manifest) for stage in self._plan.stages}
+        chains: dict[str, Chain] = {}
+        tasks: dict[TaskId, Task] = {}
+        for id in order.topology.tasks():
+            store = self._stores[id] = self._open_store(id)
+            if manifest is None:
+                store.replace((), self.stamp(id, order.lineage, 0))
+            else:
+                self._restore(id, store, manifest, chains)
+            tasks[id] = Task(self._plan, order.topology, id, TaskState(store, codec), self._clock, order.epoch)
+        worker = Worker(
+            0,
+            self._plan,
+            order.topology,
+            tasks,
+            dict.fromkeys(tasks, 0),
+            codec=codec,
+            memory_limit=self._memory_limit,
+        )
+        if manifest is None:
+            return worker, {}, {}
+        old = read_progress(self._checkpoints, manifest)
+        return worker, progress_for(self._plan, order.topology.stages, manifest, old), positions_of(old)
+
+    def stamp(self, task: TaskId, lineage: str, epoch: int) -> Stamp:
+        """What a task's store is stamped with: the layout of its stage's states is part of the lineage, so that a
+        store which an upgraded job has rearranged is never taken for the old job's."""
+        return Stamp(f"{lineage}.{self._layouts[task.stage].layout}", epoch)
+
+    def store(self, task: TaskId) -> Store:
+        """A task's store."""
+        return self._stores[task]
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+
+    def _restore(self, task: TaskId, store: Store, manifest: Manifest, chains: dict[str, Chain]) -> None:
+        origin = self._layouts[task.stage]
+        stamp = self.stamp(task, manifest.lineage, manifest.epoch)
+        if origin.whole:
+            lineage = stamp.lineage
+            if lineage not in chains:
+                chains[lineage] = Chain(self._checkpoints, replace(manifest, lineage=lineage))
+            source = TaskId(origin.stages[0], task.partition)
+            report = prepare_store(store, self._checkpoints, chains[lineage].manifest, source, chains[lineage])
+            log.info(
+                "restored", task=str(task), epoch=stamp.epoch, how=report.how, rows=report.rows, bytes=report.bytes
+            )
+        elif store.stamp != stamp:
+            chain = chains.setdefault("", Chain(self._checkpoints, manifest))
+            store.replace(_rows_of(chain, origin, task.partition), stamp)
+            log.info("restored", task=str(task), epoch=stamp.epoch, how="regrouped")
+
+
+def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows]:
+    """The rows of a stage's states, gathered from the checkpoint's stages that held them.
+
+    Tables lie one behind the other in a store, so they are taken table by table, in the order of their prefixes.
+    """
+    prefixes = sorted(table_prefix(*name.rsplit("/", 1)) for name in origin.states)
+    for prefix in prefixes:
+        for stage in origin.stages:
+            for keys, values in chain.rows(TaskId(stage, partition)):
+                mine = [i for i, key in enumerate(keys) if key[:PREFIX] == prefix]
+                if mine:
+                    yield [keys[i] for i in mine], [values[i] for i in mine]

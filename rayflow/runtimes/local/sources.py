@@ -1,0 +1,136 @@
+"""The sources of a run: one reader per connector, and whose task each of its partitions is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rayflow.connectors.base import Reader
+from rayflow.core.ids import Epoch, TaskId, TopicPartition
+from rayflow.core.topics import ConnectorSpec
+from rayflow.engine.events import RecordsPolled
+from rayflow.engine.topology import Topology
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.connectors import Connectors
+
+
+class Sources:
+    """Reads every source partition of a job in one thread."""
+
+    def __init__(self, plan: JobPlan, connectors: Connectors) -> None:
+        self._plan = plan
+        self._connectors = connectors
+        self._readers: dict[ConnectorSpec, Reader] = {}
+        self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        self.positions: dict[tuple[str, int], int] = {}
+
+    def partitions(self) -> dict[str, int]:
+        """How many partitions each source has now. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        return {
+            source.id: self._connectors.of(source.topic).partitions(source.topic.name)
+            for stage in self._plan.stages
+            for source in stage.sources
+        }
+
+    def place(self, topology: Topology) -> None:
+        """Fix whose task each source partition is."""
+        self._owners.clear()
+        for stage in self._plan.stages:
+            for source in stage.sources:
+                owners = self._owners.setdefault(self._connectors.spec(source.topic), {})
+                for p in range(topology.sources[source.id]):
+                    owners[TopicPartition(source.topic.name, p)] = (TaskId(stage.id, p), source.id)
+
+    def start(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Read all placed partitions, each from its position or, without one, from its beginning."""
+        self.positions = dict(positions)
+        for spec, owners in self._owners.items():
+            reader = self._connectors.open(spec).reader(self._plan.name)
+            self._readers[spec] = reader
+            reader.assign(
+                {partition: positions.get((source, task.partition)) for partition, (task, source) in owners.items()}
+            )
+
+    def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
+        """What has arrived; waits up to `timeout` seconds for it when there is nothing."""
+        events: list[RecordsPolled] = []
+        for spec, reader in self._readers.items():
+            owners = self._owners[spec]
+            for polled in reader.poll(max_records, 0.0 if events else timeout):
+                task, source = owners[TopicPartition(*polled.batch.origin)]
+                self.positions[source, task.partition] = polled.next_position
+                events.append(RecordsPolled(task, source, polled.batch, polled.next_position))
+        return events
+
+    def hold(self) -> None:
+        """Deliver nothing until `release`."""
+        for reader in self._readers.values():
+            reader.pause()
+
+    def release(self) -> None:
+        """Deliver again."""
+        for reader in self._readers.values():
+            reader.resume()
+
+    def look_at_ends(self, timeout: float) -> None:
+        """Ask each connector where its partitions end. Raises BrokerUnavailable after `timeout` seconds."""
+        for spec, reader in self._readers.items():
+            for partition, end in reader.ends(timeout).items():
+                task, source = self._owners[spec][partition]
+                self._ends[source, task.partition] = end
+
+    @property
+    def lag(self) -> int | None:
+        """Positions between what was read and the ends as last looked at; None before the first look."""
+        if not self._ends:
+            return None
+        return sum(max(0, end - self.positions.get(key, 0)) for key, end in self._ends.items())
+
+    def lags(self) -> list[tuple[str, int, int]]:
+        """Topic, partition and lag of every source partition whose end has been looked at."""
+        return [
+            (partition.topic, partition.partition, max(0, end - self.positions.get(key, 0)))
+            for owners in self._owners.values()
+            for partition, (task, source) in owners.items()
+            if (end := self._ends.get(key := (source, task.partition))) is not None
+        ]
+
+    def placed(self) -> dict[str, int]:
+        """How many partitions of each source this attempt reads."""
+        counts: dict[str, int] = {}
+        for owners in self._owners.values():
+            for _, source in owners.values():
+                counts[source] = counts.get(source, 0) + 1
+        return counts
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything up to the ends as last looked at has been read."""
+        return all(self.positions.get(key, 0) >= end for key, end in self._ends.items())
+
+    def commit(self, positions: Mapping[tuple[str, int], int], epoch: Epoch, published: set[ConnectorSpec]) -> None:
+        """Show positions to the connectors whose publishers have not done so already."""
+        for spec, reader in self._readers.items():
+            if spec not in published:
+                reader.commit(self.of_connector(spec, positions), epoch)
+
+    def of_connector(self, spec: ConnectorSpec, positions: Mapping[tuple[str, int], int]) -> dict[TopicPartition, int]:
+        """Those of `positions` that belong to a connector, by its own names."""
+        return {
+            partition: positions[source, task.partition]
+            for partition, (task, source) in self._owners.get(spec, {}).items()
+            if (source, task.partition) in positions
+        }
+
+    @property
+    def outage(self) -> str | None:
+        """Why nothing arrives, while a system is out of reach."""
+        return next((outage for reader in self._readers.values() if (outage := reader.outage)), None)
+
+    def close(self) -> None:
+        """Close the readers."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        self._owners.clear()
+        self._ends.clear()

@@ -1,0 +1,84 @@
+"""A worker's part of an epoch as objects of the checkpoint store: the state segment, and its staged output apart.
+
+Apart, because deltas are needed until a base replaces them, staged output only until it is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rayflow.checkpoint.layout import output_name, segment_name
+from rayflow.checkpoint.manifest import Manifest
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.checkpoint.segment import SegmentReader, encode_segment
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
+from rayflow.engine.events import SegmentWritten
+from rayflow.state.base import Delta
+
+_NO_DELTA = Delta([], [])
+
+
+class SegmentWriter:
+    """Encodes at once, on the caller's thread; `write` may run on another."""
+
+    def __init__(self, epoch: Epoch, attempt: Attempt, worker: WorkerId, parts: Sequence[TaskSealed]) -> None:
+        self._epoch = epoch
+        self._name = segment_name(epoch, attempt, worker)
+        self._output = output_name(epoch, attempt, worker) if any(part.staged for part in parts) else None
+        self._segment = encode_segment([replace(part, staged={}) for part in parts])
+        self._staged: list[bytes] = []
+        if self._output is not None:
+            self._staged = encode_segment([replace(part, delta=_NO_DELTA) for part in parts if part.staged])
+        self._deltas = {part.task: _delta_bytes(part.delta) for part in parts}
+
+    def write(self, store: CheckpointStore) -> SegmentWritten:
+        """Make both durable. The output first: a segment is acknowledged only with it."""
+        if self._output is not None:
+            store.put(self._output, self._staged)
+        store.put(self._name, self._segment)
+        size = sum(map(len, self._segment)) + sum(map(len, self._staged))
+        return SegmentWritten(self._epoch, self._name, self._output, size, self._deltas)
+
+
+def read_staged(
+    store: CheckpointStore, manifest: Manifest, sinks: Sequence[SinkTask]
+) -> dict[SinkTask, list[EncodedBatch]]:
+    """What `sinks` staged for the manifest's epoch; an entry for each, empty when nothing was staged.
+
+    Raises DamagedObject, ObjectMissing.
+    """
+    outputs: dict[SinkTask, list[EncodedBatch]] = {sink: [] for sink in sinks}
+    for name in manifest.outputs:
+        reader = SegmentReader(store, name)
+        for task in reader.tasks:
+            for operator, batches in reader.staged(task).items():
+                sink = SinkTask(operator, task.partition)
+                if sink in outputs:
+                    outputs[sink] = batches
+    return outputs
+
+
+def read_progress(store: CheckpointStore, manifest: Manifest) -> dict[TaskId, dict[str, object]]:
+    """The progress of every task at the end of the manifest's epoch. Raises DamagedObject, ObjectMissing."""
+    progress: dict[TaskId, dict[str, object]] = {}
+    for name in manifest.segments[max(manifest.segments)]:
+        reader = SegmentReader(store, name)
+        for task in reader.tasks:
+            progress[task] = reader.progress(task)
+    return progress
+
+
+def positions_of(progress: dict[TaskId, dict[str, object]]) -> dict[tuple[str, int], int]:
+    """The position of every source partition, from the tasks' progress."""
+    return {
+        (source, task.partition): position
+        for task, part in progress.items()
+        for source, position in part["positions"].items()  # type: ignore[attr-defined]
+    }
+
+
+def _delta_bytes(delta: Delta) -> int:
+    return sum(map(len, delta.keys)) + sum(len(value) for value in delta.values if value is not None)

@@ -1,0 +1,53 @@
+"""JSON, typed or not, by msgspec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rayflow.serde.base import Serde
+from rayflow.serde.columns import mapped, typed_name
+
+_encode = msgspec.json.Encoder().encode
+
+
+class JsonSerde(Serde[Any]):
+    """JSON in UTF-8.
+
+    Reads into `type` (a Record, any msgspec.Struct, a dataclass, a TypedDict, `dict[str, int]`...) and checks the
+    fields; without one into dicts, lists, str, int, float, bool and None. Writes any of these, and datetime (RFC 3339),
+    Decimal and UUID (text), bytes (base64), sets (arrays), enums (their values).
+
+    Args:
+        type: what to read into; None for plain Python.
+        strict: False lets text stand for numbers, booleans and null, as in CSV.
+
+    >>> json.encode_one({"a": 1}), json.decode_one(b'{"a":1}')
+    (b'{"a":1}', {'a': 1})
+    >>> JsonSerde(dict[str, int], strict=False).decode_one(b'{"a":"1"}')
+    {'a': 1}
+    """
+
+    def __init__(self, type: Any = None, *, strict: bool = True) -> None:
+        self.type = type
+        self.strict = strict
+        self.name = typed_name("json", type) + ("" if strict else " (not strict)")
+        self._decode = msgspec.json.Decoder(Any if type is None else type, strict=strict).decode
+
+    def decode_one(self, data: bytes) -> Any:
+        """Raises msgspec.ValidationError where the type does not fit, msgspec.DecodeError for what is not JSON."""
+        return self._decode(data)
+
+    def encode_one(self, value: Any) -> bytes:
+        """Raises TypeError for a type that JSON has no form for."""
+        return _encode(value)
+
+    def decode(self, column: list[bytes | None]) -> list[Any]:
+        return mapped(self._decode, column)
+
+    def encode(self, column: list[Any]) -> list[bytes | None]:
+        return mapped(_encode, column)
+
+
+json = JsonSerde()

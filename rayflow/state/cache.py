@@ -1,0 +1,171 @@
+"""The clean cache: live objects of rows that are safe below the open epoch.
+
+Two generations: rows go into the young one; when it has had its share of bytes it becomes the old one, and the old
+one is forgotten. A row that is loaded to be changed leaves the cache and comes back at the next seal, so no object is
+ever in the cache and in the open epoch at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+_PER_ROW = 250
+"""Bytes that a row costs besides its value: its key, and its share of dicts."""
+
+_PER_BYTE = 3
+"""Bytes of Python objects per encoded byte."""
+
+
+class CleanCache:
+    """Keeps all tables' generations of one task within `limit` bytes, an estimate."""
+
+    def __init__(self, limit: int) -> None:
+        self._share = limit // 2
+        self._filled = 0
+        self._parts: list[Generations] = []
+
+    def join(self, part: Generations) -> None:
+        """Count what `part` holds."""
+        self._parts.append(part)
+
+    def grew(self, rows: int, encoded_bytes: int) -> None:
+        """So many rows were added to the young generation."""
+        self._filled += rows * _PER_ROW + encoded_bytes * _PER_BYTE
+        if self._filled > self._share:
+            for part in self._parts:
+                part.rotate()
+            self._filled = 0
+
+
+class Generations(ABC):
+    """One table's part of the cache."""
+
+    def __init__(self, cache: CleanCache) -> None:
+        self._cache = cache
+        self._young: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}
+        self._taken = 0
+        self._mean = 0
+        cache.join(self)
+
+    def rotate(self) -> None:
+        """The young generation becomes the old one."""
+        self._old = self._young
+        self._young = {}
+        self._taken = 0
+
+    def _grew(self, rows: int, encoded_bytes: int) -> None:
+        """Count `rows` less those that had been taken out of the young generation to be changed."""
+        new = max(0, rows - self._taken)
+        self._taken = 0
+        if new:
+            self._mean = encoded_bytes // rows
+            self._cache.grew(new, self._mean * new)
+
+    @abstractmethod
+    def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
+        """Take over an epoch's rows (the dict becomes the cache's own); together of so many bytes when encoded."""
+
+
+class ValueCache(Generations):
+    """By key."""
+
+    def take(self, key: Any) -> Any:
+        """The row, which leaves the cache; None when it is not there."""
+        value = self._young.pop(key, None)
+        if value is None:
+            return self._old.pop(key, None) if self._old else None
+        self._taken += 1
+        return value
+
+    def find(self, key: Any) -> Any:
+        """The row, which stays; None when it is not there."""
+        value = self._young.get(key)
+        if value is None and self._old:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self.keep_one(key, value, self._mean)
+        return value
+
+    def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
+        count = len(rows)
+        if self._young:
+            self._young.update(rows)
+        else:
+            self._young = rows
+        self._grew(count, encoded_bytes)
+
+    def keep_one(self, key: Any, value: Any, encoded_bytes: int) -> None:
+        """Add one row that was read."""
+        self._young[key] = value
+        self._cache.grew(1, encoded_bytes)
+
+    def forget(self, key: Any) -> None:
+        """Leave a deleted row out."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+
+class NestedCache(Generations):
+    """By namespace, then by key."""
+
+    def take(self, namespace: Any, key: Any) -> Any:
+        """The row, which leaves the cache; None when it is not there."""
+        space = self._young.get(namespace)
+        if space is not None:
+            value = space.pop(key, None)
+            if value is not None:
+                self._taken += 1
+                return value
+        space = self._old.get(namespace)
+        return None if space is None else space.pop(key, None)
+
+    def find(self, namespace: Any, key: Any) -> Any:
+        """The row, which stays; None when it is not there."""
+        space = self._young.get(namespace)
+        if space is not None:
+            value = space.get(key)
+            if value is not None:
+                return value
+        space = self._old.get(namespace)
+        if space is None:
+            return None
+        value = space.pop(key, None)
+        if value is not None:
+            self.keep_one(namespace, key, value, self._mean)
+        return value
+
+    def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
+        """Take over an epoch's rows by namespace; together of so many bytes when encoded."""
+        count = 0
+        young = self._young
+        for namespace, space in rows.items():
+            if space:
+                count += len(space)
+                present = young.get(namespace)
+                if present:
+                    present.update(space)
+                else:
+                    young[namespace] = space
+        self._grew(count, encoded_bytes)
+
+    def keep_one(self, namespace: Any, key: Any, value: Any, encoded_bytes: int) -> None:
+        """Add one row that was read."""
+        space = self._young.get(namespace)
+        if space is None:
+            space = self._young[namespace] = {}
+        space[key] = value
+        self._cache.grew(1, encoded_bytes)
+
+    def forget(self, namespace: Any, key: Any) -> None:
+        """Leave a deleted row out."""
+        for generation in (self._young, self._old):
+            space = generation.get(namespace)
+            if space is not None:
+                space.pop(key, None)
+
+    def forget_all(self, namespace: Any) -> None:
+        """Leave a dropped namespace out."""
+        self._young.pop(namespace, None)
+        self._old.pop(namespace, None)

@@ -1,0 +1,259 @@
+"""The store of a task's state: one LMDB environment, which holds exactly one completed checkpoint."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import lmdb
+
+from rayflow.core.errors import DamagedObject, DiskFull, InvariantBroken
+from rayflow.state.base import Delta, Rows, Stamp, Store
+from rayflow.state.snapshot import Snapshot
+from rayflow.state.state_directory import StateDirectory
+
+T = TypeVar("T")
+
+_FIRST_RUN, _LONGEST_RUN = 4, 4_096
+"""Rows that a scan reads in one transaction: few at first, because many scans want only the first row."""
+
+_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.VersionMismatchError)
+
+
+class LmdbStore(Store):
+    """Rows in LMDB, unsynced: a killed process loses no applied checkpoint; after an unclean reboot the store is empty.
+
+    No transaction outlives a call, not even that of a scan: an open reader would bloat the file for good.
+
+    Args:
+        path: the store's own directory; made when missing.
+        map_size: bytes of address space to begin with; doubled when full.
+
+    Raises InvariantBroken when this process has the directory open already, AlreadyRunning when another has, DiskFull.
+    """
+
+    def __init__(self, path: str | Path, *, map_size: int = 1 << 30) -> None:
+        self._map_size = map_size
+        self._version = 0
+        self._snapshots: WeakSet[Snapshot] = WeakSet()
+        self._closed = False
+        self._directory = StateDirectory(Path(path))
+        try:
+            if not self._directory.trusted:
+                self._directory.wipe()
+            try:
+                self._open()
+            except _DAMAGE:
+                self._directory.wipe()
+                self._open()
+        except lmdb.Error as error:
+            failure = self._failure(error)
+            self._directory.release()
+            raise failure from error
+
+    def _open(self) -> None:
+        self._env = lmdb.open(
+            str(self._directory.path),
+            map_size=self._map_size,
+            sync=False,
+            metasync=False,
+            meminit=False,
+            max_dbs=2,
+        )
+        try:
+            self._env.reader_check()
+            self._rows = self._env.open_db(b"rows")
+            self._about = self._env.open_db(b"about")
+            with self._env.begin(db=self._about) as transaction:
+                text = transaction.get(b"stamp")
+        except lmdb.Error:
+            self._env.close()
+            raise
+        self._stamp: Stamp | None = None
+        if text is not None:
+            epoch, _, lineage = text.decode().partition(" ")
+            self._stamp = Stamp(lineage, int(epoch))
+
+    @property
+    def stamp(self) -> Stamp | None:
+        return self._stamp
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            transaction = self._env.begin(self._rows)
+            try:
+                data: bytes | None = transaction.get(key)
+                return data
+            finally:
+                transaction.abort()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        if not keys:
+            return []
+
+        def read(transaction: Any) -> list[bytes | None]:
+            return list(map(transaction.get, keys))
+
+        return self._reading(read)
+
+    def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan(start, stop, self._version)
+
+    def _scan(self, start: bytes, stop: bytes | None, version: int) -> Iterator[tuple[bytes, bytes]]:
+        size = _FIRST_RUN
+        while True:
+            if self._version != version:
+                raise InvariantBroken("a scan of a store went on after the store had changed")
+            rows = self._read(start, size + 1)
+            more = len(rows) > size
+            if more:
+                start = rows.pop()[0]
+            if rows and stop is not None and rows[-1][0] >= stop:
+                del rows[bisect_left(rows, (stop,)) :]
+                more = False
+            yield from rows
+            if not more:
+                return
+            size = min(size * 8, _LONGEST_RUN)
+
+    def _read(self, start: bytes, size: int) -> list[tuple[bytes, bytes]]:
+        def read(transaction: Any) -> list[tuple[bytes, bytes]]:
+            cursor = transaction.cursor()
+            return list(islice(cursor.iternext(), size)) if cursor.set_range(start) else []
+
+        return self._reading(read)
+
+    def last(self, start: bytes, stop: bytes | None) -> bytes | None:
+        def read(transaction: Any) -> bytes | None:
+            cursor = transaction.cursor()
+            found = cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last()
+            key: bytes | None = cursor.key() if found else None
+            return key
+
+        key = self._reading(read)
+        return key if key is not None and key >= start else None
+
+    def apply(self, delta: Delta, stamp: Stamp) -> None:
+        for snapshot in self._snapshots:
+            snapshot.keep(delta.keys, self.get_many)
+        self._version += 1
+        keys, values = delta.keys, delta.values
+        deleted: list[bytes] = []
+        puts: list[tuple[bytes, Any]] = list(zip(keys, values, strict=True))
+        if None in values:
+            deleted = [key for key, value in puts if value is None]
+            puts = [row for row in puts if row[1] is not None]
+
+        def change(transaction: Any) -> None:
+            for key in deleted:
+                transaction.delete(key)
+            cursor = transaction.cursor()
+            # Rows behind the last one are appended, which fills pages instead of splitting them.
+            end = bisect_right(puts, cursor.key(), key=_key_of) if cursor.last() else 0
+            _put(cursor, puts[:end], append=False)
+            _put(cursor, puts[end:], append=True)
+            self._put_stamp(transaction, stamp)
+
+        self._writing(change)
+        self._stamp = stamp
+
+    def replace(self, rows: Iterable[Rows], stamp: Stamp) -> None:
+        self._version += 1
+        self._end_snapshots("replaced")
+        self._env.close()
+        self._directory.wipe()
+        try:
+            self._open()
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        for keys, values in rows:
+            self._append(list(zip(keys, values, strict=True)))
+        self._writing(lambda transaction: self._put_stamp(transaction, stamp))
+        self._stamp = stamp
+
+    def _append(self, rows: list[tuple[bytes, bytes]]) -> None:
+        self._writing(lambda transaction: _put(transaction.cursor(), rows, append=True))
+
+    def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
+        snapshot = Snapshot(self._read, chunk)
+        self._snapshots.add(snapshot)
+        return snapshot
+
+    def count(self) -> int:
+        entries: int = self._reading(lambda transaction: transaction.stat(self._rows))["entries"]
+        return entries
+
+    def size(self) -> int:
+        stat = self._reading(lambda transaction: transaction.stat(self._rows))
+        pages: int = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return pages * int(stat["psize"])
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._version += 1
+        self._end_snapshots("closed")
+        try:
+            self._env.sync(True)
+            self._directory.mark_clean()
+        except (lmdb.Error, OSError):
+            # Not clean, then: it stays good until the machine goes down.
+            pass
+        finally:
+            self._env.close()
+            self._directory.release()
+
+    def _put_stamp(self, transaction: Any, stamp: Stamp) -> None:
+        transaction.put(b"stamp", f"{stamp.epoch} {stamp.lineage}".encode(), db=self._about)
+
+    def _end_snapshots(self, why: str) -> None:
+        for snapshot in self._snapshots:
+            snapshot.end(InvariantBroken(f"the rows of a store were read on after it was {why}"))
+        self._snapshots.clear()
+
+    def _reading(self, read: Callable[[Any], T]) -> T:
+        try:
+            with self._env.begin(self._rows) as transaction:
+                return read(transaction)
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    def _writing(self, change: Callable[[Any], None]) -> None:
+        """One transaction; begun again with a larger map as often as the map is full (that spoils a transaction)."""
+        while True:
+            try:
+                with self._env.begin(self._rows, write=True) as transaction:
+                    change(transaction)
+                return
+            except lmdb.MapFullError:
+                self._map_size = 2 * self._env.info()["map_size"]
+                self._env.set_mapsize(self._map_size)
+            except lmdb.Error as error:
+                raise self._failure(error) from error
+
+    def _failure(self, error: lmdb.Error) -> Exception:
+        path = self._directory.path
+        if isinstance(error, _DAMAGE):
+            self._directory.distrust()
+            return DamagedObject(
+                f"the state in {path} is damaged", advice="Start the job again: it is rebuilt from the last checkpoint"
+            )
+        if isinstance(error, lmdb.DiskError) or self._directory.is_full():
+            return DiskFull(f"no space is left for the state in {path}")
+        return error
+
+
+def _key_of(row: tuple[bytes, Any]) -> bytes:
+    return row[0]
+
+
+def _put(cursor: Any, rows: list[tuple[bytes, Any]], *, append: bool) -> None:
+    if rows and cursor.putmulti(rows, append=append) != (len(rows), len(rows)):
+        raise InvariantBroken("rows that should be in ascending order are not")

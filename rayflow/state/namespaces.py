@@ -1,0 +1,288 @@
+"""The namespaces of a nested table: what the open epoch holds of each, and what it hides of the rows below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+from math import inf
+from typing import Any
+
+from rayflow.serde.keys import decode_key, encode_key
+from rayflow.state.region import Region
+from rayflow.state.row_keys import BEYOND
+
+_INTS_FROM = encode_key(-(1 << 72))[:1]
+_INTS_TO = bytes([encode_key(1 << 72)[0] + 1])
+"""Encodings of int are between these two."""
+
+_PATIENCE = 64
+"""Rows of one namespace to read past before seeking its end."""
+
+
+class Namespaces:
+    """Rows, deletes and drops of one nested table's open epoch.
+
+    A namespace is *detached* when the open epoch hides all that is below it: it was dropped, or there is nothing.
+    Int namespaces are kept in a heap, and there is a lower bound for those below, so that asking what is due costs
+    nothing while nothing can be.
+    """
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._floor: float = -inf
+        """At most the first int namespace below."""
+        self._open()
+
+    def _open(self) -> None:
+        self._spaces: dict[Any, dict[Any, Any]] = {}
+        self._encoded: dict[Any, bytes] = {}
+        self._deleted: dict[Any, set[Any]] = {}
+        self._detached: set[Any] = set()
+        self._attached: set[Any] = set()
+        self._dropped: set[bytes] = set()
+        self._created: list[Any] = []
+        self._heap: list[int] = []
+        self._touched: set[Any] = set()
+        self._counts: dict[Any, int] = {}
+        self._count = 0
+        self._deletes = 0
+
+    # rows
+
+    def rows(self, namespace: Any) -> dict[Any, Any]:
+        """The open epoch's rows of a namespace."""
+        space = self._spaces.get(namespace)
+        if space is None:
+            space = self._spaces[namespace] = {}
+            self._created.append(namespace)
+        self._touched.add(namespace)
+        return space
+
+    def find(self, namespace: Any, key: Any) -> Any:
+        """The open epoch's row, or None."""
+        space = self._spaces.get(namespace)
+        return None if space is None else space.get(key)
+
+    def keys(self, namespace: Any) -> Iterable[Any]:
+        """The keys of the open epoch's rows of a namespace."""
+        return self._spaces.get(namespace, ())
+
+    def encoded(self, namespace: Any) -> bytes:
+        """The namespace's encoding, which its rows' encoded keys begin with."""
+        encoded = self._encoded.get(namespace)
+        if encoded is None:
+            encoded = self._encoded[namespace] = encode_key(namespace)
+        return encoded
+
+    def is_detached(self, namespace: Any) -> bool:
+        """Whether no row below can be seen."""
+        return namespace in self._detached
+
+    def hides(self, namespace: Any, key: Any) -> bool:
+        """Whether a row below, if there is one, is hidden by a delete or a drop."""
+        if namespace in self._detached:
+            return True
+        deleted = self._deleted.get(namespace)
+        return deleted is not None and key in deleted
+
+    def note_miss(self, namespace: Any) -> None:
+        """A row was looked for below and not found: see once whether the namespace has any, to spare further looks."""
+        if namespace not in self._attached:
+            base = self.encoded(namespace)
+            if next(self._region.scan(base, base + BEYOND, base), None) is None:
+                self._detached.add(namespace)
+            else:
+                self._attached.add(namespace)
+
+    def delete(self, namespace: Any, key: Any) -> None:
+        """Delete one row."""
+        space = self._spaces.get(namespace)
+        if space is not None:
+            space.pop(key, None)
+            self._touched.add(namespace)
+        if namespace not in self._detached:
+            self._deleted.setdefault(namespace, set()).add(key)
+            self._deletes += 1
+
+    def drop(self, namespace: Any) -> None:
+        """Delete all rows."""
+        space = self._spaces.get(namespace)
+        if space is not None:
+            space.clear()
+            self._touched.add(namespace)
+        if namespace not in self._detached:
+            self._deleted.pop(namespace, None)
+            base = self.encoded(namespace)
+            self._dropped.update([row_key for row_key, _, _ in self._region.scan(base, base + BEYOND, base)])
+            self._detached.add(namespace)
+
+    # which namespaces there are
+
+    def every(self) -> list[Any]:
+        """All namespaces with a row, in encoded order."""
+        live = {self.encoded(namespace): namespace for namespace, space in self._spaces.items() if space}
+        for namespace in self._below(b"", BEYOND):
+            live[encode_key(namespace)] = namespace
+        return [live[encoded] for encoded in sorted(live)]
+
+    def due(self, upto: int) -> list[int]:
+        """The int namespaces with a row, up to and including `upto`, in order."""
+        live = set(self._pop_open(upto))
+        for namespace in live:
+            heappush(self._heap, namespace)
+        if self._floor <= upto:
+            low, high = self._reach(upto)
+            below = set(self._below(low, high))
+            self._floor = min(below) if below else self._first_from(high)
+            live |= below
+        return sorted(live)
+
+    def take(self, upto: int) -> list[tuple[int, Any]]:
+        """(namespace, key) of all rows in int namespaces up to and including `upto`, in order; they are deleted."""
+        taken = []
+        namespaces = set()
+        if self._floor <= upto:
+            low, high = self._reach(upto)
+            for row_key, encoded, _ in self._region.scan(low, high):
+                namespace, at = decode_key(encoded)
+                if namespace in self._detached:
+                    continue
+                namespaces.add(namespace)
+                self._dropped.add(row_key)
+                key = decode_key(encoded, at)[0]
+                if self.find(namespace, key) is None and not self.hides(namespace, key):
+                    taken.append((namespace, key))
+            self._floor = self._first_from(high)
+        for namespace in self._pop_open(upto):
+            namespaces.add(namespace)
+            taken += [(namespace, key) for key in self._spaces.pop(namespace)]
+            self._touched.add(namespace)
+        for namespace in namespaces:
+            self._deleted.pop(namespace, None)
+        self._detached |= namespaces
+        taken.sort(key=lambda row: (row[0], encode_key(row[1])))
+        return taken
+
+    def first_bound(self) -> int | None:
+        """At most the first int namespace with a row."""
+        self._heap_created()
+        if self._floor == -inf:
+            self._floor = self._first_from(_INTS_FROM)
+        first = min(self._heap[0], self._floor) if self._heap else self._floor
+        return None if first == inf else int(first)
+
+    def last(self) -> Any:
+        """The last namespace with a row."""
+        live = [self.encoded(namespace) for namespace, space in self._spaces.items() if space]
+        high = BEYOND
+        while (encoded := self._region.last_short(high)) is not None:
+            namespace, at = decode_key(encoded)
+            if namespace in self._detached:
+                high = encoded[:at]
+            elif self.hides(namespace, decode_key(encoded, at)[0]):
+                high = encoded
+            else:
+                live.append(encoded[:at])
+                break
+        live += map(encode_key, self._below_long(b"", BEYOND))
+        return decode_key(max(live))[0] if live else None
+
+    def _reach(self, upto: int) -> tuple[bytes, bytes]:
+        low = _INTS_FROM if self._floor == -inf else encode_key(int(self._floor))
+        return low, encode_key(upto) + BEYOND
+
+    def _first_from(self, low: bytes) -> float:
+        """At most the first int namespace below whose encoding is not before `low`."""
+        short = next(self._region.scan_short(low, _INTS_TO), None)
+        first: float = inf if short is None else decode_key(short[1])[0]
+        for _, encoded, _ in self._region.scan_long(low, _INTS_TO):
+            first = min(first, decode_key(encoded)[0])
+        return first
+
+    def _pop_open(self, upto: int) -> list[int]:
+        """Take those up to `upto` off the heap; gives those with a row, in order."""
+        self._heap_created()
+        heap = self._heap
+        live = []
+        while heap and heap[0] <= upto:
+            namespace = heappop(heap)
+            if self._spaces.get(namespace):
+                live.append(namespace)
+            else:
+                self._spaces.pop(namespace, None)
+        return live
+
+    def _heap_created(self) -> None:
+        for namespace in self._created:
+            if type(namespace) is int:
+                heappush(self._heap, namespace)
+        self._created.clear()
+
+    def _below(self, low: bytes, high: bytes) -> Iterator[Any]:
+        """Namespaces with low <= encoded < high that have a row below which can be seen; one may come twice."""
+        yield from self._below_long(low, high)
+        seeking = True
+        while seeking:
+            seeking = False
+            decided, passed = BEYOND, 0
+            for _, encoded, _ in self._region.scan_short(low, high):
+                if encoded.startswith(decided):
+                    passed += 1
+                    if passed > _PATIENCE:
+                        low, seeking = decided + BEYOND, True
+                        break
+                    continue
+                namespace, at = decode_key(encoded)
+                detached = namespace in self._detached
+                if detached or not self.hides(namespace, decode_key(encoded, at)[0]):
+                    decided, passed = encoded[:at], 0
+                    if not detached:
+                        yield namespace
+
+    def _below_long(self, low: bytes, high: bytes) -> Iterator[Any]:
+        for _, encoded, _ in self._region.scan_long(low, high):
+            namespace, at = decode_key(encoded)
+            if not self.hides(namespace, decode_key(encoded, at)[0]):
+                yield namespace
+
+    # the end of the epoch
+
+    def pending(self) -> int:
+        """Rows of the open epoch, deletes included."""
+        counts = self._counts
+        for namespace in self._touched:
+            count = len(self._spaces.get(namespace, ()))
+            self._count += count - counts.get(namespace, 0)
+            counts[namespace] = count
+        self._touched.clear()
+        return self._count + self._deletes + len(self._dropped)
+
+    def flat(self) -> tuple[list[bytes], list[Any]]:
+        """The open epoch's rows: encoded keys, values."""
+        encoded: list[bytes] = []
+        values: list[Any] = []
+        for namespace, space in self._spaces.items():
+            if space:
+                base = self.encoded(namespace)
+                encoded += [base + key for key in map(encode_key, space)]
+                values += space.values()
+        return encoded, values
+
+    def tombstones(self) -> list[bytes]:
+        """Row keys of the rows below that the open epoch deletes (and may have written again)."""
+        gone = [
+            self.encoded(namespace) + encode_key(key)
+            for namespace, keys in self._deleted.items()
+            if namespace not in self._detached
+            for key in keys
+        ]
+        return [*self._dropped, *self._region.existing(gone)]
+
+    def turn(self) -> dict[Any, dict[Any, Any]]:
+        """Open an empty epoch; gives the rows of the one that ends, by namespace."""
+        spaces = self._spaces
+        for namespace, space in spaces.items():
+            if space and type(namespace) is int and namespace < self._floor:
+                self._floor = namespace
+        self._open()
+        return spaces

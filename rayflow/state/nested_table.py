@@ -1,0 +1,158 @@
+"""State by namespace and key: windows by their end, maps by their record's key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rayflow.serde.codec import Codec
+from rayflow.serde.keys import decode_key, encode_key
+from rayflow.state.cache import CleanCache, NestedCache
+from rayflow.state.namespaces import Namespaces
+from rayflow.state.overlay import overlay
+from rayflow.state.region import Region
+from rayflow.state.row_keys import BEYOND
+from rayflow.state.table import Table
+
+
+class NestedTable(Table):
+    """(namespace, key) to value, ordered by namespace, then key. A value is never None: None means no row.
+
+    `rows(namespace)` is for one namespace what `ValueTable.rows` is for a table. A namespace is there as long as it
+    has a row; dropping one costs a look at its rows in the store, and nothing when it is of this epoch.
+    """
+
+    def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
+        super().__init__(operator, name, region, codec)
+        self._cache = NestedCache(cache)
+        self._spaces = Namespaces(region)
+
+    def rows(self, namespace: Any) -> dict[Any, Any]:
+        """The open epoch's rows of one namespace, to be changed in place. To be taken anew for each batch."""
+        return self._spaces.rows(namespace)
+
+    def load(self, namespace: Any, key: Any) -> Any:
+        """Bring an earlier epoch's row into `rows(namespace)` to be changed in place; None when there is none.
+
+        It counts as changed from then on. Not for a key that is in `rows(namespace)`.
+        """
+        spaces = self._spaces
+        value = self._cache.take(namespace, key)
+        if value is None:
+            if spaces.hides(namespace, key):
+                return None
+            data = self._region.get(spaces.encoded(namespace) + encode_key(key))
+            if data is None:
+                spaces.note_miss(namespace)
+                return None
+            value = self._decode(data)
+        spaces.rows(namespace)[key] = value
+        return value
+
+    def load_many(self, namespace: Any, keys: Iterable[Any]) -> None:
+        """Do for all `keys` that are not in `rows(namespace)` what `load` does, with one read of the store."""
+        spaces = self._spaces
+        rows = spaces.rows(namespace)
+        take = self._cache.take
+        wanted = []
+        base = spaces.encoded(namespace)
+        for key in set(keys).difference(rows):
+            value = take(namespace, key)
+            if value is not None:
+                rows[key] = value
+            elif not spaces.hides(namespace, key):
+                wanted.append((base + encode_key(key), key))
+        if not wanted:
+            return
+        wanted.sort()
+        found = self._region.get_many([encoded for encoded, _ in wanted])
+        for (_, key), data in zip(wanted, found, strict=True):
+            if data is not None:
+                rows[key] = self._decode(data)
+        if found[-1] is None:
+            spaces.note_miss(namespace)
+
+    def get(self, namespace: Any, key: Any, default: Any = None) -> Any:
+        """The row at `key` of a namespace, to be read only."""
+        value = self._spaces.find(namespace, key)
+        if value is not None:
+            return value
+        if self._spaces.hides(namespace, key):
+            return default
+        value = self._cache.find(namespace, key)
+        if value is None:
+            data = self._region.get(self._spaces.encoded(namespace) + encode_key(key))
+            if data is None:
+                return default
+            value = self._decode(data)
+            self._cache.keep_one(namespace, key, value, len(data))
+        return value
+
+    def put(self, namespace: Any, key: Any, value: Any) -> None:
+        """Write a row, whatever there is."""
+        self._spaces.rows(namespace)[key] = value
+
+    def delete(self, namespace: Any, key: Any) -> None:
+        """Delete a row, if there is one."""
+        self._cache.forget(namespace, key)
+        self._spaces.delete(namespace, key)
+
+    def drop(self, namespace: Any) -> None:
+        """Delete all rows of a namespace."""
+        self._cache.forget_all(namespace)
+        self._spaces.drop(namespace)
+
+    def scan(self, namespace: Any, start: Any = None, stop: Any = None) -> Iterator[tuple[Any, Any]]:
+        """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), to be
+        read only. Rows with keys near 507 bytes and longer come last.
+
+        Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
+        """
+        spaces = self._spaces
+        base = spaces.encoded(namespace)
+        low = base if start is None else base + encode_key(start)
+        high = base + (BEYOND if stop is None else encode_key(stop))
+        find, row_key = spaces.find, self._region.row_key
+        mine = []
+        for key in spaces.keys(namespace):
+            encoded = base + encode_key(key)
+            if low <= encoded < high:
+                mine.append((row_key(encoded), key))
+        mine.sort()
+        below = () if spaces.is_detached(namespace) else self._region.scan(low, high, base)
+        at = len(base)
+        for key, encoded, data in overlay(mine, below):
+            if data is None:
+                value = find(namespace, key)
+                if value is None:
+                    continue
+            else:
+                key = decode_key(encoded, at)[0]
+                value = find(namespace, key)
+                if value is None:
+                    if spaces.hides(namespace, key):
+                        continue
+                    value = self._cache.find(namespace, key)
+                    if value is None:
+                        value = self._decode(data)
+            yield key, value
+
+    def namespaces(self, upto: int | None = None) -> list[Any]:
+        """The namespaces that have a row, in order; with `upto`, which takes namespaces to be int, those up to and
+        including it. With `upto` it touches the store only when a namespace there can be due.
+        """
+        return self._spaces.every() if upto is None else self._spaces.due(upto)
+
+    @property
+    def pending(self) -> int:
+        return self._spaces.pending()
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
+        encoded, values = self._spaces.flat()
+        data = self._encode(values)
+        changed.update(dict.fromkeys(self._spaces.tombstones()))
+        self._region.collect(changed, encoded, data)
+        return len(data), self._sealing_bytes
+
+    def turn(self) -> None:
+        self._cache.keep(self._spaces.turn(), self._sealing_bytes)

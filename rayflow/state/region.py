@@ -1,0 +1,137 @@
+"""The rows of one table below its open epoch: from encoded keys to rows of the store and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rayflow.core.errors import InvariantBroken
+from rayflow.serde.keys import decode_key
+from rayflow.state.row_keys import (
+    BEYOND,
+    LIMIT,
+    LONGEST,
+    PREFIX,
+    long_group,
+    long_row_key,
+    pack_long,
+    table_end,
+    unpack_long,
+)
+from rayflow.state.sealed_store import SealedStore
+
+
+class Region:
+    """One table's part of a store. "Encoded" is a row's encoded key without the table: [namespace +] key.
+
+    Args:
+        below: the sealed delta over the store.
+        prefix: what the table's row keys begin with.
+        nested: whether encoded keys begin with a namespace.
+    """
+
+    def __init__(self, below: SealedStore, prefix: bytes, nested: bool) -> None:
+        self._below = below
+        self._prefix = prefix
+        self._nested = nested
+        self._long: bool | None = None
+
+    def row_key(self, encoded: bytes) -> bytes:
+        """Where the row is kept."""
+        if len(encoded) <= LONGEST:
+            return self._prefix + encoded
+        return long_row_key(self._prefix, self._namespace(encoded), encoded)
+
+    def get(self, encoded: bytes) -> bytes | None:
+        """The data of one row."""
+        if len(encoded) <= LONGEST:
+            return self._below.get(self._prefix + encoded)
+        return self._data_of_long(encoded, self._below.get(self.row_key(encoded)))
+
+    def get_many(self, encoded: list[bytes]) -> list[bytes | None]:
+        """The data of many rows; cheapest when they are sorted."""
+        found = self._below.get_many(list(map(self.row_key, encoded)))
+        if not self._has_long():
+            return found
+        return [
+            value if len(key) <= LONGEST else self._data_of_long(key, value)
+            for key, value in zip(encoded, found, strict=True)
+        ]
+
+    def existing(self, encoded: Iterable[bytes]) -> list[bytes]:
+        """The row keys of those rows that there are."""
+        ordered = sorted(encoded)
+        found = self.get_many(ordered)
+        return [self.row_key(key) for key, data in zip(ordered, found, strict=True) if data is not None]
+
+    def collect(self, changed: dict[bytes, bytes | None], encoded: list[bytes], data: list[bytes]) -> None:
+        """Put rows into `changed`, by row key. Raises InvariantBroken when two long keys have one hash."""
+        if not encoded:
+            return
+        if len(max(encoded, key=len)) <= LONGEST:
+            changed.update(zip(map(self._prefix.__add__, encoded), data, strict=True))
+            return
+        for key, value in zip(encoded, data, strict=True):
+            row_key = self.row_key(key)
+            if len(key) > LONGEST:
+                self._long = True
+                self._data_of_long(key, self._below.get(row_key))
+                self._data_of_long(key, changed.get(row_key))
+                changed[row_key] = pack_long(key, value)
+            else:
+                changed[row_key] = value
+
+    def scan(self, low: bytes, high: bytes, namespace: bytes | None = None) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Rows with low <= encoded < high as (row key, encoded, data), in order of their row keys.
+
+        `namespace`: when all of them are in this encoded namespace; it spares a look at the long rows of the others.
+        """
+        yield from self.scan_short(low, high)
+        if self._has_long():
+            yield from self.scan_long(low, high, namespace)
+
+    def scan_short(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """The part of `scan` whose order is that of the encoded keys."""
+        start = (self._prefix + low)[:LIMIT]
+        rows = self._below.scan(start, self._prefix + high)
+        if len(low) <= LONGEST:
+            return ((row_key, row_key[PREFIX:], data) for row_key, data in rows)
+        return ((row_key, row_key[PREFIX:], data) for row_key, data in rows if row_key[PREFIX:] >= low)
+
+    def scan_long(
+        self, low: bytes, high: bytes, namespace: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """The part of `scan` with hashed keys, in no useful order."""
+        if not self._has_long():
+            return
+        if namespace is None:
+            rows = self._below.scan(self._prefix + BEYOND, table_end(self._prefix))
+        else:
+            group = long_group(self._prefix, namespace)
+            rows = self._below.scan(group, group + BEYOND * (LIMIT - len(group)))
+        for row_key, value in rows:
+            encoded, data = unpack_long(value)
+            if low <= encoded < high:
+                yield row_key, encoded, data
+
+    def last_short(self, high: bytes) -> bytes | None:
+        """The greatest encoded key below `high`, long ones left out."""
+        row_key = self._below.last(self._prefix, self._prefix + high)
+        return None if row_key is None else row_key[PREFIX:]
+
+    def _has_long(self) -> bool:
+        if self._long is None:
+            rows = self._below.scan(self._prefix + BEYOND, table_end(self._prefix))
+            self._long = next(rows, None) is not None
+        return self._long
+
+    def _namespace(self, encoded: bytes) -> bytes:
+        return encoded[: decode_key(encoded)[1]] if self._nested else b""
+
+    @staticmethod
+    def _data_of_long(encoded: bytes, value: bytes | None) -> bytes | None:
+        if value is None:
+            return None
+        found, data = unpack_long(value)
+        if found != encoded:
+            raise InvariantBroken("two long keys of one state have the same hash", advice="Use shorter keys")
+        return data

@@ -1,0 +1,111 @@
+"""A store with the sealed epoch's delta laid over it: what a task reads below its open epoch."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from rayflow.core.errors import InvariantBroken
+from rayflow.state.base import Delta, Stamp, Store
+
+_ABSENT = b"absent"
+
+
+class SealedStore:
+    """Reads go to the sealed delta first, then to the store. At most one delta is sealed at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._delta: Delta | None = None
+        self._rows: dict[bytes, bytes | None] = {}
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether a delta waits for its checkpoint."""
+        return self._delta is not None
+
+    def seal(self, rows: dict[bytes, bytes | None]) -> Delta:
+        """Lay `rows` over the store (the dict is kept, not copied)."""
+        keys = sorted(rows)
+        self._rows = rows
+        self._delta = Delta(keys, list(map(rows.__getitem__, keys)))
+        return self._delta
+
+    def complete(self, stamp: Stamp) -> None:
+        """Apply the sealed delta to the store. Raises DiskFull (it then stays sealed), InvariantBroken without one."""
+        if self._delta is None:
+            raise InvariantBroken(f"epoch {stamp.epoch} is complete but was not sealed")
+        self.store.apply(self._delta, stamp)
+        self._delta = None
+        self._rows = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row at `key`."""
+        if self._rows:
+            data = self._rows.get(key, _ABSENT)
+            if data is not _ABSENT:
+                return data
+        return self.store.get(key)
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The rows at `keys`; cheapest when they are sorted."""
+        rows = self._rows
+        if not rows:
+            return self.store.get_many(keys)
+        found = self.store.get_many([key for key in keys if key not in rows])
+        if len(found) == len(keys):
+            return found
+        stored = iter(found)
+        return [rows[key] if key in rows else next(stored) for key in keys]
+
+    def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < stop, in order."""
+        stored = self.store.scan(start, stop)
+        low, high = self._range(start, stop)
+        if self._delta is None or low >= high:
+            return stored
+        return _merge(zip(self._delta.keys[low:high], self._delta.values[low:high], strict=True), stored)
+
+    def last(self, start: bytes, stop: bytes | None) -> bytes | None:
+        """The greatest key of a row with start <= key < stop."""
+        newest: bytes | None = None
+        if self._delta is not None:
+            low, high = self._range(start, stop)
+            while high > low and self._delta.values[high - 1] is None:
+                high -= 1
+            if high > low:
+                newest = self._delta.keys[high - 1]
+        stored = self.store.last(start, stop)
+        while stored is not None and self._rows.get(stored, _ABSENT) is None:
+            stored = self.store.last(start, stored)
+        if newest is None or stored is None:
+            return newest or stored
+        return max(newest, stored)
+
+    def _range(self, start: bytes, stop: bytes | None) -> tuple[int, int]:
+        if self._delta is None:
+            return 0, 0
+        keys = self._delta.keys
+        return bisect_left(keys, start), len(keys) if stop is None else bisect_left(keys, stop)
+
+
+def _merge(
+    newer: Iterable[tuple[bytes, bytes | None]], older: Iterable[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    changes = iter(newer)
+    change = next(changes, None)
+    for row in older:
+        while change is not None and change[0] < row[0]:
+            if change[1] is not None:
+                yield change[0], change[1]
+            change = next(changes, None)
+        if change is None or change[0] != row[0]:
+            yield row
+            continue
+        if change[1] is not None:
+            yield change[0], change[1]
+        change = next(changes, None)
+    while change is not None:
+        if change[1] is not None:
+            yield change[0], change[1]
+        change = next(changes, None)

@@ -1,0 +1,120 @@
+"""The directory of one store: held by one store at a time, and trusted only while what was written to it must be there.
+
+LMDB runs without syncing, so its file survives a killed process but perhaps not a machine that went down. A file beside
+it records under which boot of the machine it was written, or that it was synced and closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from rayflow.core.errors import AlreadyRunning, DiskFull, InvariantBroken
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux names the boot. Elsewhere nothing is trusted."""
+
+_CLEAN = "clean"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PROBE = b"\x00" * 65_536
+
+_held: dict[Path, StateDirectory] = {}
+
+
+class StateDirectory:
+    """Holds a directory until `release`.
+
+    Raises InvariantBroken when this process holds it already, AlreadyRunning when another does, DiskFull.
+
+    Attributes:
+        trusted: whether what the directory holds is what was written last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        if _held.setdefault(self.path, self) is not self:
+            raise InvariantBroken(f"the state directory {path} is opened twice in this process")
+        self._lock = -1
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "held", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            boot = _boot_id()
+            recorded = self._recorded()
+            self.trusted = boot is not None and recorded in (boot, _CLEAN)
+            if boot is not None and recorded != boot:
+                if not self.trusted:
+                    self.wipe()
+                self._record(boot)
+        except BlockingIOError:
+            self.release()
+            raise AlreadyRunning(f"another process holds the state directory {path}") from None
+        except OSError as error:
+            self.release()
+            if error.errno in _FULL:
+                raise DiskFull(f"no space to open the state directory {path}") from error
+            raise
+
+    def wipe(self) -> None:
+        """Delete what LMDB keeps there."""
+        for name in ("data.mdb", "lock.mdb"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def distrust(self) -> None:
+        """Have the next to open it find it untrusted."""
+        (self.path / "boot").unlink(missing_ok=True)
+
+    def mark_clean(self) -> None:
+        """All was synced: trust it after a reboot too."""
+        if self._recorded() is not None:
+            self._record(_CLEAN)
+
+    def is_full(self) -> bool:
+        """Whether LMDB's file cannot grow for want of space (LMDB reports a short write as an I/O error)."""
+        try:
+            file = os.open(self.path / "data.mdb", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.pwrite(file, _PROBE, os.fstat(file).st_size)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            return error.errno in _FULL
+        return False
+
+    def release(self) -> None:
+        """Let another open it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+        if _held.get(self.path) is self:
+            del _held[self.path]
+
+    def _recorded(self) -> str | None:
+        try:
+            return (self.path / "boot").read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def _record(self, text: str) -> None:
+        """Durable before it returns: a machine that goes down later must not leave an older word."""
+        fresh = self.path / "boot.new"
+        with fresh.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path / "boot")
+        folder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _boot_id() -> str | None:
+    try:
+        return BOOT_ID.read_text().strip() or None
+    except OSError:
+        return None

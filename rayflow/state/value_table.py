@@ -1,0 +1,143 @@
+"""State by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rayflow.serde.codec import Codec
+from rayflow.serde.keys import decode_key, encode_key
+from rayflow.state.cache import CleanCache, ValueCache
+from rayflow.state.overlay import overlay
+from rayflow.state.region import Region
+from rayflow.state.row_keys import BEYOND
+from rayflow.state.table import Table
+
+
+class ValueTable(Table):
+    """Key to value. A value is never None: None means that there is no row.
+
+    A hot loop works on `rows` itself, and takes it anew for each batch (a seal puts an empty dict there):
+
+        row = table.rows.get(key)
+        if row is None:
+            row = table.load(key)
+            if row is None:
+                row = table.rows[key] = new
+
+    Attributes:
+        rows: the open epoch's rows, to be changed in place.
+        deleted: keys deleted in the open epoch. A key that is in `rows` too was written again after that.
+    """
+
+    def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
+        super().__init__(operator, name, region, codec)
+        self.rows: dict[Any, Any] = {}
+        self.deleted: set[Any] = set()
+        self._cache = ValueCache(cache)
+
+    def load(self, key: Any) -> Any:
+        """Bring an earlier epoch's row into `rows` to be changed in place; None when there is none.
+
+        It counts as changed from then on. Not for a key that is in `rows`.
+        """
+        if self.deleted and key in self.deleted:
+            return None
+        value = self._cache.take(key)
+        if value is None:
+            data = self._region.get(encode_key(key))
+            if data is None:
+                return None
+            value = self._decode(data)
+        self.rows[key] = value
+        return value
+
+    def load_many(self, keys: Iterable[Any]) -> None:
+        """Do for all `keys` that are not in `rows` what `load` does, with one read of the store."""
+        rows = self.rows
+        missing = set(keys).difference(rows, self.deleted)
+        take = self._cache.take
+        wanted = []
+        for key in missing:
+            value = take(key)
+            if value is None:
+                wanted.append((encode_key(key), key))
+            else:
+                rows[key] = value
+        if not wanted:
+            return
+        wanted.sort()
+        found = self._region.get_many([encoded for encoded, _ in wanted])
+        for (_, key), data in zip(wanted, found, strict=True):
+            if data is not None:
+                rows[key] = self._decode(data)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The row at `key`, to be read only."""
+        value = self.rows.get(key)
+        if value is not None:
+            return value
+        if key in self.deleted:
+            return default
+        value = self._cache.find(key)
+        if value is None:
+            data = self._region.get(encode_key(key))
+            if data is None:
+                return default
+            value = self._decode(data)
+            self._cache.keep_one(key, value, len(data))
+        return value
+
+    def put(self, key: Any, value: Any) -> None:
+        """Write a row, whatever there is."""
+        self.rows[key] = value
+
+    def delete(self, key: Any) -> None:
+        """Delete a row, if there is one."""
+        self.rows.pop(key, None)
+        self._cache.forget(key)
+        self.deleted.add(key)
+
+    def scan(self) -> Iterator[tuple[Any, Any]]:
+        """All rows, to be read only, in order of their encoded keys (keys of more than 507 bytes come last).
+
+        Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
+        """
+        rows, deleted = self.rows, self.deleted
+        row_key = self._region.row_key
+        mine = sorted((row_key(encode_key(key)), key) for key in rows)
+        for key, encoded, data in overlay(mine, self._region.scan(b"", BEYOND)):
+            if data is None:
+                value = rows.get(key)
+                if value is None:
+                    continue
+            else:
+                key = decode_key(encoded)[0]
+                value = rows.get(key)
+                if value is None:
+                    if key in deleted:
+                        continue
+                    value = self._cache.find(key)
+                    if value is None:
+                        value = self._decode(data)
+            yield key, value
+
+    @property
+    def pending(self) -> int:
+        return len(self.rows) + len(self.deleted)
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
+        rows = self.rows
+        data = self._encode(rows.values())
+        self._region.collect(changed, list(map(encode_key, rows)), data)
+        if self.deleted:
+            gone = [encode_key(key) for key in self.deleted if key not in rows]
+            changed.update(dict.fromkeys(self._region.existing(gone)))
+        return len(data), self._sealing_bytes
+
+    def turn(self) -> None:
+        for key in self.deleted:
+            self._cache.forget(key)
+        self._cache.keep(self.rows, self._sealing_bytes)
+        self.rows = {}
+        self.deleted = set()

@@ -1,0 +1,252 @@
+"""A job under test: the real engine in memory, and a clock that only the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+from rayflow.api.job import Job
+from rayflow.core.batch import Batch, EncodedBatch, Headers, Origin
+from rayflow.core.errors import UnknownTopic
+from rayflow.core.hashing import partition_of
+from rayflow.core.ids import TaskId
+from rayflow.engine.actions import AppendOutput, ApplyEpoch, PublishEpoch, WorkerAction, WriteSegment
+from rayflow.engine.events import (
+    BarrierInjected,
+    ClockAdvanced,
+    EpochApplied,
+    EpochCommitted,
+    EpochPublished,
+    RecordsPolled,
+    SegmentWritten,
+)
+from rayflow.engine.task import Task
+from rayflow.engine.topology import resolve
+from rayflow.engine.worker import Worker
+from rayflow.operators.stream import StreamOperator
+from rayflow.plan.compile import plan_of
+from rayflow.plan.physical import OperatorPlan
+from rayflow.serde.base import Serde
+from rayflow.serde.codec import Codec
+from rayflow.state.base import Stamp
+from rayflow.state.memory_store import MemoryStore
+from rayflow.state.task_state import TaskState
+
+LINEAGE = "driver"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """A record that the job has published, decoded with the serdes of its sink. `timestamp` in ms."""
+
+    key: Any
+    value: Any
+    timestamp: int
+    headers: Headers
+
+
+class Driver:
+    """Runs a job in memory, for tests. A context manager.
+
+    Everything is real but transport and disk: stages, exchanges, codecs, state, windows, timers, epochs. Time stands
+    still until the test moves it: a record moves it forward to its own timestamp, `advance` by a duration.
+
+    Args:
+        job: the job. partitions: of every topic that it reads; keys choose the partition.
+        start: the wall clock at first, ms since the Unix epoch.
+
+    Errors of the job come out of the call that brings them about.
+
+    >>> import rayflow as rf
+    >>> job = rf.Job("shout")
+    >>> job.stream("words", value=str).map(str.upper).to("loud-words")
+    >>> with Driver(job) as d:
+    ...     d.send("words", "hello")
+    ...     d.read("loud-words")
+    ['HELLO']
+    """
+
+    def __init__(self, job: Job, *, partitions: int = 1, start: int = 0) -> None:
+        self._plan = plan_of(job)
+        self._partitions = partitions
+        self._now = start
+        self._codec = Codec()
+        self._epoch = 1
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._outputs: dict[str, list[EncodedBatch]] = {}
+        self._sources = {
+            source.topic.name: (stage.id, source) for stage in self._plan.stages for source in stage.sources
+        }
+        self._sinks: dict[str, OperatorPlan] = {
+            sink.topic.name: self._plan.operator(sink.operator)
+            for stage in reversed(self._plan.stages)
+            for sink in reversed(stage.sinks)
+        }
+        topology = resolve(self._plan, {source.id: partitions for _, source in self._sources.values()})
+        tasks: dict[TaskId, Task] = {}
+        for id in topology.tasks():
+            store = MemoryStore()
+            store.replace((), Stamp(LINEAGE, 0))
+            tasks[id] = Task(self._plan, topology, id, TaskState(store, self._codec), lambda: self._now, 1)
+        self._worker = Worker(
+            0,
+            self._plan,
+            topology,
+            tasks,
+            dict.fromkeys(tasks, 0),
+            codec=self._codec,
+            memory_limit=1 << 40,
+        )
+        self._do(self._worker.start({}))
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def now(self) -> int:
+        """The wall clock, ms since the Unix epoch."""
+        return self._now
+
+    def send(
+        self,
+        topic: str,
+        value: Any,
+        *,
+        key: Any = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Give the job one record; it is processed when this returns.
+
+        Args:
+            value, key: encoded with the stream's serdes; bytes are taken as they are.
+            timestamp: the broker's timestamp, ms; None: now. A stream's own `timestamp=` goes before it.
+            partition: None lets the key choose.
+
+        Raises UnknownTopic, and what the job raises.
+        """
+        self.send_all(topic, [value], key=key, timestamp=timestamp, headers=headers, partition=partition)
+
+    def send_all(
+        self,
+        topic: str,
+        values: Iterable[Any],
+        *,
+        key: Any = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Give the job several records as one batch; arguments as of `send`."""
+        if topic not in self._sources:
+            raise UnknownTopic(f"the job does not read {topic}", advice=f"It reads {', '.join(sorted(self._sources))}")
+        stage, source = self._sources[topic]
+        spec: Any = self._plan.operator(source.into[0]).spec
+        data = [_encoded(spec.value, value) for value in values]
+        key_data = _encoded(spec.key, key)
+        if partition is None:
+            partition = 0 if key_data is None else partition_of(key_data, self._partitions)
+        first = self._offsets.get((topic, partition), 0)
+        self._offsets[topic, partition] = first + len(data)
+        batch = Batch(
+            Origin(topic, partition),
+            [key_data] * len(data),
+            data,
+            [self._now if timestamp is None else timestamp] * len(data),
+            range(first, first + len(data)),
+            None if headers is None else [headers] * len(data),
+        )
+        task = TaskId(stage, partition)
+        self._do(self._worker.handle(RecordsPolled(task, source.id, batch, first + len(data))))
+        newest = max(stream.snapshot() for stream in self._streams(source.into))
+        self._now = max(self._now, newest)
+        self._do(self._worker.handle(ClockAdvanced(self._now)))
+
+    def advance(self, duration: timedelta | None = None, **units: float) -> None:
+        """Let time pass: `advance(minutes=2)`. The wall clock moves, and event time as if every source partition had
+        brought a record of the new time; windows close and timers fire."""
+        passed = timedelta(**units) if duration is None else duration
+        self._now += int(passed.total_seconds() * 1000)
+        for stream in self._streams(id for _, source in self._sources.values() for id in source.into):
+            stream.restore(max(stream.snapshot(), self._now))
+        self._do(self._worker.handle(ClockAdvanced(self._now)))
+
+    def read(self, topic: str) -> list[Any]:
+        """The values published to `topic` since the last read, decoded; ends the epoch, so that tables emit too."""
+        return [record.value for record in self.records(topic)]
+
+    def records(self, topic: str) -> list[OutputRecord]:
+        """As `read`, but whole records. Raises UnknownTopic for a topic that the job does not write."""
+        if topic not in self._sinks:
+            raise UnknownTopic(f"the job does not write {topic}", advice=f"It writes {', '.join(sorted(self._sinks))}")
+        self.checkpoint()
+        spec: Any = self._sinks[topic].spec
+        records: list[OutputRecord] = []
+        for batch in self._outputs.pop(topic, []):
+            keys, values = spec.key.decode(batch.keys), spec.value.decode(batch.values)
+            headers = batch.headers or [[] for _ in keys]
+            records.extend(map(OutputRecord, keys, values, batch.timestamps, headers))
+        return records
+
+    def checkpoint(self) -> None:
+        """End the epoch: state goes to the stores, output becomes visible."""
+        self._do(self._worker.handle(BarrierInjected(self._epoch)))
+        self._worker.validate()
+        self._epoch += 1
+
+    def finish(self) -> None:
+        """End the job as a bounded run ends: every window closes, every event timer fires."""
+        self._do(self._worker.handle(BarrierInjected(self._epoch, drain=True)))
+        self._epoch += 1
+
+    def state_rows(self) -> int:
+        """Rows in the state of all tasks, as of the last checkpoint."""
+        return sum(task.state.row_count() for task in self._worker.tasks.values())
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for task in self._worker.tasks.values():
+            task.close()
+
+    def _streams(self, ids: Iterable[str]) -> list[StreamOperator]:
+        wanted = set(ids)
+        return [
+            operator
+            for task in self._worker.tasks.values()
+            for id, operator in task.operators.items()
+            if id in wanted and isinstance(operator, StreamOperator)
+        ]
+
+    def _do(self, actions: list[WorkerAction]) -> None:
+        for action in actions:
+            match action:
+                case WriteSegment():
+                    self._do(self._worker.handle(SegmentWritten(action.epoch, "", None, 0, {})))
+                    self._do(self._worker.handle(EpochCommitted(action.epoch)))
+                case PublishEpoch():
+                    for batches in action.outputs.values():
+                        self._publish(batches)
+                    self._do(self._worker.handle(EpochPublished(action.epoch)))
+                case ApplyEpoch():
+                    for task in action.tasks:
+                        self._worker.tasks[task].complete(Stamp(LINEAGE, action.epoch))
+                    self._do(self._worker.handle(EpochApplied(action.epoch)))
+                case AppendOutput():
+                    self._publish(action.batches)
+
+    def _publish(self, batches: Iterable[EncodedBatch]) -> None:
+        for batch in batches:
+            self._outputs.setdefault(batch.topic, []).append(batch)
+
+
+def _encoded(serde: Serde[Any], value: Any) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else serde.encode_one(value)

@@ -1,0 +1,133 @@
+"""ProcessFunction classes: their states, and what `process()` accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import rayflow as rf
+from rayflow.api.specs import ProcessSpec, SinkSpec
+from rayflow.api.state import StateDescriptor, states_of
+from rayflow.core.errors import InvalidJob
+
+
+class Alert(rf.Record):
+    user: str
+
+
+class Fraud(rf.ProcessFunction[str, dict[str, Any], Alert]):
+    total = rf.value(0.0, ttl=timedelta(days=1))
+    seen: rf.ListState[str] = rf.list()
+    prices: rf.MapState[str, float] = rf.map(ttl=timedelta(hours=1))
+
+    def __init__(self, limit: float = 1000) -> None:
+        self.limit = limit
+
+    def process(self, value: dict[str, Any], ctx: rf.Context) -> Iterable[Alert]:
+        self.total.set(self.total.get() + value["amount"])
+        if self.total.get() > self.limit:
+            yield Alert(ctx.key)
+            ctx.timer_in(timedelta(minutes=10))
+
+    def on_timer(self, at: int, ctx: rf.Context) -> Iterable[Alert]:
+        self.total.clear()
+        return ()
+
+
+class Stateless(rf.ProcessFunction[bytes, Any, Any]):
+    def process(self, value: Any, ctx: rf.Context) -> Iterable[Any]:
+        return [value]
+
+
+class Narrower(Fraud):
+    seen = None  # type: ignore[assignment]
+    extra = rf.value(0)
+
+
+class NeedsLimit(Stateless):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+
+def test_states_are_declared_in_the_class() -> None:
+    found = [(state.name, state.kind, state.default, state.ttl) for state in states_of(Fraud)]
+    assert found == [
+        ("total", "value", 0.0, 86_400_000),
+        ("seen", "list", None, None),
+        ("prices", "map", None, 3_600_000),
+    ]
+
+
+def test_a_subclass_adds_states_and_can_drop_one() -> None:
+    assert [state.name for state in states_of(Narrower)] == ["total", "prices", "extra"]
+
+
+def test_a_live_state_in_the_instance_hides_the_declaration() -> None:
+    function = Fraud()
+    function.__dict__["total"] = "live"
+    assert function.total == "live"  # type: ignore[comparison-overlap]
+    assert isinstance(Fraud.total, StateDescriptor)
+
+
+def test_state_outside_of_a_running_job_is_an_error() -> None:
+    with pytest.raises(InvalidJob, match="state 'total' is read outside of process"):
+        Fraud().total.get()
+
+
+def test_a_default_that_keys_would_share_is_refused() -> None:
+    with pytest.raises(InvalidJob, match=r"the default of rf\.value is a list"):
+        rf.value([])
+
+
+def test_one_declaration_cannot_be_two_states() -> None:
+    shared = rf.value(0)
+    with pytest.raises((InvalidJob, RuntimeError)) as caught:
+        type("Twice", (Stateless,), {"a": shared, "b": shared})
+    error = caught.value if isinstance(caught.value, InvalidJob) else caught.value.__cause__
+    assert isinstance(error, InvalidJob)
+    assert "is declared as 'a' and as 'b'" in error.what
+
+
+def test_process_makes_one_instance_per_task_and_knows_the_type_of_results() -> None:
+    job = rf.Job("j")
+    keyed = job.stream("a").key_by(lambda v: str(v["user"]))
+    keyed.process(Fraud).to("b")
+    keyed.process(lambda: Fraud(limit=5), name="strict")
+    spec, sink = job.graph.nodes["process-1"].spec, job.graph.nodes["sink-1"].spec
+    assert isinstance(spec, ProcessSpec)
+    assert spec.keyed
+    assert spec.make() is not spec.make()
+    assert isinstance(sink, SinkSpec)
+    assert sink.value.type is Alert
+    strict = job.graph.nodes["strict"].spec
+    assert isinstance(strict, ProcessSpec)
+    assert strict.function is Fraud
+
+
+def test_a_function_without_state_runs_on_any_stream() -> None:
+    job = rf.Job("j")
+    job.stream("a").process(Stateless)
+    spec = job.graph.nodes["process-1"].spec
+    assert isinstance(spec, ProcessSpec)
+    assert not spec.keyed
+
+
+@pytest.mark.parametrize(
+    ("message", "given"),
+    [
+        ("Fraud has state 'total', which belongs to a key", Fraud),
+        ("is given one Stateless object, which all tasks would share", Stateless()),
+        ("cannot make its function: TypeError", NeedsLimit),
+        ("is given a function that makes a int", lambda: 5),
+        ("is given a str", "Fraud"),
+        ("dict is no rf.ProcessFunction", dict),
+        ("ProcessFunction has no process method", rf.ProcessFunction),
+    ],
+)
+def test_what_cannot_run_is_refused(message: str, given: Any) -> None:
+    with pytest.raises(InvalidJob, match=message) as caught:
+        rf.Job("j").stream("a").process(given)
+    assert caught.value.what.startswith("test_process.py:")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rayflow.checkpoint.chain import Chain, deltas_after, merge_rows, restore_rows
+from rayflow.checkpoint.object_store import ObjectStore
+from rayflow.checkpoint.restore import prepare_store
+from rayflow.core.errors import DamagedObject, ObjectMissing
+from rayflow.core.ids import TaskId
+from rayflow.state.base import Delta, Rows, Stamp
+from tests.checkpoint.model import TASKS, CheckedStore, History
+
+TASK = TASKS[0]
+
+
+@pytest.fixture
+def history() -> History:
+    """Ten epochs, with a base at the fourth."""
+    history = History(ObjectStore("memory:"))
+    for _ in range(10):
+        history.run_epoch()
+        if history.epoch == 4:
+            history.write_base(TASK)
+    return history
+
+
+def test_a_store_that_is_at_the_checkpoint_is_left_as_it_is(history: History) -> None:
+    manifest = history.manifests[10]
+    local = CheckedStore({b"any": b"row"}, Stamp(manifest.lineage, 10))
+    report = prepare_store(local, ObjectStore("memory:"), manifest, TASK)
+    assert (report.how, report.deltas, report.bytes) == ("local", 0, 0)
+    assert local.held == {b"any": b"row"}
+
+
+def test_a_store_that_is_behind_is_given_only_the_deltas_it_lacks(history: History) -> None:
+    manifest = history.manifests[10]
+    local = CheckedStore(history.expected[8][TASK], Stamp(manifest.lineage, 8))
+    report = prepare_store(local, history.store, manifest, TASK)
+    assert (report.how, report.deltas) == ("deltas", 2)
+    assert (local.held, local.stamp) == (history.expected[10][TASK], Stamp(manifest.lineage, 10))
+
+
+def test_an_empty_store_is_rebuilt_from_the_base_and_the_deltas_after_it(history: History) -> None:
+    local = CheckedStore()
+    report = prepare_store(local, history.store, history.manifests[10], TASK)
+    assert (report.how, report.deltas, report.rows) == ("rebuilt", 6, len(local.held))
+    assert report.bytes > history.bases[TASK].bytes
+    assert (local.held, local.stamp) == (history.expected[10][TASK], Stamp(history.lineage, 10))
+
+
+def test_a_store_of_another_lineage_is_never_trusted(history: History) -> None:
+    for stamp in (Stamp("other", 10), Stamp("other", 9), None):
+        local = CheckedStore({b"left": b"over"}, stamp)
+        assert prepare_store(local, history.store, history.manifests[10], TASK).how == "rebuilt"
+        assert local.held == history.expected[10][TASK]
+
+
+def test_a_store_that_is_ahead_of_the_checkpoint_is_rebuilt(history: History) -> None:
+    local = CheckedStore(history.expected[10][TASK], Stamp(history.lineage, 10))
+    assert prepare_store(local, history.store, history.manifests[7], TASK).how == "rebuilt"
+    assert (local.held, local.stamp) == (history.expected[7][TASK], Stamp(history.lineage, 7))
+
+
+def test_a_store_is_rebuilt_from_the_base_when_that_reads_less_than_the_deltas() -> None:
+    history = History(ObjectStore("memory:"))
+    for _ in range(40):
+        history.run_epoch(keys=2)
+    history.write_base(TASK)
+    manifest = history.run_epoch(keys=2)
+    for held, how in ((3, "rebuilt"), (39, "deltas"), (40, "deltas")):
+        local = CheckedStore(history.expected[held][TASK], Stamp(history.lineage, held))
+        report = prepare_store(local, history.store, manifest, TASK)
+        assert report.how == how
+        assert local.held == history.expected[41][TASK]
+
+
+def test_a_task_that_the_checkpoint_does_not_know_begins_empty(history: History) -> None:
+    for task in (TaskId("orders", 2), TaskId("new stage", 0)):
+        local = CheckedStore({b"left": b"over"})
+        assert prepare_store(local, history.store, history.manifests[10], task).how == "empty"
+        assert (local.held, local.stamp) == ({}, Stamp(history.lineage, 10))
+
+
+def test_a_task_that_joined_later_is_restored_from_its_own_deltas(history: History) -> None:
+    manifest = history.manifests[10]
+    chain = Chain(history.store, manifest)
+    late = TASKS[2]
+    for epoch in (1, 2, 3):
+        chain._opened[epoch] = [s for s in chain.segments(epoch) if s.blobs(late) is None]
+    held: dict[bytes, bytes | None] = {}
+    for epoch in range(4, 11):
+        delta = next(part.delta for part in history.sealed[epoch] if part.task == late)
+        held.update(zip(delta.keys, delta.values, strict=True))
+    rows = {key: value for keys, values in chain.rows(late) for key, value in zip(keys, values, strict=True)}
+    assert rows == {key: value for key, value in held.items() if value is not None}
+
+
+def test_a_delta_that_is_missing_in_between_is_damage(history: History) -> None:
+    manifest = history.manifests[10]
+    for epoch in (7, 10):
+        holder = Chain(history.store, manifest).segment(epoch, TASK)
+        assert holder is not None
+        names = tuple(name for name in manifest.segments[epoch] if name != holder.name)
+        holed = replace(manifest, segments={**manifest.segments, epoch: names})
+        with pytest.raises(DamagedObject, match=f"epoch {epoch} lack task {TASK}"):
+            prepare_store(CheckedStore(), history.store, holed, TASK)
+        with pytest.raises(DamagedObject):
+            prepare_store(CheckedStore({}, Stamp(history.lineage, 6)), history.store, holed, TASK)
+
+
+def test_an_object_that_is_missing_is_named(history: History) -> None:
+    manifest = history.manifests[10]
+    for name in (manifest.segments[9][0], manifest.bases[TASK].parts[0]):
+        data = history.store.get(name)
+        history.store.delete([name])
+        with pytest.raises(ObjectMissing, match=name):
+            list(restore_rows(history.store, manifest, TASK))
+        history.store.put(name, [data])
+
+
+def test_deltas_reach_back_to_the_oldest_segment_and_to_a_base(history: History) -> None:
+    for task in TASKS:
+        history.write_base(task)
+    manifest = history.run_epoch()
+    assert list(manifest.segments) == [11]
+    assert deltas_after(manifest, TASK, 10) == (11,)
+    assert deltas_after(manifest, TASK, 11) == ()
+    assert deltas_after(manifest, TASK, 9) is None
+    assert deltas_after(manifest, TASK, 12) is None
+
+
+def test_epochs_may_leave_numbers_out(history: History) -> None:
+    manifest = history.manifests[10]
+    segments = {epoch + 20 if epoch == 10 else epoch: names for epoch, names in manifest.segments.items()}
+    later = replace(manifest, epoch=30, segments=segments)
+    local = CheckedStore()
+    prepare_store(local, history.store, later, TASK)
+    assert (local.held, local.stamp) == (history.expected[10][TASK], Stamp(history.lineage, 30))
+    assert deltas_after(later, TASK, 9) == (30,)
+    assert deltas_after(later, TASK, 15) is None
+
+
+def test_a_worker_opens_every_segment_once() -> None:
+    opened: list[str] = []
+
+    class Counting(ObjectStore):
+        def size(self, name: str) -> int:
+            opened.append(name)
+            return super().size(name)
+
+    history = History(Counting("memory:"))
+    for _ in range(5):
+        history.run_epoch()
+    chain = Chain(history.store, history.manifests[5])
+    for task in TASKS:
+        local = CheckedStore()
+        prepare_store(local, history.store, history.manifests[5], task, chain)
+        assert local.held == history.expected[5][task]
+    assert len(opened) == len(set(opened)) == 10
+
+
+def test_merging_keeps_runs_that_did_not_change_as_they_are() -> None:
+    runs: list[Rows] = [([b"a", b"b"], [b"1", b"2"]), ([], []), ([b"d"], [b"3"]), ([b"f"], [b"4"])]
+    merged = list(merge_rows(runs, [Delta([b"d"], [None]), Delta([b"c", b"z"], [None, b"9"])]))
+    assert merged == [([b"a", b"b"], [b"1", b"2"]), ([b"f"], [b"4"]), ([b"z"], [b"9"])]
+    assert merged[0][0] is runs[0][0]
+
+
+def test_a_restore_that_fails_leaves_no_stamp(history: History) -> None:
+    manifest = history.manifests[10]
+    name = manifest.bases[TASK].parts[-1]
+    history.store.put(name, [history.store.get(name)[:-1]])
+    local = CheckedStore({b"left": b"over"}, Stamp("other", 1))
+    with pytest.raises(DamagedObject, match=name):
+        prepare_store(local, history.store, manifest, TASK)
+    assert local.stamp is None

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rayflow.checkpoint.chain import Chain
+from rayflow.checkpoint.inspect import list_checkpoints, show, verify
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, read_savepoint
+from rayflow.checkpoint.object_store import ObjectStore
+from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.restore import prepare_store
+from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists, ObjectMissing
+from rayflow.core.ids import TaskId
+from tests.checkpoint.model import TASKS, CheckedStore, History
+
+NEW_LINEAGE = "ef" * 16
+
+
+class Breaking(ObjectStore):
+    """Stops working after so many writes."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__("memory:")
+        self.writes = writes
+
+    def put(self, name: str, parts: Sequence[bytes]) -> None:
+        self._count()
+        super().put(name, parts)
+
+    def create(self, name: str, data: bytes) -> None:
+        self._count()
+        super().create(name, data)
+
+    def _count(self) -> None:
+        self.writes -= 1
+        if self.writes < 0:
+            raise CheckpointStoreFailed("broken")
+
+
+@pytest.fixture
+def history() -> History:
+    history = History(ObjectStore("memory:"))
+    for _ in range(6):
+        history.run_epoch()
+        if history.epoch == 3:
+            history.write_base(TASKS[0])
+    return history
+
+
+def start(savepoint: CheckpointStore, target: CheckpointStore, attempt: int = 1) -> Manifest:
+    return start_from_savepoint(savepoint, target, job="clone", lineage=NEW_LINEAGE, attempt=attempt, created=5)
+
+
+def assert_restores(store: CheckpointStore, manifest: Manifest, rows: dict[TaskId, dict[bytes, bytes]]) -> None:
+    for task, expected in rows.items():
+        local = CheckedStore()
+        prepare_store(local, store, manifest, task)
+        assert local.held == expected
+
+
+def test_a_savepoint_is_whole_without_the_job_it_came_from(history: History, tmp_path: Path) -> None:
+    target = open_store(f"file:{tmp_path}/savepoint")
+    saved = write_savepoint(history.store, history.manifests[5], target)
+    history.store.delete(history.store.list(""))
+    assert saved == read_savepoint(target) == replace(history.manifests[5], savepoint=True)
+    assert verify(target) == []
+    assert_restores(target, saved, history.expected[5])
+    assert [info.name for info in list_checkpoints(target)] == ["savepoint.json"]
+    assert show(target).manifest == show(target, 5).manifest == saved
+
+
+def test_a_savepoint_exists_only_once_all_of_it_is_there(history: History) -> None:
+    manifest = history.manifests[6]
+    needed = len(manifest.objects()) + 1
+    for writes in range(needed):
+        target = Breaking(writes)
+        with pytest.raises(CheckpointStoreFailed):
+            write_savepoint(history.store, manifest, target)
+        with pytest.raises(ObjectMissing):
+            read_savepoint(target)
+        target.writes = needed
+        write_savepoint(history.store, manifest, target)
+        assert verify(target) == []
+
+
+def test_a_savepoint_is_never_overwritten(history: History) -> None:
+    target = ObjectStore("memory:")
+    write_savepoint(history.store, history.manifests[5], target)
+    with pytest.raises(ObjectExists, match="holds a savepoint already"):
+        write_savepoint(history.store, history.manifests[6], target)
+    assert read_savepoint(target).epoch == 5
+
+
+def test_damage_is_not_copied_into_a_savepoint(history: History) -> None:
+    manifest = history.manifests[6]
+    for name in (manifest.segments[2][1], manifest.bases[TASKS[0]].parts[0]):
+        data = history.store.get(name)
+        history.store.put(name, [data[:-30] + bytes([data[-30] ^ 1]) + data[-29:]])
+        target = ObjectStore("memory:")
+        with pytest.raises(DamagedObject, match=name):
+            write_savepoint(history.store, manifest, target)
+        assert target.list("savepoint.json") == []
+        history.store.put(name, [data])
+
+
+def test_a_job_starts_from_a_savepoint_under_a_new_lineage(history: History) -> None:
+    savepoint, job = ObjectStore("memory:"), ObjectStore("memory:")
+    saved = write_savepoint(history.store, history.manifests[6], savepoint)
+    manifest = start(savepoint, job)
+    assert manifest == read_manifest(job, 6)
+    assert (manifest.job, manifest.lineage, manifest.attempt, manifest.created) == ("clone", NEW_LINEAGE, 1, 5)
+    assert (manifest.epoch, manifest.published, manifest.savepoint) == (6, 6, False)
+    assert (manifest.restored_from, manifest.states) == (savepoint.uri, saved.states)
+    savepoint.delete(savepoint.list(""))
+    assert verify(job) == []
+    assert_restores(job, manifest, history.expected[6])
+    chain = Chain(job, manifest)
+    segment = chain.segment(6, TASKS[1])
+    assert segment is not None
+    assert segment.progress(TASKS[1]) == {"epoch": 6}
+
+
+def test_starting_again_from_an_older_savepoint_makes_it_the_newest_checkpoint(history: History) -> None:
+    savepoint, job = ObjectStore("memory:"), history.store
+    write_savepoint(job, history.manifests[4], savepoint)
+    before = set(job.list(""))
+    contents = {name: job.get(name) for name in before}
+    manifest = start(savepoint, job, attempt=2)
+    assert manifest.epoch == 7
+    assert manifest_epochs(job)[-1] == 7
+    assert list(manifest.segments) == [1, 2, 3, 7]
+    assert_restores(job, manifest, history.expected[4])
+    assert {name: job.get(name) for name in before} == contents
+    assert verify(job) == []
+    history.attempt, history.epoch, history.lineage = 2, 7, NEW_LINEAGE
+    history.segments, history.bases = dict(manifest.segments), dict(manifest.bases)
+    history.rows = {task: dict(rows) for task, rows in history.expected[4].items()}
+    later = history.run_epoch()
+    assert_restores(job, later, history.expected[8])
+
+
+def test_a_start_that_is_cut_off_leaves_the_job_as_it_was(history: History) -> None:
+    savepoint = ObjectStore("memory:")
+    write_savepoint(history.store, history.manifests[6], savepoint)
+    needed = len(history.manifests[6].objects()) + 1
+    for writes in range(needed):
+        job = Breaking(writes)
+        with pytest.raises(CheckpointStoreFailed):
+            start(savepoint, job)
+        assert manifest_epochs(job) == []
+        job.writes = needed
+        start(savepoint, job, attempt=2)
+        assert verify(job) == []
+
+
+def test_a_store_without_a_savepoint_says_so(history: History) -> None:
+    with pytest.raises(ObjectMissing, match=r"savepoint\.json"):
+        start(history.store, ObjectStore("memory:"))

@@ -1,0 +1,62 @@
+"""Which segments and bases a manifest names, and when a base is due."""
+
+from __future__ import annotations
+
+from rayflow.checkpoint.base import BaseRef
+from rayflow.core.ids import TaskId
+from rayflow.engine.history import BASE_FLOOR, MAX_CHAIN, History
+
+A, B = TaskId("s1", 0), TaskId("s1", 1)
+
+
+def test_epochs_in_which_nothing_changed_are_not_kept() -> None:
+    history = History([A, B], None)
+    for epoch in range(1, 6):
+        history.on_epoch(epoch, (f"e{epoch}",), {A: 0, B: 0})
+    assert list(history.segments) == [5]
+
+
+def test_the_chain_begins_at_the_oldest_delta_that_no_base_holds() -> None:
+    history = History([A, B], None)
+    history.on_epoch(1, ("e1",), {A: 0, B: 0})
+    history.on_epoch(2, ("e2",), {A: 10, B: 0})
+    history.on_epoch(3, ("e3",), {A: 0, B: 10})
+    assert list(history.segments) == [2, 3]
+
+
+def test_a_base_lets_the_deltas_before_it_go_and_keeps_those_after_it() -> None:
+    history = History([A], None)
+    for epoch in range(1, 5):
+        history.on_epoch(epoch, (f"e{epoch}",), {A: 10})
+    history.on_base(A, BaseRef(2, ("b",), 20), 4)
+    history.on_epoch(5, ("e5",), {A: 10})
+    assert list(history.segments) == [3, 4, 5]
+    assert history.bases == {A: BaseRef(2, ("b",), 20)}
+
+
+def test_a_base_of_the_last_epoch_leaves_nothing_to_keep_but_the_newest() -> None:
+    history = History([A], None)
+    history.on_epoch(1, ("e1",), {A: 10})
+    history.on_base(A, BaseRef(1, ("b",), 20), 1)
+    history.on_epoch(2, ("e2",), {A: 0})
+    assert list(history.segments) == [2]
+
+
+def test_small_deltas_ask_for_a_base_only_by_their_number() -> None:
+    history = History([A], None)
+    for epoch in range(1, MAX_CHAIN):
+        history.on_epoch(epoch, (f"e{epoch}",), {A: 1})
+        assert history.wants_base(epoch) is None
+    history.on_epoch(MAX_CHAIN, ("last",), {A: 1})
+    assert history.wants_base(MAX_CHAIN) == A
+
+
+def test_the_task_whose_deltas_outweigh_its_base_most_comes_first() -> None:
+    history = History([A, B], None)
+    history.on_epoch(1, ("e1",), {A: BASE_FLOOR, B: 3 * BASE_FLOOR})
+    assert history.wants_base(1) == B
+    history.on_base(B, BaseRef(1, ("b",), 10 * BASE_FLOOR), 1)
+    assert history.wants_base(1) == A
+    history.on_base(A, BaseRef(1, ("a",), BASE_FLOOR), 1)
+    history.on_epoch(2, ("e2",), {A: BASE_FLOOR - 1, B: 9 * BASE_FLOOR})
+    assert history.wants_base(2) is None

@@ -1,0 +1,151 @@
+"""What a test says to a broker: create topics, write, read and look, by plain confluent-kafka (not by rayflow)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+USER, PASSWORD = "rayflow", "rayflow-secret"
+"""The one SCRAM user of the brokers that tests start."""
+
+QUIET = {"log_level": 0}
+"""Settings that keep librdkafka from writing to standard error while a test has the broker stopped."""
+
+
+def until(done: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
+    """Call `done` until it gives something true, and return that; raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not (found := done()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(pause)
+    return found
+
+
+class Kafka:
+    """A running broker.
+
+    Attributes:
+        bootstrap: "host:port" of the plain listener. sasl: the same of the SCRAM-SHA-256 one, or None.
+    """
+
+    def __init__(self, bootstrap: str, sasl: str | None = None) -> None:
+        self.bootstrap = bootstrap
+        self.sasl = sasl
+
+    @property
+    def url(self) -> str:
+        """What a job is given: `kafka://host:port`."""
+        return f"kafka://{self.bootstrap}"
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """A plain AdminClient."""
+        return AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
+
+    def create(self, topic: str | None = None, partitions: int = 1, **config: str) -> str:
+        """Create a topic (default: of a fresh name; settings by name with _ for .) and give its name."""
+        topic = topic or f"t-{uuid.uuid4().hex[:12]}"
+        settings = {name.replace("_", "."): value for name, value in config.items()}
+        self.admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(30)
+        return topic
+
+    def produce(self, topic: str, records: Iterable[tuple[Any, ...]], transaction: str | None = None) -> None:
+        """Write records `(key, value[, timestamp[, partition]])` plainly.
+
+        With `transaction` "commit" or "abort" they are one transaction that ends so.
+        """
+        settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "linger.ms": 1, **QUIET}
+        if transaction:
+            settings["transactional.id"] = f"test-{uuid.uuid4().hex}"
+        producer = Producer(settings)
+        if transaction:
+            producer.init_transactions(30)
+            producer.begin_transaction()
+        for record in records:
+            key, value, timestamp, partition = (*record, None, None)[:4]
+            producer.produce(topic, value, key, -1 if partition is None else partition, timestamp=timestamp or 0)
+            producer.poll(0)
+        assert producer.flush(30) == 0
+        if transaction == "commit":
+            producer.commit_transaction(30)
+        elif transaction == "abort":
+            producer.abort_transaction(30)
+
+    def ends(self, topic: str, committed: bool = True) -> list[int]:
+        """Per partition the last stable offset (where committed readers stop), or else the high watermark."""
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        asked = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(self.partitions(topic))}
+        answers = self.admin.list_offsets(asked, isolation_level=level)
+        return [answers[place].result(30).offset for place in sorted(asked, key=lambda place: place.partition)]
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return len(self.admin.list_topics(topic, timeout=30).topics[topic].partitions)
+
+    def open_transactions(self, topic: str) -> bool:
+        """Whether something of a transaction that has not ended lies in the topic."""
+        return self.ends(topic) != self.ends(topic, committed=False)
+
+    def read(self, topic: str, seconds: float = 30.0) -> list[Message]:
+        """All committed records, partition after partition, as confluent-kafka's messages."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "test-reader",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                **QUIET,
+            }
+        )
+        places = [TopicPartition(topic, p, 0) for p in range(self.partitions(topic))]
+        consumer.assign(places)
+        messages: list[Message] = []
+        ended: set[int] = set()
+        limit = time.monotonic() + seconds
+        try:
+            while len(ended) < len(places):
+                if time.monotonic() > limit:
+                    raise TimeoutError(f"{topic} could not be read within {seconds} s")
+                for message in consumer.consume(10_000, 0.2):
+                    if message.error() is None:
+                        messages.append(message)
+                    else:
+                        ended.add(message.partition())
+        finally:
+            consumer.close()
+        return sorted(messages, key=lambda message: (message.partition(), message.offset()))
+
+    def values(self, topic: str) -> list[bytes]:
+        """The values of all committed records."""
+        return [message.value() for message in self.read(topic)]
+
+    def group_offsets(self, group: str) -> dict[tuple[str, int], tuple[int, str]]:
+        """What a group has committed: (topic, partition) to (offset, metadata)."""
+        asked = [ConsumerGroupTopicPartitions(group)]
+        answer = self.admin.list_consumer_group_offsets(asked, require_stable=True)[group].result(30)
+        return {(p.topic, p.partition): (p.offset, p.metadata) for p in answer.topic_partitions}
+
+    def answers(self) -> bool:
+        """Whether the broker serves clients now."""
+        try:
+            brokers: Sequence[Any] = list(self.admin.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+        return len(brokers) > 0

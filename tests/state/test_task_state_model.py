@@ -1,0 +1,313 @@
+"""A task's state against dicts, through seals, checkpoints and crashes, on both stores."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from rayflow.serde.codec import Codec
+from rayflow.serde.keys import encode_key
+from rayflow.state.base import Stamp, Store
+from rayflow.state.lmdb_store import LmdbStore
+from rayflow.state.memory_store import MemoryStore
+from rayflow.state.task_state import TaskState
+
+LONG = "x" * 600
+keys = st.sampled_from(["a", "b", "bb", "c", 1, 2, 300, ("t", 1), LONG, LONG + "y", ("t", LONG)])
+ends = st.integers(-2, 12)
+owners = st.sampled_from(["ann", "bob", 7, ("k", 1), LONG, LONG + "z"])
+times = st.integers(-2, 15)
+tags = st.sampled_from(["", "gap"])
+numbers = st.integers(0, 1_000)
+
+
+def is_long(*parts: Any) -> bool:
+    return sum(len(encode_key(part)) for part in parts) > 507
+
+
+def in_order(rows: list[tuple[Any, Any]], *namespace: Any) -> list[tuple[Any, Any]]:
+    """The order that a scan promises: long keys last, in an order of their own (here: any, so they are sorted)."""
+    return sorted(rows, key=lambda row: (is_long(*namespace, row[0]), encode_key(row[0])))
+
+
+class Model:
+    """What the tables should hold."""
+
+    def __init__(self) -> None:
+        self.values: dict[Any, list[int]] = {}
+        self.windows: dict[tuple[int, Any], list[int]] = {}
+        self.maps: dict[tuple[Any, Any], list[int]] = {}
+        self.timers: set[tuple[int, Any, str]] = set()
+
+    def __len__(self) -> int:
+        return len(self.values) + len(self.windows) + len(self.maps) + len(self.timers)
+
+
+class TaskStateMachine(RuleBasedStateMachine):
+    def make_store(self) -> Store:
+        raise AssertionError
+
+    def reopen(self) -> None:
+        """As after a crash: what is not in the store is gone."""
+        self.store.close()
+
+    @initialize(cache_bytes=st.sampled_from([0, 3_000, 1 << 20]))
+    def start(self, cache_bytes: int) -> None:
+        self.cache_bytes = cache_bytes
+        self.store = self.make_store()
+        self.replica: dict[bytes, bytes] = {}
+        self.model, self.sealed, self.durable = Model(), None, Model()
+        self.epoch = 0
+        self.open()
+
+    def open(self) -> None:
+        self.state = TaskState(self.store, Codec(), cache_bytes=self.cache_bytes)
+        self.values = self.state.values("op", "values")
+        self.windows = self.state.nested("op", "windows")
+        self.maps = self.state.nested("op", "maps")
+        self.timers = self.state.timers("op", "timers")
+
+    # values
+
+    @rule(key=keys, number=numbers)
+    def hot_loop(self, key: Any, number: int) -> None:
+        row = self.values.rows.get(key)
+        if row is None:
+            row = self.values.load(key)
+            if row is None:
+                row = self.values.rows[key] = []
+        row.append(number)
+        assert row == self.model.values.setdefault(key, []) + [number]
+        self.model.values[key].append(number)
+
+    @rule(key=keys, number=numbers)
+    def put_value(self, key: Any, number: int) -> None:
+        self.values.put(key, [number])
+        self.model.values[key] = [number]
+
+    @rule(key=keys)
+    def delete_value(self, key: Any) -> None:
+        self.values.delete(key)
+        self.model.values.pop(key, None)
+        assert self.values.load(key) is None
+
+    @rule(chosen=st.lists(keys, max_size=6))
+    def load_values(self, chosen: list[Any]) -> None:
+        self.values.load_many(chosen)
+        for key in chosen:
+            assert self.values.rows.get(key) == self.model.values.get(key)
+
+    @rule(key=keys)
+    def get_value(self, key: Any) -> None:
+        assert self.values.get(key) == self.model.values.get(key)
+        assert self.values.get(key, 5) == self.model.values.get(key, 5)
+
+    @rule()
+    def scan_values(self) -> None:
+        assert in_order(list(self.values.scan())) == in_order(list(self.model.values.items()))
+        short = [key for key, _ in self.values.scan() if not is_long(key)]
+        assert short == sorted(short, key=encode_key)
+
+    # nested
+
+    def nested_hot_loop(self, table: Any, model: dict[Any, list[int]], space: Any, key: Any, number: int) -> None:
+        rows = table.rows(space)
+        row = rows.get(key)
+        if row is None:
+            row = table.load(space, key)
+            if row is None:
+                row = rows[key] = []
+        row.append(number)
+        model.setdefault((space, key), []).append(number)
+        assert table.get(space, key) == model[space, key]
+
+    @rule(end=ends, key=keys, number=numbers)
+    def add_to_window(self, end: int, key: Any, number: int) -> None:
+        self.nested_hot_loop(self.windows, self.model.windows, end, key, number)
+
+    @rule(owner=owners, key=keys, number=numbers)
+    def add_to_map(self, owner: Any, key: Any, number: int) -> None:
+        self.nested_hot_loop(self.maps, self.model.maps, owner, key, number)
+
+    @rule(owner=owners, key=keys, number=numbers)
+    def put_in_map(self, owner: Any, key: Any, number: int) -> None:
+        self.maps.put(owner, key, [number])
+        self.model.maps[owner, key] = [number]
+
+    @rule(owner=owners, key=keys)
+    def delete_from_map(self, owner: Any, key: Any) -> None:
+        self.maps.delete(owner, key)
+        self.model.maps.pop((owner, key), None)
+        assert self.maps.load(owner, key) is None
+
+    @rule(end=ends, key=keys)
+    def delete_from_window(self, end: int, key: Any) -> None:
+        self.windows.delete(end, key)
+        self.model.windows.pop((end, key), None)
+
+    @rule(end=ends, chosen=st.lists(keys, max_size=6))
+    def load_from_window(self, end: int, chosen: list[Any]) -> None:
+        self.windows.load_many(end, chosen)
+        for key in chosen:
+            assert self.windows.rows(end).get(key) == self.model.windows.get((end, key))
+
+    @rule(owner=owners, key=keys)
+    def get_from_map(self, owner: Any, key: Any) -> None:
+        assert self.maps.get(owner, key) == self.model.maps.get((owner, key))
+
+    @rule(owner=owners)
+    def drop_map(self, owner: Any) -> None:
+        self.maps.drop(owner)
+        self.model.maps = {at: value for at, value in self.model.maps.items() if at[0] != owner}
+        assert list(self.maps.scan(owner)) == []
+
+    @rule(upto=ends)
+    def fire_windows(self, upto: int) -> None:
+        due = self.windows.namespaces(upto)
+        assert due == sorted({end for end, _ in self.model.windows if end <= upto})
+        for end in due:
+            rows = list(self.windows.scan(end))
+            mine = [(key, value) for (at, key), value in self.model.windows.items() if at == end]
+            assert in_order(rows, end) == in_order(mine, end)
+            self.windows.drop(end)
+        self.model.windows = {at: value for at, value in self.model.windows.items() if at[0] > upto}
+
+    @rule(owner=owners, start=st.none() | keys, stop=st.none() | keys)
+    def scan_map(self, owner: Any, start: Any, stop: Any) -> None:
+        rows = list(self.maps.scan(owner, start, stop))
+        mine = [
+            (key, value)
+            for (at, key), value in self.model.maps.items()
+            if at == owner
+            and (start is None or encode_key(start) <= encode_key(key))
+            and (stop is None or encode_key(key) < encode_key(stop))
+        ]
+        assert in_order(rows, owner) == in_order(mine, owner)
+        short = [key for key, _ in rows if not is_long(owner, key)]
+        assert short == sorted(short, key=encode_key)
+
+    @rule(owner=owners)
+    def delete_while_scanning(self, owner: Any) -> None:
+        for key, _ in self.maps.scan(owner):
+            self.maps.delete(owner, key)
+            del self.model.maps[owner, key]
+        assert not [at for at in self.model.maps if at[0] == owner]
+
+    @rule(upto=st.none() | ends)
+    def list_namespaces(self, upto: int | None) -> None:
+        live = {end for end, _ in self.model.windows if upto is None or end <= upto}
+        assert self.windows.namespaces(upto) == sorted(live, key=encode_key)
+        assert self.maps.namespaces() == sorted({owner for owner, _ in self.model.maps}, key=encode_key)
+
+    # timers
+
+    @rule(time=times, key=keys, tag=tags)
+    def add_timer(self, time: int, key: Any, tag: str) -> None:
+        self.timers.add(time, key, tag)
+        self.model.timers.add((time, key, tag))
+
+    @rule(time=times, key=keys, tag=tags)
+    def remove_timer(self, time: int, key: Any, tag: str) -> None:
+        self.timers.remove(time, key, tag)
+        self.model.timers.discard((time, key, tag))
+
+    @rule(upto=times)
+    def fire_timers(self, upto: int) -> None:
+        due = {timer for timer in self.model.timers if timer[0] <= upto}
+        assert self.timers.due(upto) == sorted(due, key=lambda timer: (timer[0], encode_key(timer[1]), timer[2]))
+        self.model.timers -= due
+        first = self.timers.next_time
+        assert first is None or first > upto
+
+    # epochs
+
+    @precondition(lambda self: self.sealed is None)
+    @rule()
+    def seal(self) -> None:
+        delta = self.state.seal()
+        assert all(first < second for first, second in zip(delta.keys, delta.keys[1:], strict=False))
+        assert all(value is not None or key in self.replica for key, value in zip(delta.keys, delta.values, strict=True))
+        for key, value in zip(delta.keys, delta.values, strict=True):
+            if value is None:
+                del self.replica[key]
+            else:
+                self.replica[key] = value
+        assert len(self.replica) == len(self.model)
+        self.sealed = copy.deepcopy(self.model)
+        assert self.state.pending_rows == 0
+
+    @precondition(lambda self: self.sealed is not None)
+    @rule()
+    def complete(self) -> None:
+        assert self.sealed is not None
+        self.epoch += 1
+        self.state.complete(Stamp("lineage", self.epoch))
+        self.durable, self.sealed = self.sealed, None
+        assert self.state.row_count() == len(self.durable)
+        assert dict(self.store.scan(b"", None)) == self.replica
+
+    @rule()
+    def crash(self) -> None:
+        self.reopen()
+        self.model, self.sealed = copy.deepcopy(self.durable), None
+        self.replica = dict(self.store.scan(b"", None))
+        assert self.store.stamp == (Stamp("lineage", self.epoch) if self.epoch else None)
+        self.open()
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        first = min((time for time, _, _ in self.model.timers), default=None)
+        last = max((time for time, _, _ in self.model.timers), default=None)
+        bound = self.timers.next_time
+        assert first is None or (bound is not None and bound <= first)
+        assert self.timers.last_time == last
+        assert self.state.pending_rows >= 0
+        assert self.state.pending_bytes >= 0
+
+    def teardown(self) -> None:
+        """All goes, and leaves nothing behind."""
+        if self.sealed is not None:
+            self.complete()
+        for key in list(self.model.values):
+            self.values.delete(key)
+        for space in self.windows.namespaces():
+            self.windows.drop(space)
+        for space in self.maps.namespaces():
+            self.maps.drop(space)
+        self.timers.due(100)
+        self.model = Model()
+        self.seal()
+        self.complete()
+        assert self.store.count() == 0
+        assert self.timers.next_time is None
+        self.store.close()
+
+
+class OnMemory(TaskStateMachine):
+    def make_store(self) -> Store:
+        return MemoryStore()
+
+
+class OnLmdb(TaskStateMachine):
+    def make_store(self) -> Store:
+        self.directory = tempfile.TemporaryDirectory()
+        return LmdbStore(self.directory.name, map_size=64 << 10)
+
+    def reopen(self) -> None:
+        super().reopen()
+        self.store = LmdbStore(self.directory.name, map_size=64 << 10)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.directory.cleanup()
+
+
+TestOnMemory = OnMemory.TestCase
+TestOnMemory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOnLmdb = OnLmdb.TestCase
+TestOnLmdb.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
