@@ -23,12 +23,13 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.plan.compile import plan_of
 
 STATE = Path("rayflow-data")
+PARTITIONS = 4
 
 
-def write_hour(connector: Connector, hour: int) -> None:
-    """Append one hour of orders to the topic that the job reads."""
+def write_hour(connector: Connector, hour: int, already: int) -> None:
+    """Append one hour of orders, but the first `already`, to the topic that the job reads."""
     appender = connector.appender()
-    orders = orders_of(hour)
+    orders = islice(orders_of(hour), already, None)
     while chunk := list(islice(orders, 10_000)):
         values: list[bytes | None] = list(map(msgspec.json.encode, chunk))
         appender.append(EncodedBatch("orders", [None] * len(chunk), values, [order.ts for order in chunk]))
@@ -49,7 +50,8 @@ def show(console: Console, results: list[Revenue], hours: int) -> None:
     """The last minute's best users, and whether every order was counted once."""
     last = max(result.window_end for result in results)
     best = sorted((r for r in results if r.window_end == last), key=lambda r: r.total, reverse=True)
-    table = Table(title=f"Revenue of the last minute, until {time_text(last)} UTC", title_justify="left")
+    console.print(f"Revenue of the last minute, until {time_text(last)} UTC:")
+    table = Table()
     table.add_column("user")
     table.add_column("orders", justify="right")
     table.add_column("revenue", justify="right", style="bold")
@@ -66,26 +68,27 @@ def show(console: Console, results: list[Revenue], hours: int) -> None:
 def main() -> None:
     """Run the demo in the current folder."""
     console = Console(highlight=False)
-    settings = settings_of({"broker": f"embedded:{STATE / 'log'}", "state": str(STATE)})
+    settings = settings_of({"broker": f"embedded:{STATE / 'log'}", "state": str(STATE), "log_level": "warning"})
     connector = connector_of(settings)
     topics = {topic.name: topic for topic in connector.topics()}
-    hours = 1
     if "orders" in topics:
-        hours = (topics["orders"].records or 0) // ORDERS_PER_HOUR + 1
-        console.print("[bold]Going on from the last run's checkpoint[/], with another hour of orders.")
-        write_hour(connector, hours - 1)
+        hour, already = divmod(topics["orders"].records or 0, ORDERS_PER_HOUR)
+        console.print(f"[bold]Going on from the last run's checkpoint[/], with hour {hour + 1} of orders.")
     else:
-        console.print(f"[bold]First run[/]: an hour of orders ({ORDERS_PER_HOUR:,}) is made and written to the log.")
+        hour, already = 0, 0
+        connector.create("orders", PARTITIONS)
+        console.print(f"[bold]First run[/]: writing an hour of orders ({ORDERS_PER_HOUR:,}) to the embedded log.")
+    write_hour(connector, hour, already)
     progress = run_plan(plan_of(job), run_options(settings, until_end=True), settings)
     console.print()
-    show(console, results_of(connector), hours)
+    show(console, results_of(connector), hour + 1)
     connector.close()
     rate = progress.records_in / progress.elapsed
     console.print(
-        f"This run read {progress.records_in:,} orders in {progress.elapsed:.1f} s: "
-        f"[bold]{rate:,.0f} records/s[/], exactly once, on one core."
+        f"This run: {progress.records_in:,} orders in {progress.elapsed:.1f} s, [bold]{rate:,.0f} records/s[/] "
+        "in one process"
     )
-    console.print(f"\nLog, state and checkpoints lie in {STATE.absolute()}. What to try next:")
+    console.print(f"\nLog, state and checkpoints lie in {STATE}/. What to try next:")
     for command, does in (
         ("make demo", "once more: it goes on from its checkpoint"),
         (".venv/bin/rayflow topics read revenue-per-minute --max 5", "the results as they are in the topic"),
@@ -93,7 +96,7 @@ def main() -> None:
         (".venv/bin/rayflow checkpoints revenue list", "its checkpoints"),
         (".venv/bin/rayflow run jobs/revenue.py --broker kafka://localhost:9092", "the same on your Kafka"),
     ):
-        console.print(f"  [cyan]{command:76}[/] {does}")
+        console.print(f"  [cyan]{command}[/]\n      {does}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rayflow.api.aggregations import Aggregation, collect, count, distinct, first, last, max, mean, min, sum
+from rayflow.api.branches import Branches
 from rayflow.api.event_time import bounded, monotonic, no_watermark
 from rayflow.api.job import Job
 from rayflow.api.keyed import KeyedStream
@@ -18,13 +19,14 @@ from rayflow.api.process import Context, ProcessFunction
 from rayflow.api.state import ListState, MapState, ValueState, value
 from rayflow.api.state import list_ as list
 from rayflow.api.state import map_ as map
-from rayflow.api.stream import Branches, Stream
+from rayflow.api.stream import Stream
 from rayflow.api.table import Table
 from rayflow.api.topics import csv, embedded, jsonl, kafka
 from rayflow.api.windowed import WindowedStream
 from rayflow.api.windows import hopping, tumbling
 from rayflow.core.errors import RayflowError
 from rayflow.core.failures import FailedRecord
+from rayflow.core.parameters import setting
 from rayflow.serde import auto, float64, int32, int64, json, msgpack, text
 from rayflow.serde.base import Serde
 from rayflow.serde.record import Record
@@ -76,6 +78,7 @@ __all__ = [
     "monotonic",
     "msgpack",
     "no_watermark",
+    "setting",
     "skip",
     "stop",
     "sum",

@@ -46,12 +46,15 @@ class Aggregation(AnyAggregation[V_in, R_out], ABC, Generic[V_in, A, R_out]):
     ...     def create(self):
     ...         return ""
     ...     def add(self, accumulator, value):
-    ...         return max(accumulator, value, key=len)
+    ...         return value if len(value) > len(accumulator) else accumulator
     ...     def result(self, accumulator):
     ...         return len(accumulator)
-    >>> words = rf.Job("words").stream("words", value=str)
-    >>> words.key_by(lambda word: word[:1]).aggregate(longest=Longest())
-    <Table words | key_by | aggregate>
+    >>> job = rf.Job("example")
+    >>> job.stream("words", value=str).key_by(lambda word: word[0]).aggregate(longest=Longest()).to("longest")
+    >>> with rf.testing.Driver(job) as d:
+    ...     d.send_all("words", ["to", "three", "two"])
+    ...     d.read("longest")
+    [Result(key='t', longest=5)]
     """
 
     kind: ClassVar[str] = "custom"

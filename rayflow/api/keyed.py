@@ -73,9 +73,13 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
         ...     key: str
         ...     total: float
         ...     orders: int
-        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
-        >>> orders.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count(), into=Spent)
-        <Table orders | key_by | aggregate>
+        >>> job = rf.Job("example")
+        >>> orders = job.stream("orders").key_by(lambda o: o["user"])
+        >>> orders.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count(), into=Spent).to("spent")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("orders", [{"user": "ada", "price": 1.5}, {"user": "ada", "price": 2.0}])
+        ...     d.read("spent")
+        [Spent(key='ada', total=3.5, orders=2)]
         """
         options = {"into": into, "emit": emit, "on_error": on_error, "name": name}
         return self._table("aggregate", aggregate_spec(aggregations, options, windowed=False), emit, name)
@@ -122,9 +126,13 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
         `initial` is a value, or a function that makes one (needed for lists and dicts, as with `fold(list, ...)`).
 
         >>> import rayflow as rf
-        >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
-        >>> words.fold(0, lambda longest, word: max(longest, len(word)))
-        <Table words | key_by | fold>
+        >>> job = rf.Job("example")
+        >>> words = job.stream("words", value=str).key_by(lambda word: word[0])
+        >>> words.fold(0, lambda longest, word: max(longest, len(word))).to("longest")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("words", ["to", "three", "two"])
+        ...     d.read("longest")
+        [5]
         """
         return self._table("fold", fold_spec(initial, fn, on_error), emit, name)
 

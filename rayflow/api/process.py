@@ -65,17 +65,20 @@ class ProcessFunction(ABC, Generic[K, V, R]):
     ...         self.count.set(self.count.get() + 1)
     ...         yield self.total.get() / self.count.get()
     >>> job = rf.Job("averages")
-    >>> job.stream("prices", value=float).key_by(lambda price: "all").process(Average)
-    <Stream prices | key_by | process>
+    >>> job.stream("prices", value=float).key_by(lambda price: "all").process(Average).to("averages")
+    >>> with rf.testing.Driver(job) as d:
+    ...     d.send_all("prices", [1.0, 2.0, 6.0])
+    ...     d.read("averages")
+    [1.0, 1.5, 3.0]
     """
 
     @abstractmethod
-    def process(self, value: V, ctx: Context) -> Iterable[R]:
-        """Take one record and give the results, with the record's key and timestamp."""
+    def process(self, value: V, ctx: Context) -> Iterable[R] | None:
+        """Take one record and give the results (None: there is none), with the record's key and timestamp."""
 
-    def on_timer(self, at: int, ctx: Context) -> Iterable[R]:
+    def on_timer(self, at: int, ctx: Context) -> Iterable[R] | None:
         """A timer of `ctx.key` is due; `at` is its time in ms. Results get the timer's key and time."""
-        return ()
+        return None
 
 
 def has_timers(function: type[Any]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rayflow.api.branches import Branches
 from rayflow.api.flow import Flow
 from rayflow.api.functions import check_function, item_type, returned_type
 from rayflow.api.graph import check_identifier
@@ -45,7 +46,6 @@ V = TypeVar("V")
 K2 = TypeVar("K2")
 V2 = TypeVar("V2")
 R = TypeVar("R")
-S = TypeVar("S", bound="Stream[Any, Any]", covariant=True)
 
 
 class Stream(Misuse, Generic[K, V]):
@@ -73,8 +73,12 @@ class Stream(Misuse, Generic[K, V]):
         """Replace each value by `fn(value)`.
 
         >>> import rayflow as rf
-        >>> rf.Job("example").stream("words", value=str).map(lambda word: {"length": len(word)})
-        <Stream words | map>
+        >>> job = rf.Job("example")
+        >>> job.stream("words", value=str).map(lambda word: {"length": len(word)}).to("lengths")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send("words", "hello")
+        ...     d.read("lengths")
+        [{'length': 5}]
         """
         check_function(fn, "map()", "value")
         value = serde_of_result(returned_type(fn))
@@ -84,8 +88,12 @@ class Stream(Misuse, Generic[K, V]):
         """Keep the records for which `fn(value)` is true.
 
         >>> import rayflow as rf
-        >>> rf.Job("example").stream("words", value=str).filter(lambda word: len(word) > 3)
-        <Stream words | filter>
+        >>> job = rf.Job("example")
+        >>> job.stream("words", value=str).filter(lambda word: len(word) > 3).to("long-words")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("words", ["stream", "of", "words"])
+        ...     d.read("long-words")
+        ['stream', 'words']
         """
         check_function(fn, "filter()", "value")
         return type(self)(self._flow.add("filter", FilterSpec(fn, check_on_error(on_error)), name=name))
@@ -96,8 +104,12 @@ class Stream(Misuse, Generic[K, V]):
         """Replace each value by the values of `fn(value)`, none or several, with the record's key and timestamp.
 
         >>> import rayflow as rf
-        >>> rf.Job("example").stream("lines", value=str).flat_map(str.split)
-        <Stream lines | flat_map>
+        >>> job = rf.Job("example")
+        >>> job.stream("lines", value=str).flat_map(str.split).to("words")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send("lines", "to be or not")
+        ...     d.read("words")
+        ['to', 'be', 'or', 'not']
         """
         check_function(fn, "flat_map()", "value")
         value = serde_of_result(item_type(returned_type(fn)))
@@ -129,8 +141,12 @@ class Stream(Misuse, Generic[K, V]):
         A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these.
 
         >>> import rayflow as rf
-        >>> rf.Job("example").stream("words", value=str).key_by(lambda word: word[0]).count()
-        <Table words | key_by | count>
+        >>> job = rf.Job("example")
+        >>> job.stream("words", value=str).key_by(lambda word: word[0]).count().to("counts", key=str)
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("words", ["be", "or", "be"])
+        ...     [(record.key, record.value) for record in d.records("counts")]
+        [('b', 2), ('o', 1)]
         """
         from rayflow.api.keyed import KeyedStream
 
@@ -187,10 +203,14 @@ class Stream(Misuse, Generic[K, V]):
         A branch cannot be called on_error, name, rest, out, late or dead_letter.
 
         >>> import rayflow as rf
-        >>> orders = rf.Job("example").stream("orders")
-        >>> branches = orders.split(big=lambda o: o["qty"] > 100, small=lambda o: o["qty"] > 0)
-        >>> branches["big"], branches.rest
-        (<Stream orders | split.big>, <Stream orders | split>)
+        >>> job = rf.Job("example")
+        >>> branches = job.stream("sizes").split(big=lambda size: size > 100, small=lambda size: size > 0)
+        >>> branches["big"].to("big")
+        >>> branches.rest.to("odd")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("sizes", [500, 5, -1])
+        ...     d.read("big"), d.read("odd")
+        ([500], [-1])
         """
         if not branches:
             raise invalid("split() is given no branch", "Name one or more: split(big=lambda o: o.qty > 100)")
@@ -214,8 +234,12 @@ class Stream(Misuse, Generic[K, V]):
         >>> class Stamp(rf.ProcessFunction[bytes, str, dict]):
         ...     def process(self, value, ctx):
         ...         yield {"text": value, "at": ctx.timestamp}
-        >>> rf.Job("example").stream("words", value=str).process(Stamp)
-        <Stream words | process>
+        >>> job = rf.Job("example")
+        >>> job.stream("words", value=str).process(Stamp).to("stamped")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send("words", "hello", timestamp=1000)
+        ...     d.read("stamped")
+        [{'text': 'hello', 'at': 1000}]
         """
         spec = process_spec(make, keyed=self._is_keyed, on_error=check_on_error(on_error))
         value = serde_of_result(result_of_process(spec))
@@ -258,8 +282,12 @@ class Stream(Misuse, Generic[K, V]):
         """The newest value per key; a None value deletes its key. Keys as in `group_by_key` unless already keyed.
 
         >>> import rayflow as rf
-        >>> rf.Job("example").stream("users", key=str).to_table()
-        <Table users | group_by_key | to_table>
+        >>> job = rf.Job("example")
+        >>> job.stream("users", key=str).to_table().to("newest")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send_all("users", [{"city": "Rome"}, {"city": "Oslo"}], key="ada")
+        ...     d.read("newest")
+        [{'city': 'Oslo'}]
         """
         from rayflow.api.table import Table, check_emit
 
@@ -269,28 +297,3 @@ class Stream(Misuse, Generic[K, V]):
     @property
     def _is_keyed(self) -> bool:
         return False
-
-
-class Branches(Mapping[str, S], Generic[S]):
-    """What `split` gives: a stream per branch, by name, and `rest`."""
-
-    __slots__ = ("_branches", "rest")
-
-    def __init__(self, branches: dict[str, S], rest: S) -> None:
-        self._branches = branches
-        self.rest = rest
-
-    def __getitem__(self, branch: str) -> S:
-        try:
-            return self._branches[branch]
-        except KeyError:
-            raise invalid(
-                f"split() has no branch {branch!r}",
-                f"It has {', '.join(self._branches)}; records that fit none are in .rest",
-            ) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._branches)
-
-    def __len__(self) -> int:
-        return len(self._branches)

@@ -99,10 +99,16 @@ class WindowedStream(Misuse, Generic[K, V]):
         An aggregation cannot be called into, emit, on_error, name, key, window_start or window_end.
 
         >>> import rayflow as rf
-        >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
+        >>> job = rf.Job("example")
+        >>> orders = job.stream("orders", timestamp=lambda o: o["ts"]).key_by(lambda o: o["user"])
         >>> per_minute = orders.window(rf.tumbling(minutes=1))
-        >>> per_minute.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count())
-        <Stream orders | key_by | window>
+        >>> per_minute.aggregate(total=rf.sum(lambda o: o["price"]), orders=rf.count()).to("revenue")
+        >>> with rf.testing.Driver(job) as d:
+        ...     d.send("orders", {"user": "ada", "price": 1.5, "ts": 0})
+        ...     d.send("orders", {"user": "ada", "price": 2.0, "ts": 59_999})
+        ...     d.advance(minutes=1)
+        ...     d.read("revenue")
+        [Result(key='ada', window_start=0, window_end=60000, total=3.5, orders=2)]
         """
         options = {"into": into, "emit": emit, "on_error": on_error, "name": name}
         return self._reduce(aggregate_spec(aggregations, options, windowed=True), emit, name)

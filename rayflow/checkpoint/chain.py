@@ -124,15 +124,26 @@ def merge_rows(base: Iterable[Rows], deltas: Iterable[Delta]) -> Iterator[Rows]:
         if stop == first:
             yield keys, values
             continue
-        rows: dict[bytes, bytes | None] = dict(zip(keys, values, strict=True))
-        rows.update((key, changes[key]) for key in changed[first:stop])
-        yield from _runs(sorted(rows), rows)
+        rows = dict(zip(keys, values, strict=True))
+        _change(rows, changed[first:stop], changes)
+        yield from _runs(rows)
         first = stop
-    yield from _runs(changed[first:], changes)
+    rest: dict[bytes, bytes] = {}
+    _change(rest, changed[first:], changes)
+    yield from _runs(rest)
 
 
-def _runs(keys: list[bytes], rows: dict[bytes, bytes | None]) -> Iterator[Rows]:
+def _change(rows: dict[bytes, bytes], changed: list[bytes], changes: dict[bytes, bytes | None]) -> None:
+    for key in changed:
+        value = changes[key]
+        if value is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = value
+
+
+def _runs(rows: dict[bytes, bytes]) -> Iterator[Rows]:
+    keys = sorted(rows)
     for start in range(0, len(keys), _CHUNK):
-        pairs = [(key, value) for key in keys[start : start + _CHUNK] if (value := rows[key]) is not None]
-        if pairs:
-            yield [key for key, _ in pairs], [value for _, value in pairs]
+        run = keys[start : start + _CHUNK]
+        yield run, list(map(rows.__getitem__, run))

@@ -95,7 +95,7 @@ class ProgressLog:
 
     def show(self, progress: Progress) -> None:
         rate = self._rate(progress)
-        if progress.state == self._state and progress.elapsed < self._due:
+        if progress.state == "done" or (progress.state == self._state and progress.elapsed < self._due):
             return
         self._due = progress.elapsed + LOG_EVERY
         self._state = progress.state

@@ -71,9 +71,13 @@ class ProcessOperator(Operator):
 
     def on_watermark(self, watermark: int) -> Iterator[tuple[Port, Batch]]:
         before, self.watermark = self.watermark, watermark
+        last = self.last_event_time() if watermark >= WATERMARK_MAX else None
         if self.timers:
             yield from self._fire(self.timers["event"], watermark, before)
-        if self.sweep is not None and watermark < WATERMARK_MAX:
+        if watermark >= WATERMARK_MAX:
+            # The end of a bounded run fires timers; it is not a time at which state could have expired.
+            self.watermark = before if last is None else max(before, last)
+        elif self.sweep is not None:
             self.sweep.on_watermark(watermark)
 
     def on_clock(self, now: int) -> Iterator[tuple[Port, Batch]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rayflow.api.specs import WindowSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ids import WATERMARK_MIN
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import LATE, OUT
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
@@ -67,12 +67,15 @@ class WindowOperator(Operator):
         return outputs
 
     def on_watermark(self, watermark: int) -> Iterator[tuple[str, Batch]]:
-        self.watermark = watermark
+        latest = self.watermark
         for end in self.table.namespaces(watermark - self.spec.grace):
             if not self.updates:
                 items = self.table.scan(end)
                 yield from results_of(self.finish, self.failures, items, end - 1, end - self.spec.window.size, end)
             self.table.drop(end)
+            latest = end + self.spec.grace
+        # The end of a bounded run closes what there is; it is not a time that later records could be behind.
+        self.watermark = latest if watermark >= WATERMARK_MAX else watermark
 
     def last_event_time(self) -> int | None:
         ends = self.table.namespaces()

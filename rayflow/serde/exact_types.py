@@ -11,19 +11,19 @@ import types
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+from enum import Enum, Flag
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
 from rayflow.serde.record_names import is_record_class
 
-_NUMBERS_AND_TEXT = {bool, int, float, str}
+_NUMBERS_AND_TEXT = (bool, int, float, str)
 _SCALARS = {*_NUMBERS_AND_TEXT, bytes, type(None), Decimal, UUID, date, timedelta}
 _CONTAINERS = {list, set, frozenset, tuple, dict}
-_DATETIMES = (datetime, datetime | None, Optional[datetime])
-_ABSENT = {type(None), msgspec.UnsetType}
+_DATETIMES = (datetime, datetime | None)
+_ABSENT = (type(None), msgspec.UnsetType)
 
 
 def hints_of(cls: type[Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def field_names(cls: type[Any]) -> tuple[str, ...]:
 
 
 def is_exact(annotation: Any) -> bool:
-    """Whether values of this annotation survive msgspec's typed MessagePack codec unchanged.
+    """Whether the values of a field with this annotation survive msgspec's typed MessagePack codec unchanged.
 
     >>> is_exact(dict[str, list[int] | None]), is_exact(tuple[int, ...]), is_exact(list), is_exact(Any)
     (True, True, False, False)
@@ -68,8 +68,10 @@ def datetimes_of(cls: type[Any]) -> tuple[str, ...] | None:
 
 def _is_exact(annotation: Any, above: set[Any]) -> bool:
     if isinstance(annotation, type) and get_origin(annotation) is None:
-        if annotation in _SCALARS or issubclass(annotation, Enum):
+        if annotation in _SCALARS:
             return True
+        if issubclass(annotation, Enum):
+            return not issubclass(annotation, Flag)
         return is_record_class(annotation) and _is_exact_record(annotation, above)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -93,7 +95,8 @@ def _decodes(annotation: Any) -> bool:
 
 
 def _is_exact_union(members: list[Any], above: set[Any]) -> bool:
-    if len(members) > 1 and not _NUMBERS_AND_TEXT.issuperset(members) and not all(map(_is_struct, members)):
+    plain = all(member in _NUMBERS_AND_TEXT for member in members)
+    if len(members) > 1 and not plain and not all(map(_is_struct, members)):
         return False
     return _are_exact(members, above)
 
@@ -107,7 +110,7 @@ def _are_exact(annotations: Iterable[Any], above: set[Any]) -> bool:
 
 
 def _is_exact_record(cls: type[Any], above: set[Any]) -> bool:
-    if above and cls.__subclasses__():
+    if cls.__subclasses__():
         return False  # the field's value may be of a subclass, whose own fields its annotation does not know
     return cls in above or _has_exact_fields(cls, above)  # a class that contains itself: decided further up
 

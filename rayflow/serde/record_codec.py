@@ -46,9 +46,10 @@ class RecordCodec:
     """Encodes the records of one class.
 
     Where the annotations of the class let msgspec carry all its fields exactly (datetimes: those in UTC and those
-    without time zone), it writes the records themselves ("T"). Otherwise it writes stand-ins ("M"): structs with the same fields, in which those that msgspec would not
-    carry exactly are opaque, written by the general codec (`pack`, `unpack`). A record with a value that MessagePack
-    lacks (an int beyond 64 bits) travels with all its fields opaque ("O").
+    without time zone), it writes the records themselves ("T"). Otherwise it writes stand-ins ("M"): structs with the
+    same fields, in which those that msgspec would not carry exactly are opaque, written by the general codec (`pack`,
+    `unpack`). A record with a value that MessagePack lacks (an int beyond 64 bits) travels with all its fields opaque
+    ("O").
 
     What a record's fields hold comes back as their annotations say: an int in a float field is a float. A struct's
     `__post_init__` runs again when it is decoded, a dataclass's does not. Fields are found by name, so a class may gain

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
 from rayflow.serde.keys import decode_key, encode_key
+from rayflow.state.key_order import is_natural
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
 
@@ -63,7 +64,7 @@ class Namespaces:
         space = self._spaces.get(namespace)
         return None if space is None else space.get(key)
 
-    def keys(self, namespace: Any) -> Iterable[Any]:
+    def keys(self, namespace: Any) -> Collection[Any]:
         """The keys of the open epoch's rows of a namespace."""
         return self._spaces.get(namespace, ())
 
@@ -160,7 +161,7 @@ class Namespaces:
         for namespace in namespaces:
             self._deleted.pop(namespace, None)
         self._detached |= namespaces
-        taken.sort(key=lambda row: (row[0], encode_key(row[1])))
+        taken.sort(key=None if is_natural([key for _, key in taken]) else _encoded_key)
         return taken
 
     def first_bound(self) -> int | None:
@@ -286,3 +287,7 @@ class Namespaces:
                 self._floor = namespace
         self._open()
         return spaces
+
+
+def _encoded_key(row: tuple[int, Any]) -> tuple[int, bytes]:
+    return row[0], encode_key(row[1])

@@ -8,6 +8,7 @@ from typing import Any
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key, encode_key
 from rayflow.state.cache import CleanCache, NestedCache
+from rayflow.state.key_order import is_natural
 from rayflow.state.namespaces import Namespaces
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
@@ -104,19 +105,26 @@ class NestedTable(Table):
 
     def scan(self, namespace: Any, start: Any = None, stop: Any = None) -> Iterator[tuple[Any, Any]]:
         """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), to be
-        read only. Rows with keys near 507 bytes and longer come last.
+        read only. Rows whose keys (with the namespace) have more than 507 bytes may come last.
 
         Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
         """
         spaces = self._spaces
+        find, row_key = spaces.find, self._region.row_key
+        keys = spaces.keys(namespace)
+        natural = is_natural(keys, start, stop)
+        if natural:
+            keys = [key for key in keys if (start is None or start <= key) and (stop is None or key < stop)]
+            if spaces.is_detached(namespace):
+                yield from self._own(namespace, sorted(keys))
+                return
         base = spaces.encoded(namespace)
         low = base if start is None else base + encode_key(start)
         high = base + (BEYOND if stop is None else encode_key(stop))
-        find, row_key = spaces.find, self._region.row_key
         mine = []
-        for key in spaces.keys(namespace):
+        for key in keys:
             encoded = base + encode_key(key)
-            if low <= encoded < high:
+            if natural or low <= encoded < high:
                 mine.append((row_key(encoded), key))
         mine.sort()
         below = () if spaces.is_detached(namespace) else self._region.scan(low, high, base)
@@ -136,6 +144,13 @@ class NestedTable(Table):
                     if value is None:
                         value = self._decode(data)
             yield key, value
+
+    def _own(self, namespace: Any, keys: list[Any]) -> Iterator[tuple[Any, Any]]:
+        """The open epoch's rows of a namespace that has no others."""
+        for key in keys:
+            value = self._spaces.find(namespace, key)
+            if value is not None:
+                yield key, value
 
     def namespaces(self, upto: int | None = None) -> list[Any]:
         """The namespaces that have a row, in order; with `upto`, which takes namespaces to be int, those up to and

@@ -52,9 +52,11 @@ class Snapshot(Iterator[Rows]):
         end = self._at
         passed = [key for key in self._lost if end is None or key < end]
         now: dict[bytes, bytes | None] = dict(rows)
-        now.update((key, self._lost.pop(key)) for key in passed)
+        now.update((key, self._lost[key]) for key in passed)
         then = sorted((key, value) for key, value in now.items() if value is not None)
         if len(then) > self._chunk:
-            self._at = then[self._chunk][0]
-            self._lost.update(then[self._chunk :])
+            self._at = end = then[self._chunk][0]
+        for key in passed:
+            if end is None or key < end:
+                del self._lost[key]
         return then[: self._chunk]

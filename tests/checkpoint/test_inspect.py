@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rayflow.checkpoint.inspect import Finding, list_checkpoints, show, verify
 from rayflow.checkpoint.layout import manifest_name
+from rayflow.checkpoint.manifest import write_manifest
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
 from tests.checkpoint.model import TASKS, History
@@ -84,3 +87,10 @@ def test_a_checkpoint_that_is_deleted_while_it_is_verified_is_left_out(history: 
         history.store.delete([manifest_name(2), *history.manifests[2].segments[2]])
 
     assert verify(history.store, 2, retention) == []
+
+
+def test_a_checkpoint_that_names_something_else_than_its_objects_is_damaged(history: History) -> None:
+    manifest = replace(history.manifests[4], epoch=5, outputs=("notes.txt",))
+    history.store.put("notes.txt", [b"whatever"])
+    write_manifest(history.store, manifest)
+    assert [finding.name for finding in verify(history.store)] == ["notes.txt"]

@@ -3,9 +3,11 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import LocalStore
 
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
@@ -102,3 +104,12 @@ def test_an_azure_store_without_an_account_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(CheckpointStoreFailed, match="Account must be specified"):
         open_store("az:container")
+
+
+def test_deleting_what_is_missing_is_no_error_where_the_service_says_it_is(tmp_path: Path) -> None:
+    store = ObjectStore("memory:")
+    store._service = LocalStore(prefix=tmp_path)  # refuses as Google's and Azure's services do
+    for name in ("a", "b", "c"):
+        store.put(name, [b"1"])
+    store.delete(["missing", "a", "missing/too", "c"])
+    assert store.list("") == ["b"]

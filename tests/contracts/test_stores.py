@@ -90,7 +90,7 @@ def test_keys_may_have_511_bytes_and_values_many(store: Store) -> None:
     store.apply(delta({key: value}), Stamp("one", 1))
     assert store.get(key) == value
     assert list(store.scan(key, None)) == [(key, value)]
-    assert [run for run in store.rows()] == [([key], [value])]
+    assert list(store.rows()) == [([key], [value])]
 
 
 def test_scan_takes_start_and_leaves_stop(store: Store) -> None:

@@ -227,7 +227,9 @@ def main() -> None:
     """Run a broker in the foreground until Ctrl-C."""
     options = argparse.ArgumentParser(prog="python -m tests.kafka.broker", description=__doc__)
     options.add_argument("--port", type=int, default=19092)
-    options.add_argument("--data", type=Path, help="where data is kept; default: a temporary folder, deleted at the end")
+    options.add_argument(
+        "--data", type=Path, help="where data is kept; default: a temporary folder, deleted at the end"
+    )
     given = options.parse_args()
     folder = given.data or Path(tempfile.mkdtemp(prefix="rayflow-kafka-"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

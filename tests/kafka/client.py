@@ -17,7 +17,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 USER, PASSWORD = "rayflow", "rayflow-secret"
 """The one SCRAM user of the brokers that tests start."""
@@ -89,7 +89,8 @@ class Kafka:
     def ends(self, topic: str, committed: bool = True) -> list[int]:
         """Per partition the last stable offset (where committed readers stop), or else the high watermark."""
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        asked = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(self.partitions(topic))}
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic, p): latest for p in range(self.partitions(topic))}
         answers = self.admin.list_offsets(asked, isolation_level=level)
         return [answers[place].result(30).offset for place in sorted(asked, key=lambda place: place.partition)]
 
@@ -117,7 +118,7 @@ class Kafka:
         places = [TopicPartition(topic, p, 0) for p in range(self.partitions(topic))]
         consumer.assign(places)
         messages: list[Message] = []
-        ended: set[int] = set()
+        ended: set[int | None] = set()
         limit = time.monotonic() + seconds
         try:
             while len(ended) < len(places):
@@ -132,7 +133,7 @@ class Kafka:
             consumer.close()
         return sorted(messages, key=lambda message: (message.partition(), message.offset()))
 
-    def values(self, topic: str) -> list[bytes]:
+    def values(self, topic: str) -> list[Any]:
         """The values of all committed records."""
         return [message.value() for message in self.read(topic)]
 

@@ -82,7 +82,7 @@ class TaskStateMachine(RuleBasedStateMachine):
             if row is None:
                 row = self.values.rows[key] = []
         row.append(number)
-        assert row == self.model.values.setdefault(key, []) + [number]
+        assert row == [*self.model.values.setdefault(key, []), number]
         self.model.values[key].append(number)
 
     @rule(key=keys, number=numbers)
@@ -231,7 +231,9 @@ class TaskStateMachine(RuleBasedStateMachine):
     def seal(self) -> None:
         delta = self.state.seal()
         assert all(first < second for first, second in zip(delta.keys, delta.keys[1:], strict=False))
-        assert all(value is not None or key in self.replica for key, value in zip(delta.keys, delta.values, strict=True))
+        assert all(
+            value is not None or key in self.replica for key, value in zip(delta.keys, delta.values, strict=True)
+        )
         for key, value in zip(delta.keys, delta.values, strict=True):
             if value is None:
                 del self.replica[key]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from rayflow.connectors.base import TopicInfo
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
@@ -51,8 +51,12 @@ class KafkaAdmin:
         """Create a topic and wait until it can be used. Raises TopicExists, BrokerRefused."""
         client = self._connected()
         # -1 is "as the broker is configured".
-        wanted = NewTopic(topic, num_partitions=partitions, replication_factor=-1 if replication is None else replication)
-        self._change(client.create_topics([wanted], request_timeout=CONNECT_TIMEOUT)[topic], "to create the topic", topic)
+        wanted = NewTopic(
+            topic, num_partitions=partitions, replication_factor=-1 if replication is None else replication
+        )
+        self._change(
+            client.create_topics([wanted], request_timeout=CONNECT_TIMEOUT)[topic], "to create the topic", topic
+        )
         self._settle(lambda: self._usable(topic) >= partitions, "to create the topic", topic)
 
     def ensure(self, topic: str, partitions: int) -> None:
@@ -80,7 +84,9 @@ class KafkaAdmin:
     def delete(self, topic: str) -> None:
         """Delete a topic and wait until it is gone. Raises UnknownTopic, BrokerRefused."""
         client = self._connected()
-        self._change(client.delete_topics([topic], request_timeout=CONNECT_TIMEOUT)[topic], "to delete the topic", topic)
+        self._change(
+            client.delete_topics([topic], request_timeout=CONNECT_TIMEOUT)[topic], "to delete the topic", topic
+        )
         self._settle(lambda: self._usable(topic) < 0, "to delete the topic", topic)
 
     def check(self, timeout: float) -> str:
@@ -136,10 +142,7 @@ class KafkaAdmin:
         try:
             future.result(CONNECT_TIMEOUT + 5)
         except KafkaException as failure:
-            error = error_of(failure)
-            if error.code() == KafkaError.INVALID_TOPIC_EXCEPTION:
-                raise BrokerRefused(f"The broker refused {doing}: {error.str()}", topic=topic) from failure
-            raise fault(error, doing, topic=topic) from failure
+            raise fault(error_of(failure), doing, topic=topic) from failure
 
     def _settle(self, done: Callable[[], bool], doing: str, topic: str) -> None:
         end = time.monotonic() + _SETTLE

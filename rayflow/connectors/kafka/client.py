@@ -92,7 +92,7 @@ def ask(
     """What `call(seconds)` gives, asked again while the broker is away.
 
     Asks in short turns and lets `serve(0)` (the client's `poll`) deliver errors between them, so that a refused login
-    is seen at once. Raises AuthenticationFailed; BrokerUnavailable after `timeout` seconds; what `fault` says of others.
+    is seen at once. Raises AuthenticationFailed; BrokerUnavailable after `timeout` seconds; else what `fault` says.
     """
     end = time.monotonic() + timeout
     patience = 0.25

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any, TypeAlias
 
 from confluent_kafka import Message
 
 from rayflow.connectors.base import Polled
 from rayflow.core.batch import Batch, Origin
 
+Accessor: TypeAlias = Callable[[Any], Any]
+
+# Methods of C taken from the class: `map` over them makes a column without a Python frame per record.
+_topic: Accessor = Message.topic
+_partition: Accessor = Message.partition
+_offset: Accessor = Message.offset
+_key: Accessor = Message.key
+_value: Accessor = Message.value
+_headers: Accessor = Message.headers
+_timestamp: Accessor = Message.timestamp
 _second = itemgetter(1)
 
 
-def timestamps_of(messages: list[Message]) -> list[int]:
+def timestamps_of(messages: list[Any]) -> list[int]:
     """Their timestamps, ms since the Unix epoch; -1 for a message that has none, as events have not."""
-    return list(map(_second, map(Message.timestamp, messages)))
+    return list(map(_second, map(_timestamp, messages)))
 
 
-def polled_of(messages: list[Message], timestamps: list[int]) -> list[Polled]:
+def polled_of(messages: list[Any], timestamps: list[int]) -> list[Polled]:
     """The records, in runs of one partition each. `messages` holds at least one record, and no events."""
-    topics, partitions = list(map(Message.topic, messages)), list(map(Message.partition, messages))
+    topics, partitions = list(map(_topic, messages)), list(map(_partition, messages))
     if partitions.count(partitions[0]) == len(partitions) and topics.count(topics[0]) == len(topics):
         return [_run(Origin(topics[0], partitions[0]), messages, timestamps)]
     polled: list[Polled] = []
@@ -33,15 +44,15 @@ def polled_of(messages: list[Message], timestamps: list[int]) -> list[Polled]:
     return polled
 
 
-def _run(origin: Origin, messages: list[Message], timestamps: list[int]) -> Polled:
+def _run(origin: Origin, messages: list[Any], timestamps: list[int]) -> Polled:
     first, last = messages[0].offset(), messages[-1].offset()
     offsets: Sequence[int]
     # Offsets of a partition only rise, so the ends of a run tell whether it has gaps.
     if last - first + 1 == len(messages):
         offsets = range(first, last + 1)
     else:
-        offsets = list(map(Message.offset, messages))
-    found = list(map(Message.headers, messages))
+        offsets = list(map(_offset, messages))
+    found = list(map(_headers, messages))
     headers = None if found.count(None) == len(found) else [some or [] for some in found]
-    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    keys, values = list(map(_key, messages)), list(map(_value, messages))
     return Polled(Batch(origin, keys, values, timestamps, offsets, headers), last + 1)

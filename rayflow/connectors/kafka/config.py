@@ -54,6 +54,8 @@ _CONSUMER: dict[str, Any] = {
 
 _PRODUCER: dict[str, Any] = {
     "batch.size": 1 << 20,
+    # A transaction that follows closely is put off by the broker while it completes the one before: ask again soon.
+    "retry.backoff.ms": 10,
     "queue.buffering.max.messages": 500_000,
     "queue.buffering.max.kbytes": 256 << 10,
     "topic.metadata.propagation.max.ms": 10_000,

@@ -69,6 +69,9 @@ UNKNOWN = frozenset(
         KafkaError._UNKNOWN_PARTITION,
     }
 )
+REFUSED_RECORD = frozenset(
+    {KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD}
+)
 LOST = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
@@ -106,6 +109,13 @@ def fault(
         return TopicExists("The topic exists already", topic=topic)
     if code in LOST:
         return SourceDataLost("The position is no longer held", topic=topic, partition=partition, offset=offset)
+    if code in REFUSED_RECORD:
+        return BrokerRefused(
+            f"The broker refused a record ({error.name()})",
+            topic=topic,
+            advice="By default Kafka refuses timestamps more than an hour ahead (message.timestamp.after.max.ms), and "
+            "records without a key on compacted topics",
+        )
     if heals(error):
         return BrokerUnavailable(f"The broker did not answer when asked {doing} ({error.name()})", topic=topic)
     return BrokerRefused(

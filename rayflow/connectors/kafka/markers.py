@@ -1,4 +1,4 @@
-"""Markers in Kafka: which epoch each sink task has published, as offsets committed in the transaction that published it.
+"""Markers in Kafka: which epoch each sink task has published, as offsets committed with what was published.
 
 The group `JOB-markers` holds one offset per sink task, at partition p of the topic `JOB-OPERATOR-rayflow-markers` for
 task p of the sink. The topic holds no records: Kafka only keeps offsets of partitions that exist. Since operator and

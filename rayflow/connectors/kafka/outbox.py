@@ -45,6 +45,10 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._batches)
 
+    def __len__(self) -> int:
+        """Records not handed over yet."""
+        return sum(map(len, self._batches)) - self._at
+
     @property
     def topic(self) -> str | None:
         """The topic of the record to hand over next."""

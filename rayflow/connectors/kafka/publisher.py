@@ -23,7 +23,7 @@ from confluent_kafka import TopicPartition as Place
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.faults import error_of, fault
+from rayflow.connectors.kafka.faults import error_of, fault, heals
 from rayflow.connectors.kafka.markers import Markers, group_metadata
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
 from rayflow.core.batch import EncodedBatch
@@ -70,7 +70,6 @@ class ExactlyOncePublisher(Publisher):
         self._groups: dict[str, Any] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rayflow-kafka")
         self._transaction: Transaction | None = None
-        self._waiting_since = 0.0
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -95,11 +94,11 @@ class ExactlyOncePublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """Publish one epoch. After an error the publisher must be opened again."""
+        tries = 0
         try:
-            yield from self._prepare(outputs)
-            tries = 0
             while True:
                 try:
+                    yield from self._prepare(outputs)
                     yield from self._attempt(marker, outputs, positions)
                     break
                 except _TryAgain as failed:
@@ -184,14 +183,15 @@ class ExactlyOncePublisher(Publisher):
             topic = outbox.topic
             self._ready()
             try:
-                if outbox.feed():
-                    progress = time.monotonic()
-                # Errors of deliveries are left for the commit to tell; this only serves the queue.
-                transaction.producer.poll(0 if outbox.topic is None or progress else PACE)
+                room = outbox.feed()
             except KafkaException as failure:
                 yield from self._judge(error_of(failure), topic, "waiting")
+                room = False
+            if room:
+                progress = time.monotonic()
+            transaction.serve(0 if room else PACE)
             self._overdue(transaction)
-            yield self._pace(progress, "produced")
+            yield self._pace(transaction, progress, "produced")
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
         """After a commit whose outcome is unknown: whether the epoch is published.
@@ -248,9 +248,9 @@ class ExactlyOncePublisher(Publisher):
                 answer = future.result(PACE)
             except NotYet:
                 if time.monotonic() - began > SLOW:
-                    transaction.producer.poll(0)
+                    transaction.serve()
                     transaction.contact.check()
-                yield self._pace(began, step)
+                yield self._pace(transaction, began, step)
             else:
                 self._outage = None
                 transaction.contact.reached()
@@ -265,10 +265,10 @@ class ExactlyOncePublisher(Publisher):
             return
         if what is Verdict.FENCED:
             raise self._fenced(transaction)
-        if what is Verdict.DROP and transaction.lasting_cause(error, topic) is None and not _refuses(error):
+        if what is Verdict.DROP:
             raise _Unknown(error)
-        cause = transaction.lasting_cause(error, topic)
         yield from self._abort(step)
+        cause = transaction.lasting_cause(error, topic)
         if cause is not None:
             raise cause
         raise _TryAgain(error)
@@ -279,11 +279,52 @@ class ExactlyOncePublisher(Publisher):
             try:
                 yield from self._wait(transaction, transaction.abort, step)
             except KafkaException as failure:
-                error = error_of(failure)
-                if verdict(error) is Verdict.FENCED:
+                what = verdict(error_of(failure))
+                if what is Verdict.FENCED:
                     raise self._fenced(transaction) from failure
-                if verdict(error) is not Verdict.AGAIN:
-                    raise _Unknown(error) from failure
+                if what is not Verdict.AGAIN:
+                    raise _Unknown(error_of(failure)) from failure
                 self._overdue(transaction)
             else:
                 return
+
+    def _overdue(self, transaction: Transaction) -> None:
+        """Give a producer up while its transaction is still its own.
+
+        Soon the broker would end the transaction for its age, which looks the same as being fenced.
+        """
+        if transaction.age > self._settings.transaction_timeout / 2:
+            raise _Unknown
+
+    def _count(self, tries: int, error: KafkaError | None) -> int:
+        """Count an attempt that failed for another reason than an outage; raise when there were too many."""
+        if error is None or heals(error):
+            return tries
+        if tries + 1 >= _TRIES:
+            raise fault(error, "to publish")
+        return tries + 1
+
+    def _pace(self, transaction: Transaction, since: float, step: str) -> str:
+        """The step's name, or "waiting" when nothing has happened for long."""
+        silence = time.monotonic() - since
+        if silence < SLOW:
+            return step
+        self._outage = transaction.contact.outage or f"no answer for {silence:.0f} s"
+        return "waiting"
+
+    def _fenced(self, transaction: Transaction) -> Fenced:
+        if transaction.age < self._settings.transaction_timeout:
+            return Fenced("A newer publisher of this job has taken over", job=self._job)
+        return Fenced(
+            f"The broker ended this publisher's transaction after {self._settings.transaction_timeout:g} s",
+            job=self._job,
+            advice="The process was suspended, or another one runs this job; started again, the job goes on exactly",
+        )
+
+    def _ready(self) -> Transaction:
+        if self._transaction is None:
+            raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
+        return self._transaction
+
+    def _drop(self) -> None:
+        self._transaction = None

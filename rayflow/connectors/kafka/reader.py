@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Polled, Reader
@@ -15,7 +17,7 @@ from rayflow.connectors.kafka.columns import polled_of, timestamps_of
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, fault
 from rayflow.core.batch import Batch, Origin
-from rayflow.core.errors import SourceDataLost, UnknownTopic
+from rayflow.core.errors import InvariantBroken, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Epoch, TopicPartition
 
 EARLIEST, LATEST = -2, -1
@@ -62,7 +64,7 @@ class KafkaReader(Reader):
         if consumer is None or not self._positions or self._paused:
             time.sleep(timeout)
             return []
-        messages = consumer.consume(max_records, 0)
+        messages: list[Any] = consumer.consume(max_records, 0)
         if not messages and timeout > 0:
             messages = consumer.consume(1, timeout)
             if messages and max_records > 1:
@@ -72,7 +74,7 @@ class KafkaReader(Reader):
             self._probe(consumer)
             return []
         timestamps = timestamps_of(messages)
-        events: list[Message] = []
+        events: list[Any] = []
         if -1 in timestamps:  # events have no timestamp, but a record may have none either
             events = [message for message in messages if message.error() is not None]
             if events:
@@ -122,7 +124,7 @@ class KafkaReader(Reader):
 
     def _consumer(self) -> Consumer:
         if self._closed:
-            raise RuntimeError("the reader is closed")
+            raise InvariantBroken("A reader that is closed was asked to read")
         if self._client is None:
             self._client = make(Consumer, self._settings, self._contact)
         return self._client
@@ -133,7 +135,7 @@ class KafkaReader(Reader):
         self._positions = {}
         for topic in sorted({place.topic for place in places}):
             metadata = ask(
-                lambda seconds, topic=topic: consumer.list_topics(topic, timeout=seconds),
+                partial(_metadata, consumer, topic),
                 self._contact,
                 "which partitions the topic has",
                 serve=consumer.poll,
@@ -177,7 +179,7 @@ class KafkaReader(Reader):
 
         return ask(look_up, self._contact, "where the partitions end", timeout=timeout)
 
-    def _after_events(self, polled: list[Polled], events: list[Message]) -> list[Polled]:
+    def _after_events(self, polled: list[Polled], events: list[Any]) -> list[Polled]:
         """Move positions to the ends of partitions that were reached; raise what is not an end."""
         for event in events:
             error = event.error()
@@ -189,14 +191,14 @@ class KafkaReader(Reader):
             if end <= self._positions.get(place, end):
                 continue
             self._positions[place] = end
-            last = next((one for one in reversed(polled) if one.batch.origin == place), None)
+            last = next((one for one in reversed(polled) if TopicPartition(*one.batch.origin) == place), None)
             if last is not None:
                 last.next_position = end
             else:
                 polled.append(Polled(Batch(Origin(*place), [], [], [], []), end))
         return polled
 
-    def _meet(self, error: KafkaError, event: Message) -> None:
+    def _meet(self, error: KafkaError, event: Any) -> None:
         code = error.code()
         if code in REFUSED or code in LOST or code in UNKNOWN or not (code in AWAY or error.retriable()):
             partition = event.partition()
@@ -227,3 +229,7 @@ class KafkaReader(Reader):
             self._next_probe = time.monotonic() + 10 * self._probe_patience
         else:
             self._contact.reached()
+
+
+def _metadata(consumer: Consumer, topic: str, seconds: float) -> Any:
+    return consumer.list_topics(topic, timeout=seconds)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.kafka.client import Contact, ask, make
@@ -38,11 +39,10 @@ def verdict(error: KafkaError) -> Verdict:
     """What to do about an error."""
     if error.fatal():
         return Verdict.FENCED if error.code() in FENCED else Verdict.DROP
-    if error.txn_requires_abort():
+    # An epoch that the broker calls stale may only have been raised by the broker: aborting tells.
+    if error.txn_requires_abort() or not heals(error):
         return Verdict.ABORT
-    if error.code() in FENCED:
-        return Verdict.FENCED
-    return Verdict.AGAIN if heals(error) else Verdict.DROP
+    return Verdict.AGAIN
 
 
 _CONSEQUENCES = frozenset(
@@ -64,7 +64,7 @@ _CONSEQUENCES = frozenset(
 class Transaction:
     """A transactional producer and its present transaction. Its blocking calls take TURN seconds at most.
 
-    The calls raise KafkaException. `producer.poll` may be called beside a call that runs in another thread.
+    The calls raise KafkaException. `serve` may be called beside a call that runs in another thread.
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
@@ -110,6 +110,12 @@ class Transaction:
     def outbox(self, batches: Iterable[EncodedBatch]) -> Outbox:
         """The way to hand records over."""
         return Outbox(self.producer, batches)
+
+    def serve(self, seconds: float = 0) -> None:
+        """Let reports of deliveries and connections in."""
+        # A fatal error makes `poll` raise, as a SystemError if a report came with it; the next call tells of it too.
+        with contextlib.suppress(KafkaException, SystemError):
+            self.producer.poll(seconds)
 
     def send_offsets(self, offsets: list[Place], group: Any) -> None:
         """Make offsets of a group part of the transaction."""

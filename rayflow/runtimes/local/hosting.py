@@ -20,6 +20,7 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.segments import positions_of, read_progress
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Rows, Stamp, Store
+from rayflow.state.memory_store import MemoryStore
 from rayflow.state.row_keys import PREFIX, table_prefix
 from rayflow.state.task_state import TaskState
 
@@ -57,7 +58,8 @@ class Hosting:
         chains: dict[str, Chain] = {}
         tasks: dict[TaskId, Task] = {}
         for id in order.topology.tasks():
-            store = self._stores[id] = self._open_store(id)
+            stateful = bool(self._layouts[id.stage].states)
+            store = self._stores[id] = self._open_store(id) if stateful else MemoryStore()
             if manifest is None:
                 store.replace((), self.stamp(id, order.lineage, 0))
             else:

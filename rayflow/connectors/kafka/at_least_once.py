@@ -1,0 +1,73 @@
+"""Publishes at once, at least once: an idempotent producer that sends again until the broker has the records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from rayflow.connectors.base import Publisher
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.stream import Stream
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.ids import Marker, SinkTask, TopicPartition
+
+_PACE = 0.001
+_SLOW = 1.0
+
+
+class AtLeastOncePublisher(Publisher):
+    """The publisher of a job that asks for at-least-once output: no markers, no transactions."""
+
+    def __init__(self, settings: KafkaSettings, job: str) -> None:
+        self._settings = settings
+        self._job = job
+        self._stream: Stream | None = None
+        self._outage: str | None = None
+
+    def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Connect. Nothing is fenced, and there are no markers."""
+        self._stream = Stream(self._settings)
+        self._stream.connect()
+        return dict.fromkeys(sinks)
+
+    def publish(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        """Not for at-least-once."""
+        raise InvariantBroken("An at-least-once publisher was asked to publish an epoch", job=self._job)
+
+    def append(self, outputs: Sequence[EncodedBatch]) -> None:
+        """Hand records over; what the producer's queue has no room for waits here for `flush`."""
+        self._opened().add(outputs)
+
+    def flush(self) -> Iterator[str]:
+        """Iterate until the broker has everything. Yields "flushing", or "waiting" while nothing moves for long."""
+        stream = self._opened()
+        before, moved = -1, time.monotonic()
+        while (left := stream.advance(_PACE)) > 0:
+            now = time.monotonic()
+            if left != before:
+                before, moved = left, now
+            slow = now - moved > _SLOW
+            self._outage = (stream.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
+            yield "waiting" if slow else "flushing"
+        self._outage = None
+        stream.contact.reached()
+
+    @property
+    def outage(self) -> str | None:
+        """Why publishing waits, while it does."""
+        return self._outage
+
+    def close(self) -> None:
+        """Let go; what was not flushed may be lost, and is written again after the job's recovery."""
+        self._stream = None
+
+    def _opened(self) -> Stream:
+        if self._stream is None:
+            raise InvariantBroken("A publisher that is not open was asked to write", job=self._job)
+        return self._stream

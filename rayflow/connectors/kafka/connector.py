@@ -1,0 +1,79 @@
+"""Kafka as a connector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from rayflow.connectors.base import Appender, Connector, Publisher, Reader, TopicInfo
+from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.appender import KafkaAppender
+from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
+from rayflow.connectors.kafka.config import KafkaSettings, merge, parse_url
+from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
+from rayflow.connectors.kafka.reader import KafkaReader
+
+
+class KafkaConnector(Connector):
+    """Topics of one Kafka cluster.
+
+    Args:
+        url: `kafka://host:port,host:port`.
+        config: settings of librdkafka by their own names; they win over RAYFLOW_KAFKA_* of the environment.
+
+    Raises InvalidConnector for a URL or a setting that cannot be used.
+
+    >>> KafkaConnector("kafka://broker:9092", {"sasl.password": "secret"})
+    KafkaConnector('kafka://broker:9092')
+    """
+
+    def __init__(
+        self, url: str, config: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        bootstrap = parse_url(url)
+        self.url = f"kafka://{bootstrap}"
+        self._settings = KafkaSettings(
+            bootstrap, merge(config or {}, os.environ if environment is None else environment)
+        )
+        self._admin = KafkaAdmin(self._settings)
+
+    def __repr__(self) -> str:
+        return f"KafkaConnector({self.url!r})"
+
+    def topics(self) -> list[TopicInfo]:
+        """All topics by name, without Kafka's and rayflow's internal ones."""
+        return self._admin.topics()
+
+    def partitions(self, topic: str) -> int:
+        """The topic's number of partitions now: asked anew each time, so one that is added is seen."""
+        return self._admin.partitions(topic)
+
+    def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
+        """Create a topic and wait until it can be used; replication None: as the broker is configured."""
+        self._admin.create(topic, partitions, replication)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic and wait until it is gone."""
+        self._admin.delete(topic)
+
+    def reader(self, group: str) -> Reader:
+        """A reader that shows its positions in the consumer group `group`."""
+        return KafkaReader(self._settings, group)
+
+    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+        """A publisher of one worker; exactly once its transactional id is `rayflow-JOB-SLOT`."""
+        if delivery == "at_least_once":
+            return AtLeastOncePublisher(self._settings, job)
+        return ExactlyOncePublisher(self._settings, self._admin, job, slot)
+
+    def appender(self) -> Appender:
+        """A plain writer."""
+        return KafkaAppender(self._settings, self._admin)
+
+    def check(self, timeout: float = 5.0) -> str:
+        """Reach the cluster and say its id and its brokers."""
+        return self._admin.check(timeout)
+
+    def close(self) -> None:
+        """Let go of the connection for topics."""
+        self._admin.close()

@@ -1,0 +1,46 @@
+"""The Kafka connector keeps the contract that all connectors keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rayflow.connectors.base import Connector
+from rayflow.connectors.kafka.connector import KafkaConnector
+from rayflow.core.batch import EncodedBatch, Headers
+from rayflow.core.ids import TopicPartition
+from tests.contracts.connectors import ConnectorContract, MakeTopic, everything
+from tests.kafka.client import Kafka
+
+
+class TestKafkaKeepsTheContract(ConnectorContract):
+    """Everything, on a real broker."""
+
+    @pytest.fixture
+    def make_connector(self, kafka: Kafka) -> Callable[[], Connector]:
+        return lambda: KafkaConnector(kafka.url)
+
+    @pytest.fixture
+    def shown_positions(self, kafka: Kafka) -> Callable[[str, list[TopicPartition]], dict[TopicPartition, int]]:
+        def shown(job: str, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+            offsets = kafka.group_offsets(job)
+            return {place: offsets[place][0] for place in places if place in offsets}
+
+        return shown
+
+    def test_a_record_comes_back_as_it_was_written(self, connector: Connector, topic: MakeTopic) -> None:
+        """As in the contract, at times that Kafka accepts: not 0 (librdkafka's "now"), not an hour ahead."""
+        name = topic()
+        keys = [b"k", None, b"", b"\x00\xff", b"k"]
+        values = [b"v", b"no key", b"", None, b"\x00" * 300]
+        stamps = [1, 1_700_000_000_000, 2, 1_700_000_000_001, 1_500_000_000_000]
+        headers: list[Headers] = [[], [("a", b"1"), ("b", None), ("a", b"2")], [], [("é", b"")], []]
+        appender = connector.appender()
+        appender.append(EncodedBatch(name, keys, values, stamps, headers, 0))
+        appender.append(EncodedBatch(name, keys, values, stamps, None, 0))
+        appender.close()
+        (one,) = [one for one in everything(connector, name) if len(one.batch)]
+        assert (one.batch.keys, one.batch.values, one.batch.timestamps) == (keys * 2, values * 2, stamps * 2)
+        assert one.batch.headers == headers + [[]] * 5
+        assert one.batch.offsets == range(10)

@@ -1,0 +1,68 @@
+"""How output batches become blobs of partitions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rayflow.connectors.local import packing
+from rayflow.connectors.local.blob import Columns, Damaged, decode, encode
+from rayflow.connectors.local.layout import Topic
+from rayflow.connectors.local.packing import Packer
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.hashing import murmur2
+
+KEYS = st.none() | st.binary(max_size=3)
+ROWS = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=40), st.booleans()), max_size=30)
+
+
+@given(st.lists(ROWS, max_size=5), st.integers(1, 4), st.integers(1, 200), st.integers(1, 20))
+def test_each_partition_gets_its_records_in_order(
+    batches: list[list[tuple[bytes | None, bytes | None, bool]]], partitions: int, size: int, count: int
+) -> None:
+    number = 0
+    made, expected = [], []
+    for rows in batches:
+        stamps = list(range(number, number + len(rows)))
+        number += len(rows)
+        headers = [[("h", b"%d" % stamp)] if has else [] for stamp, (_, _, has) in zip(stamps, rows, strict=True)]
+        some = any(has for _, _, has in rows)
+        made.append(EncodedBatch("t", [r[0] for r in rows], [r[1] for r in rows], stamps, headers if some else None))
+        expected += [(key, value, stamp, h) for (key, value, _), stamp, h in zip(rows, stamps, headers, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "BLOB_BYTES", size)
+        patch.setattr(packing, "BLOB_RECORDS", count)
+        chunks = list(Packer().pack(made, lambda name: Topic(1, partitions)))
+    found = []
+    for partition in range(partitions):
+        last = -1
+        for chunk in chunks:
+            if chunk.partition != partition:
+                continue
+            columns = decode(chunk.blob)
+            assert 0 < chunk.count == len(columns.values) <= count
+            for n, stamp in enumerate(columns.timestamps):
+                assert stamp > last
+                last = stamp
+                key = columns.keys[n]
+                assert key is None or murmur2(key) % partitions == partition
+                found.append((key, columns.values[n], stamp, columns.headers[n] if columns.headers else []))
+    assert sorted(found, key=lambda record: record[2]) == expected
+
+
+def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after() -> None:
+    packer = Packer()
+    seen = []
+    for _ in range(3):
+        batch = EncodedBatch("t", [None] * 10, [b"v"] * 10, [1] * 10)
+        (chunk,) = packer.pack([batch], lambda name: Topic(1, 3))
+        seen.append(chunk.partition)
+    assert sorted(seen) == [0, 1, 2]
+
+
+def test_a_blob_that_was_cut_or_changed_is_damaged() -> None:
+    blob = encode(Columns([b"k"] * 3, [b"value"] * 3, [1, 2, 3], [[("h", None)], [], []]))
+    for damaged in (b"", blob[:3], blob[:-1], blob + b"x", blob[:10] + b"\xff" + blob[11:]):
+        with pytest.raises(Damaged):
+            decode(damaged)

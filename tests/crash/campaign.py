@@ -1,0 +1,190 @@
+"""A campaign of kills against one job on one broker: feed, kill, restart, and at the end compare with the oracle."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from rayflow.checkpoint.chain import restore_rows
+from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.checkpoint.open import open_store
+from rayflow.connectors.base import Connector
+from rayflow.connectors.registry import open_connector
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.hashing import murmur2
+from rayflow.core.ids import TopicPartition
+from rayflow.core.topics import ConnectorSpec
+from rayflow.serde.codec import Codec
+from rayflow.serde.keys import decode_key
+from rayflow.state.row_keys import PREFIX, table_prefix
+from tests.crash.jobs import Payment
+from tests.crash.oracle import CHECKS, SINKS, Input, Output, assert_equal, state_of
+
+PARTITIONS = 3
+USERS, ITEMS = 40, 17
+FIRST_TIME = 1_700_000_000_000
+
+
+@dataclass
+class Report:
+    """What a campaign did: kills by step, victims that ended by themselves, records fed and written."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
+    records: int = 0
+    outputs: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{sum(self.kills.values())} kills at {len(self.kills)} places, {self.finished} runs to the end, "
+            f"{self.records} records in, {self.outputs} out, {self.seconds:.0f} s"
+        )
+
+
+class Campaign:
+    """Kills one job again and again; each run begins where the killed one stopped."""
+
+    def __init__(self, job: str, broker: str, folder: Path, seed: int) -> None:
+        self.job = job
+        self.broker = broker
+        self.random = random.Random(seed)
+        self.report = Report()
+        self._folder = folder
+        self._steps = folder / "steps"
+        self._steps.touch()
+        self._input = Input([[] for _ in range(PARTITIONS)])
+        self._connector: Connector = open_connector(ConnectorSpec(broker))
+        for topic in ("payments", *SINKS[job]):
+            self._connector.create(topic, PARTITIONS)
+
+    def feed(self, records: int) -> None:
+        """Write more payments, a little out of order in time."""
+        by_partition: list[list[Payment]] = [[] for _ in range(PARTITIONS)]
+        for _ in range(records):
+            id = self.report.records
+            self.report.records += 1
+            user = f"u{self.random.randrange(USERS)}"
+            payment = Payment(
+                id,
+                user,
+                f"i{self.random.randrange(ITEMS)}",
+                self.random.randrange(1, 100),
+                FIRST_TIME + 5 * id - self.random.randrange(40),
+            )
+            by_partition[murmur2(user.encode()) % PARTITIONS].append(payment)
+        appender = self._connector.appender()
+        for partition, payments in enumerate(by_partition):
+            self._input.partitions[partition] += payments
+            appender.append(
+                EncodedBatch(
+                    "payments",
+                    [p.user.encode() for p in payments],
+                    [msgspec.json.encode(p) for p in payments],
+                    [p.ts for p in payments],
+                    partition=partition,
+                )
+            )
+        appender.flush()
+        appender.close()
+
+    def start(self, kill_at: tuple[str, int] | None = None, ends: str = "idle") -> subprocess.Popen[bytes]:
+        """Start a victim."""
+        orders = {
+            "job": self.job,
+            "broker": self.broker,
+            "state": str(self._folder / "state"),
+            "steps": str(self._steps),
+            "ends": ends,
+            "kill_at": kill_at,
+        }
+        log = open(self._folder / "victim.log", "ab")  # noqa: SIM115 - the process keeps it
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.victim", json.dumps(orders)],
+            stderr=log,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def kill_at_steps(self, kills: int, on_kill: Callable[[Report], None] = lambda _: None) -> None:
+        """Kill at steps of the protocol, those first where it was least tried; a few of them come in any one run."""
+        tried: Counter[str] = Counter()
+        deadline = sum(self.report.kills.values()) + kills
+        while sum(self.report.kills.values()) < deadline:
+            self.feed(self.random.randrange(100, 600))
+            known = sorted(set(self._steps.read_text().split("\n")) - {""}) or ["before StartTasks"]
+            least = min(tried[step] for step in known)
+            step = self.random.choice([step for step in known if tried[step] == least])
+            tried[step] += 1
+            self._wait(self.start((step, self.random.choice([1, 1, 2, 3]))), step)
+            on_kill(self.report)
+
+    def kill_at_random(self, kills: int, on_kill: Callable[[Report], None] = lambda _: None) -> None:
+        """Kill at moments of no choosing, while records come in."""
+        for _ in range(kills):
+            victim = self.start(ends="never")
+            until = time.monotonic() + self.random.uniform(0.3, 2.0)
+            while time.monotonic() < until:
+                self.feed(self.random.randrange(1, 200))
+            victim.send_signal(signal.SIGKILL)
+            self._wait(victim, "at random")
+            on_kill(self.report)
+
+    def finish(self) -> Report:
+        """Run to the end, undisturbed, and compare everything with the oracle. Raises AssertionError."""
+        self.feed(100)
+        self._wait(self.start(ends="drained"), "")
+        output = {topic: self._read(topic) for topic in SINKS[self.job]}
+        self.report.outputs = sum(map(len, output.values()))
+        CHECKS[self.job](self._input, output)
+        self._check_state()
+        self._connector.close()
+        return self.report
+
+    def _wait(self, victim: subprocess.Popen[bytes], step: str) -> None:
+        code = victim.wait(timeout=120)
+        if code == -signal.SIGKILL:
+            self.report.kills[step] += 1
+        elif code == 0:
+            self.report.finished += 1
+        else:
+            tail = (self._folder / "victim.log").read_text()[-4000:]
+            raise AssertionError(f"the victim ended with {code} (to be killed {step}):\n{tail}")
+
+    def _read(self, topic: str) -> list[tuple[bytes | None, dict[str, object]]]:
+        reader = self._connector.reader("check")
+        reader.assign({TopicPartition(topic, p): None for p in range(PARTITIONS)})
+        ends = reader.ends()
+        found: Output = {str(p): [] for p in range(PARTITIONS)}
+        positions = dict.fromkeys(ends, 0)
+        while any(positions[tp] < end for tp, end in ends.items()):
+            for polled in reader.poll(10_000, 1.0):
+                batch = polled.batch
+                found[str(batch.origin.partition)] += zip(batch.keys, map(msgspec.json.decode, batch.values))
+                positions[TopicPartition(*batch.origin)] = polled.next_position
+        reader.close()
+        return [record for records in found.values() for record in records]
+
+    def _check_state(self) -> None:
+        store = open_store(f"file:{self._folder / 'state' / 'jobs' / self.job / 'checkpoints'}")
+        manifest = newest_manifest(store)
+        assert manifest is not None
+        (name,) = [name for name in manifest.states if name.startswith("totals/")]
+        prefix = table_prefix(*name.rsplit("/", 1))
+        codec = Codec()
+        held: dict[str, object] = {}
+        for task in manifest.tasks():
+            for keys, values in restore_rows(store, manifest, task):
+                for key, value in zip(keys, values, strict=True):
+                    if key.startswith(prefix):
+                        held[decode_key(key, PREFIX)[0]] = codec.decode(value)
+        assert_equal("state", held, state_of(self.job, self._input))

@@ -1,0 +1,74 @@
+"""The process that is killed: runs one of the jobs, and kills itself with SIGKILL at a given step.
+
+Run as `python -m tests.crash.victim '{"job": ..., "broker": ..., "state": ...}'`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from rayflow.core.logging import configure_logging
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.local.runtime import LocalRuntime
+from rayflow.runtimes.options import Progress, RunOptions
+from tests.crash.jobs import JOBS
+
+
+class Orders(msgspec.Struct):
+    """What the victim is told.
+
+    `kill_at`: a step's name and which time it comes; `steps`: file for the steps seen; `ends`: at the end of the input
+    with everything fired, as soon as nothing comes any more, or never.
+    """
+
+    job: str
+    broker: str
+    state: str
+    steps: str
+    ends: Literal["drained", "idle", "never"] = "idle"
+    kill_at: tuple[str, int] | None = None
+
+
+def main(argument: str) -> None:
+    orders = msgspec.json.decode(argument, type=Orders)
+    configure_logging(orders.job, json=True)
+    seen: Counter[str] = Counter()
+
+    def on_step(name: str) -> None:
+        seen[name] += 1
+        if seen[name] == 1:
+            with open(orders.steps, "a") as file:
+                file.write(name + "\n")
+        if orders.kill_at is not None and (name, seen[name]) == tuple(orders.kill_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    before: Progress | None = None
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal before
+        if orders.ends == "idle" and before is not None and progress.epoch > 0:
+            if (before.records_in, before.epoch) == (progress.records_in, progress.epoch):
+                runtime.stop()
+        before = copy.copy(progress)
+
+    options = RunOptions(
+        broker=orders.broker,
+        state=Path(orders.state),
+        until_end=orders.ends == "drained",
+        checkpoint_interval=20,
+        max_poll_records=100,
+    )
+    runtime = LocalRuntime(plan_of(JOBS[orders.job]()), options, on_step=on_step, on_progress=on_progress)
+    runtime.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

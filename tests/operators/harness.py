@@ -1,0 +1,123 @@
+"""Runs one operator by hand: batches in, batches out, over state that survives a recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rayflow.api.specs import OperatorSpec
+from rayflow.core.batch import Batch, Headers, Origin
+from rayflow.core.ids import TaskId
+from rayflow.core.ports import OUT
+from rayflow.operators.base import Operator, OperatorContext
+from rayflow.operators.factory import build
+from rayflow.plan.physical import OperatorPlan
+from rayflow.serde.codec import Codec
+from rayflow.state.base import Stamp
+from rayflow.state.memory_store import MemoryStore
+from rayflow.state.task_state import TaskState
+
+ORIGIN = Origin("orders", 3)
+
+
+def batch_of(
+    values: Sequence[Any],
+    keys: Sequence[Any] | None = None,
+    timestamps: Sequence[int] | None = None,
+    *,
+    first_offset: int = 100,
+    headers: list[Headers] | None = None,
+    lateness: list[int] | None = None,
+) -> Batch:
+    """A batch of the topic "orders", partition 3, at offsets from 100."""
+    count = len(values)
+    return Batch(
+        ORIGIN,
+        list(keys) if keys is not None else [None] * count,
+        list(values),
+        list(timestamps) if timestamps is not None else list(range(1_000, 1_000 + count)),
+        range(first_offset, first_offset + count),
+        headers,
+        lateness,
+    )
+
+
+class Bench:
+    """One operator in one task; `now` is the wall clock."""
+
+    def __init__(self, spec: OperatorSpec) -> None:
+        self.spec = spec
+        self.store = MemoryStore()
+        self.now = 1_700_000_000_000
+        self.epoch = 0
+        self.operator: Operator
+        self._open()
+
+    def _open(self) -> None:
+        self.state = TaskState(self.store, Codec())
+        self.operator = build(OperatorPlan("op", "kind", "label", self.spec, {}))
+        self.context = OperatorContext("job", "op", TaskId("stage", 3), self.state, lambda: self.now)
+        self.operator.open(self.context)
+
+    @property
+    def counters(self) -> Any:
+        return self.context.counters
+
+    def process(self, batch: Batch) -> dict[str, Batch]:
+        return by_port(self.operator.process(batch))
+
+    def send(self, values: Sequence[Any], keys: Sequence[Any] | None = None, *args: Any, **kw: Any) -> list[Any]:
+        """The values that come out of OUT."""
+        out = self.process(batch_of(values, keys, *args, **kw)).get(OUT)
+        return [] if out is None else out.values
+
+    def watermark(self, watermark: int) -> Batch:
+        return by_port(self.operator.on_watermark(watermark)).get(OUT, _empty())
+
+    def clock(self, now: int) -> Batch:
+        self.now = now
+        return by_port(self.operator.on_clock(now)).get(OUT, _empty())
+
+    def checkpoint(self) -> Batch:
+        """End the epoch, seal and complete it; returns what the operator emitted at its end."""
+        emitted = by_port(self.operator.on_epoch_end()).get(OUT, _empty())
+        self.epoch += 1
+        self.state.seal()
+        self.state.complete(Stamp("lineage", self.epoch))
+        return emitted
+
+    def recover(self) -> None:
+        """As after a crash: a new operator over the last completed checkpoint."""
+        self._open()
+
+    def rows(self) -> int:
+        """Rows in the store after a checkpoint."""
+        self.checkpoint()
+        return self.state.row_count()
+
+
+def _empty() -> Batch:
+    return Batch(ORIGIN, [], [], [], [])
+
+
+def by_port(outputs: Iterable[tuple[str, Batch]]) -> dict[str, Batch]:
+    """What came out of each port as one batch. Checks that columns are of one length."""
+    found: dict[str, Batch] = {}
+    for port, batch in outputs:
+        columns = [batch.keys, batch.timestamps, batch.offsets, batch.headers, batch.lateness]
+        assert {len(column) for column in columns if column is not None} <= {len(batch.values)}
+        if not len(batch):
+            continue
+        if port not in found:
+            found[port] = batch
+            continue
+        before = found[port]
+        found[port] = Batch(
+            before.origin,
+            before.keys + batch.keys,
+            before.values + batch.values,
+            before.timestamps + batch.timestamps,
+            [*before.offsets, *batch.offsets],
+            (before.headers or []) + (batch.headers or []) or None,
+        )
+    return found

@@ -1,0 +1,82 @@
+"""map, filter, flat_map, peek, print, key_by, group_by_key, merge, split."""
+
+from __future__ import annotations
+
+import pytest
+
+from rayflow.api.specs import (
+    FilterSpec,
+    FlatMapSpec,
+    GroupByKeySpec,
+    KeyBySpec,
+    MapSpec,
+    MergeSpec,
+    PeekSpec,
+    PrintSpec,
+    SplitSpec,
+)
+from rayflow.core.ports import OUT
+from tests.operators.harness import Bench, batch_of
+
+
+def test_map_keeps_everything_but_the_values() -> None:
+    batch = batch_of([1, 2], ["a", "b"], headers=[[("h", b"1")], []], lateness=[5, 6])
+    out = Bench(MapSpec(lambda v: -v)).process(batch)[OUT]
+    assert out == batch.with_values([-1, -2])
+    assert batch.values == [1, 2]
+
+
+def test_filter_keeps_what_passes_and_the_same_batch_when_all_pass() -> None:
+    bench = Bench(FilterSpec(lambda v: v % 2))
+    out = bench.process(batch_of([1, 2, 3]))[OUT]
+    assert (out.values, list(out.offsets)) == ([1, 3], [100, 102])
+    odd = batch_of([1, 3])
+    assert bench.process(odd)[OUT] is odd
+    assert bench.process(batch_of([2])) == {}
+
+
+def test_flat_map_repeats_the_record_for_each_value() -> None:
+    bench = Bench(FlatMapSpec(lambda v: None if v == 0 else range(v)))
+    out = bench.process(batch_of([2, 0, 1, 3], ["a", "b", "c", "d"], headers=[[("n", b"%d" % i)] for i in range(4)]))[
+        OUT
+    ]
+    assert out.values == [0, 1, 0, 0, 1, 2]
+    assert out.keys == ["a", "a", "c", "d", "d", "d"]
+    assert out.offsets == [100, 100, 102, 103, 103, 103]
+    assert out.headers is not None
+    assert [h[0][1] for h in out.headers] == [b"0", b"0", b"2", b"3", b"3", b"3"]
+    assert bench.send([0, 0]) == []
+
+
+def test_peek_passes_records_on_and_ignores_what_the_function_returns() -> None:
+    seen: list[int] = []
+    batch = batch_of([1, 2])
+    assert Bench(PeekSpec(seen.append)).process(batch)[OUT] is batch
+    assert seen == [1, 2]
+
+
+def test_print_writes_label_key_and_value(capsys: pytest.CaptureFixture[str]) -> None:
+    batch = batch_of([1, "x"], ["k", None])
+    assert Bench(PrintSpec("orders")).process(batch)[OUT] is batch
+    assert capsys.readouterr().out == "orders: 'k' 1\norders: 'x'\n"
+
+
+def test_key_by_replaces_the_keys() -> None:
+    assert Bench(KeyBySpec(lambda v: v % 2)).process(batch_of([1, 2, 3]))[OUT].keys == [1, 0, 1]
+
+
+def test_group_by_key_drops_and_counts_null_keys() -> None:
+    bench = Bench(GroupByKeySpec())
+    assert bench.process(batch_of([1, 2, 3], [b"a", None, b"b"]))[OUT].keys == [b"a", b"b"]
+    assert bench.counters.dropped == 1
+
+
+def test_merge_passes_batches_on() -> None:
+    batch = batch_of([1])
+    assert Bench(MergeSpec()).process(batch)[OUT] is batch
+
+
+def test_split_sends_each_record_to_the_first_branch_that_holds() -> None:
+    bench = Bench(SplitSpec((("small", lambda v: v < 3), ("even", lambda v: v % 2 == 0))))
+    out = bench.process(batch_of([1, 2, 3, 4, 5]))
+    assert {port: batch.values for port, batch in out.items()} == {"small": [1, 2], "even": [4], OUT: [3, 5]}
