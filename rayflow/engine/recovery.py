@@ -27,14 +27,14 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
     if drop_state:
         return
     states = plan.states()
-    gone = sorted(set(manifest.states) - set(states))
+    gone = sorted(name for name, entry in manifest.states.items() if name not in states and entry.kind != "expiry")
     if gone:
         raise StateWouldBeDropped(
             f"the checkpoint of epoch {manifest.epoch} holds state that the job no longer has: {', '.join(gone)}",
             job=plan.name,
         )
     for name, entry in manifest.states.items():
-        if states[name].kind != entry.kind:
+        if name in states and states[name].kind != entry.kind:
             raise StateKindChanged(f"state {name} was {entry.kind} and is {states[name].kind} now", job=plan.name)
     sinks = {sink.operator for stage in plan.stages for sink in stage.sinks}
     unpublished_sinks = sorted(set(manifest.sinks) - sinks) if manifest.outputs else []

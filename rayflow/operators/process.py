@@ -20,7 +20,7 @@ from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
 from rayflow.operators.reducing import CHUNK, made_by
 from rayflow.operators.timers import Timers
-from rayflow.plan.states import TIMERS
+from rayflow.plan.states import CLOCK_TIMERS, CLOCK_TTL_TIMERS, TIMERS, TTL_TIMERS
 
 
 class ProcessOperator(Operator):
@@ -122,7 +122,7 @@ class ProcessOperator(Operator):
         state, operator = self.context.state, self.context.operator
         return {
             "event": Timers(state.timers(operator, TIMERS.name)),
-            "processing": Timers(state.timers(operator, f"{TIMERS.name}.processing")),
+            "processing": Timers(state.timers(operator, CLOCK_TIMERS.name)),
         }
 
     def _bind(self, descriptor: StateDescriptor) -> None:
@@ -137,8 +137,8 @@ class ProcessOperator(Operator):
         ttl = None
         if descriptor.ttl is not None:
             if self.sweep is None:
-                by_event = state.timers(operator, f"{TIMERS.name}.ttl")
-                self.sweep = Sweep(by_event, state.timers(operator, f"{TIMERS.name}.ttl-processing"))
+                by_event = state.timers(operator, TTL_TIMERS.name)
+                self.sweep = Sweep(by_event, state.timers(operator, CLOCK_TTL_TIMERS.name))
             ttl = TimeToLive(name, descriptor.ttl, self.sweep, self.moment)
         live: LiveValue | LiveList | LiveMap
         if descriptor.kind == "value":

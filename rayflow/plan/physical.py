@@ -12,7 +12,8 @@ from rayflow.core.topics import TopicRef
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One state of an operator. `kind` is value, list, map, timers or windows; `ttl` in ms or None."""
+    """One state of an operator. `kind` is value, list, map, timers, windows or expiry (when rows end that have a TTL; it
+    may go without loss); `ttl` in ms or None."""
 
     name: str
     kind: str

@@ -13,7 +13,13 @@ VALUES = StateSpec("values", "value")
 WINDOWS = StateSpec("windows", "windows")
 """The accumulator per window and key."""
 TIMERS = StateSpec("timers", "timers")
-"""The timers of a ProcessFunction."""
+"""The timers of a ProcessFunction that wait for event time."""
+CLOCK_TIMERS = StateSpec("timers.processing", "timers")
+"""Its timers that wait for the wall clock."""
+TTL_TIMERS = StateSpec("timers.ttl", "expiry")
+"""When rows of its states with a TTL expire, by event time."""
+CLOCK_TTL_TIMERS = StateSpec("timers.ttl-processing", "expiry")
+"""The same by the wall clock, on streams without event time."""
 
 
 def states_of_spec(spec: OperatorSpec) -> tuple[StateSpec, ...]:
@@ -25,5 +31,7 @@ def states_of_spec(spec: OperatorSpec) -> tuple[StateSpec, ...]:
     if isinstance(spec, ProcessSpec):
         function = class_of(spec)
         declared = tuple(StateSpec(state.name, state.kind, state.ttl) for state in states_of(function))
-        return (*declared, TIMERS) if has_timers(function) else declared
+        timers = (TIMERS, CLOCK_TIMERS) if has_timers(function) else ()
+        expiry = (TTL_TIMERS, CLOCK_TTL_TIMERS) if any(state.ttl for state in declared) else ()
+        return (*declared, *timers, *expiry)
     return ()

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
 
-class Record(msgspec.Struct, frozen=True, gc=False):
+    @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+    class _Immutable(msgspec.StructMeta):
+        """What type checkers see, so that classes derived from Record are immutable to them as well."""
+else:
+    _Immutable = type(msgspec.Struct)
+
+
+class Record(msgspec.Struct, metaclass=_Immutable, frozen=True, gc=False):
     """A typed record: fast to make, to decode and to encode, immutable, compared by its fields.
 
     Subclasses are immutable as well (`msgspec.structs.replace` makes a changed copy) and hashable when their fields

@@ -64,7 +64,7 @@ def test_a_bounded_run_ends_with_everything_published(rayflow: Run, started: Sta
 def test_a_second_run_goes_on_where_the_first_one_ended(rayflow: Run, started: Start) -> None:
     assert done(started("run", str(JOBS / "wordcount.py"), "--until-end"))[0] == 0
     before = values(rayflow, "word-counts")
-    rayflow("topics", "write", "lines", "--envelope", stdin='{"value": "x"}\n')
+    rayflow("topics", "write", "lines", "--text", stdin="x\n")
     assert done(started("run", str(JOBS / "wordcount.py"), "--until-end"))[0] == 0
     assert [value for value in values(rayflow, "word-counts") if value not in before] == [{"key": "x", "count": 1}]
 
@@ -177,7 +177,7 @@ def test_metrics_are_served_while_the_job_runs(started: Start, own_folder: Path)
 def test_a_job_can_start_from_a_savepoint_of_its_last_stop(rayflow: Run, started: Start) -> None:
     job = str(JOBS / "wordcount.py")
     assert done(started("run", job, "--until-end", "--savepoint-at-stop", "file:saved"))[0] == 0
-    rayflow("topics", "write", "lines", stdin="fox\n")
+    rayflow("topics", "write", "lines", "--text", stdin="fox\n")
     clone = ("--state", "clone", "--broker", "embedded:rayflow-data/log", "--from-savepoint", "file:saved")
     status, _, err = done(started("run", job, "--until-end", *clone))
     assert status == 0, err

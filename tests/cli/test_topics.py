@@ -54,6 +54,13 @@ def test_an_envelope_gives_key_value_and_time(rayflow: Run) -> None:
     assert second["timestamp"] > 1000
 
 
+def test_text_is_written_as_it_is(rayflow: Run) -> None:
+    rayflow("topics", "create", "lines", "--partitions", "1")
+    rayflow("topics", "write", "lines", "--text", stdin="the fox\n\n{x\n")
+    assert rayflow("topics", "read", "lines", "--format", "value").stdout == "the fox\n{x\n"
+    assert rayflow("topics", "write", "lines", "--text", "--envelope", stdin="x").exit_code == 2
+
+
 def test_max_ends_the_reading_and_the_value_can_stand_alone(rayflow: Run) -> None:
     rayflow("topics", "create", "numbers", "--partitions", "1")
     rayflow("topics", "write", "numbers", stdin="".join(f"{n}\n" for n in range(2_500)))

@@ -131,7 +131,7 @@ def test_rows_come_in_runs_of_at_most_a_chunk(store: Store) -> None:
     assert [value for _, values in runs for value in values] == [b"%d" % number for number in range(100)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_rows_are_those_of_the_moment_of_the_call(make: Callable[[], Store], data: st.DataObject) -> None:
     store = make()

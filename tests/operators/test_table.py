@@ -45,7 +45,7 @@ class Longest(agg.Aggregation[int, str, int]):
         return len(accumulator)
 
 
-EVERYTHING = (
+EVERYTHING: tuple[tuple[str, agg.AnyAggregation[Any, Any]], ...] = (
     ("count", agg.count()),
     ("sum", agg.sum(lambda v: v * 2)),
     ("min", agg.min()),

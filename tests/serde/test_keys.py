@@ -120,7 +120,7 @@ def nested(depth: int) -> Any:
         ("a", [1]),
         {"a"},
         float("nan"),
-        datetime(2024, 1, 1),  # noqa: DTZ001
+        datetime(2024, 1, 1),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-2))),
         "\ud800",
         object(),
@@ -162,11 +162,15 @@ def damaged(key: Any, position: int, byte: int) -> bytes:
         b"\x02abc",
         b"\x03\xff\x00",
         b"\x02\x01\x03\x00",
-        b"\x05\x21\x05",
-        b"\x28\x01",
+        b"\x05!\x05",
+        b"(\x01",
         b"\x05" * 9999,
-    ]
-    + [b"\x40abc", b"\x48" + b"\xff" * 8, b"\x49\x00\x00\x00\x00", struct.pack(">BI", 0x29, 1 << 31), b"\x30\x00"],
+        b"@abc",
+        b"H" + b"\xff" * 8,
+        b"I\x00\x00\x00\x00",
+        struct.pack(">BI", 41, 1 << 31),
+        b"0\x00",
+    ],
 )
 def test_bytes_that_are_no_key_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedObject):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayflow.core.errors import DiskFull, InvariantBroken, StateKindChanged, ValueNotCarried
@@ -403,12 +403,14 @@ keys = st.one_of(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(keys=keys)
 def test_natural_order_is_the_order_of_the_encodings(keys: list[Any]) -> None:
     if is_natural(keys):
         assert sorted(keys) == sorted(keys, key=encode_key)
 
 
+@settings(max_examples=60, deadline=None)
 @given(key=st.one_of(parts, st.tuples(parts, parts)), bound=st.one_of(parts, st.tuples(parts), st.tuples(parts, parts)))
 def test_natural_comparison_with_a_bound_is_that_of_the_encodings(key: Any, bound: Any) -> None:
     if is_natural([key], bound):

@@ -310,6 +310,6 @@ class OnLmdb(TaskStateMachine):
 
 
 TestOnMemory = OnMemory.TestCase
-TestOnMemory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOnMemory.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestOnLmdb = OnLmdb.TestCase
-TestOnLmdb.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestOnLmdb.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)

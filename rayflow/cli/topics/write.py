@@ -21,15 +21,16 @@ _CHUNK = 1 << 20
 @click.argument("topic")
 @click.option("--key", "field", metavar="FIELD", help="Take the key from this field of the value.")
 @click.option("--envelope", is_flag=True, help='Lines are {"key": ..., "value": ..., "timestamp": ms}.')
+@click.option("--text", is_flag=True, help="Lines are values as they are, not JSON.")
 @place_options
-def write(topic: str, field: str | None, envelope: bool, broker: str | None, state: str | None) -> None:
+def write(topic: str, field: str | None, envelope: bool, text: bool, broker: str | None, state: str | None) -> None:
     """Write the JSON lines of standard input to TOPIC, as they arrive.
 
     Each line is a value; with --envelope it is a record, in which key, value and timestamp may be missing. A key that
     is a string is written as its text, any other as JSON.
     """
-    if field is not None and envelope:
-        raise click.UsageError("--key and --envelope exclude one another.")
+    if (field is not None) + envelope + text > 1:
+        raise click.UsageError("--key, --envelope and --text exclude one another.")
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     seen = written = 0
     try:
@@ -37,7 +38,7 @@ def write(topic: str, field: str | None, envelope: bool, broker: str | None, sta
         appender = connector.appender()
         try:
             for lines in _arriving(sys.stdin.buffer):
-                batch = _batch(topic, lines, seen, written, field, envelope)
+                batch = _text(topic, lines) if text else _batch(topic, lines, seen, written, field, envelope)
                 if len(batch):
                     appender.append(batch)
                     appender.flush()

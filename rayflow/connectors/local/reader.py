@@ -100,12 +100,13 @@ class EmbeddedReader(Reader):
     def _look(self, max_records: int) -> list[Polled]:
         if self._paused or not self._assigned:
             return []
-        commits = self._environment.commits
-        if commits == self._nothing_after:
+        if self._environment.commits == self._nothing_after:
             return []
         polled: list[Polled] = []
         room = _POLL_BYTES
         with self._environment.read() as txn:
+            # What this transaction sees: it may be one commit behind `commits`.
+            seen = txn.id()
             for name, number in {(one.place.topic, one.topic) for one in self._assigned}:
                 if layout.find_topic(txn, name).number != number:
                     raise UnknownTopic("The topic was deleted while it was read, and made again", topic=name)
@@ -118,7 +119,7 @@ class EmbeddedReader(Reader):
                     room -= size
         # The next poll begins with another partition, so that a long one does not starve the others.
         self._assigned.rotate(-1)
-        self._nothing_after = None if polled else commits
+        self._nothing_after = None if polled else seen
         return polled
 
     def _take(self, txn: Transaction, one: _Assigned, stop: int, room: int) -> tuple[Polled, int]:
