@@ -30,7 +30,7 @@ from rayflow.operators.factory import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import JobPlan
-from rayflow.serde.keys import encode_key
+from rayflow.serde.keys import encode_for_hash
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
 
@@ -67,7 +67,7 @@ class Task:
         self._into = {exchange.id: exchange.into for exchange in plan.exchanges if exchange.downstream == task.stage}
         self._decoders = {source.id: source.into for source in self._stage.sources}
         self._exchanges = {
-            id: Partitioner(topology.stages[exchange.downstream], encode_key)
+            id: Partitioner(topology.stages[exchange.downstream], encode_for_hash)
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }

@@ -38,7 +38,7 @@ def users_line(traceback: TracebackType | None) -> str | None:
         code = traceback.tb_frame.f_code
         if not code.co_filename.startswith((_OURS, "<rayflow")):
             line = f"{Path(code.co_filename).name}:{traceback.tb_lineno} in {code.co_name}"
-            if code.co_filename.startswith(_LIBRARIES):
+            if code.co_filename.startswith((*_LIBRARIES, "<frozen", "<string>")):
                 library = library or line
             else:
                 own = line

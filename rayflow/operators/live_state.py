@@ -24,7 +24,8 @@ class LiveValue(ValueState[Any], Expiring):
         self._ttl = ttl
 
     def get(self) -> Any:
-        row = self._table.get(self._moment.key)
+        table, key = self._table, self._moment.key
+        row = table.rows.get(key) or table.get(key)  # a row is never empty; most are in the open epoch
         if row is None or (self._ttl is not None and self._ttl.expired(row)):
             return self._default
         return row[0]
@@ -32,7 +33,7 @@ class LiveValue(ValueState[Any], Expiring):
     def set(self, value: Any) -> None:
         key = self._moment.key
         if self._ttl is None:
-            self._table.put(key, [value])
+            self._table.rows[key] = [value]
         else:
             self._table.put(key, self._ttl.stamped(self._table.get(key), value, key))
 

@@ -91,9 +91,9 @@ class ProcessOperator(Operator):
 
     def _fire(self, timers: Timers, upto: int, floor: int) -> Iterator[tuple[Port, Batch]]:
         moment, origin = self.moment, made_by(self.context)
+        moment.place(origin, self.watermark, floor)
         made = _Made()
         for at, key in timers.fire(upto):
-            moment.place(origin, self.watermark, floor)
             moment.key, moment.timestamp, moment.headers, moment.offset = key, at, [], -1
             try:
                 results = self.function.on_timer(at, moment)

@@ -12,6 +12,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from rayflow.api.specs import AggregateSpec, FoldSpec, one_more
 
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
@@ -81,12 +83,19 @@ def reducer_of(spec: AggregateSpec | FoldSpec) -> Reducer:
     return reducer
 
 
+def copied(accumulator: Any) -> Any:
+    """A copy that later records do not change; immutable records stand for themselves."""
+    if isinstance(accumulator, Struct) and accumulator.__struct_config__.frozen:
+        return accumulator
+    return deepcopy(accumulator)
+
+
 def _fold(reducer: Reducer, spec: FoldSpec) -> None:
     if spec.fn is one_more and spec.initial is int:
         j = reducer.slot("1", "{s} + 1")
         reducer.result("", f"n{j}", f"s[{j}]")
         return
-    reducer.names.update(fold=spec.fn, initial=spec.initial, plain=PLAIN, copied=deepcopy)
+    reducer.names.update(fold=spec.fn, initial=spec.initial, plain=PLAIN, copied=copied)
     j = reducer.slot("v" if spec.initial is None else "fold(initial(), v)", "fold({s}, v)")
     reducer.result(
         "",

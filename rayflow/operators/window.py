@@ -28,7 +28,7 @@ class WindowOperator(Operator):
     A window [start, end) takes records until the watermark reaches end + grace. What counts for a record is the higher
     one of the operator's watermark and, if it was behind, of its source partition's watermark when it was read
     (`Batch.lateness`), so results do not depend on how the input was cut into batches. A record that is late for all
-    its windows is counted once, and goes to the LATE port as it came.
+    its windows is counted once, and goes to the LATE port as it came, if someone takes it.
 
     emit="final": when a window closes, one result per key, with the timestamp end - 1, windows in order of their end,
     keys in order of their encoding. emit="updates": the new result for each record and window at once, with the
@@ -106,7 +106,8 @@ class WindowOperator(Operator):
         if not late:
             return batch, limits
         self.context.counters.late += late
-        outputs.append((LATE, batch.select([not timely for timely in in_time])))
+        if self.spec.late:
+            outputs.append((LATE, batch.select([not timely for timely in in_time])))
         return batch.select(in_time), [limit for limit, timely in zip(limits, in_time, strict=True) if timely]
 
     def _tumble(self, batch: Batch) -> tuple[DeadLetters, Batch]:

@@ -243,4 +243,6 @@ def _not_carried(kind: type[Any], error: Exception) -> ValueNotCarried:
             f"a value of type {kind.__qualname__} holds text that is not valid Unicode (half of a surrogate pair)",
             advice="Replace such characters: text.encode(errors='replace').decode()",
         )
+    if isinstance(error, OverflowError):
+        return ValueNotCarried(f"a value of type {kind.__qualname__} holds a number beyond 64 bits next to an enum")
     return ValueNotCarried(f"a value of type {kind.__qualname__} is nested too deeply, or holds itself")

@@ -66,6 +66,13 @@ def datetimes_of(cls: type[Any]) -> tuple[str, ...] | None:
     return names if _has_exact_fields(cls, set(), but=names) else None
 
 
+def holds_enum(annotation: Any) -> bool:
+    """Whether an enum is in an annotation, and not within a record class, which has its own codec."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return True
+    return any(map(holds_enum, get_args(annotation))) and get_origin(annotation) is not Literal
+
+
 def _is_exact(annotation: Any, above: set[Any]) -> bool:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         if annotation in _SCALARS:

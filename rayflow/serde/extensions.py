@@ -17,10 +17,12 @@ from rayflow.core.errors import ValueNotCarried
 TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, INTEGER, RECORD = range(1, 12)
 
 _FOLD = 0x80
-"""Set in a month: the second of two equal wall clock times, where the clock was put back."""
+"""Set in a month, or the hour of a time: the second of two equal wall clock times, where the clock was put back."""
 
 _naive = struct.Struct(">HBBBBBI")
 _aware = struct.Struct(">HBBBBBIq")
+_naive_time = struct.Struct(">BBBI")
+_aware_time = struct.Struct(">BBBIq")
 _microsecond = timedelta(microseconds=1)
 _day = struct.Struct(">I")
 _duration = struct.Struct(">iii")
@@ -46,13 +48,21 @@ def _to_datetime(data: bytes) -> datetime:
 
 
 def _from_time(value: time) -> bytes:
-    if value.tzinfo is not None and value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None and value.tzinfo is not None:
         raise ValueNotCarried("a datetime.time cannot be carried with a time zone whose offset depends on the day")
-    return b"%d%b" % (value.fold, value.isoformat().encode())
+    fields = (value.hour | _FOLD if value.fold else value.hour, value.minute, value.second, value.microsecond)
+    return _naive_time.pack(*fields) if offset is None else _aware_time.pack(*fields, offset // _microsecond)
 
 
 def _to_time(data: bytes) -> time:
-    return time.fromisoformat(data[1:].decode()).replace(fold=data[0] - ord("0"))
+    zone = None
+    if len(data) == _naive_time.size:
+        hour, minute, second, microsecond = _naive_time.unpack(data)
+    else:
+        hour, minute, second, microsecond, offset = _aware_time.unpack(data)
+        zone = timezone(timedelta(microseconds=offset)) if offset else timezone.utc
+    return time(hour & ~_FOLD, minute, second, microsecond, zone, fold=hour >> 7)
 
 
 def _from_int(value: int) -> bytes:

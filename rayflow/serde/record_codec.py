@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from rayflow.core.errors import DamagedObject, RayflowError, ValueNotCarried
-from rayflow.serde.exact_types import datetimes_of, field_names, hints_of, is_exact
+from rayflow.serde.exact_types import datetimes_of, field_names, hints_of, holds_enum, is_exact
 
 _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
@@ -49,7 +49,7 @@ class RecordCodec:
     without time zone), it writes the records themselves ("T"). Otherwise it writes stand-ins ("M"): structs with the
     same fields, in which those that msgspec would not carry exactly are opaque, written by the general codec (`pack`,
     `unpack`). A record with a value that MessagePack lacks (an int beyond 64 bits) travels with all its fields opaque
-    ("O").
+    ("O") but enums, which only their annotation can bring back.
 
     What a record's fields hold comes back as their annotations say: an int in a float field is a float. A struct's
     `__post_init__` runs again when it is decoded, a dataclass's does not. Fields are found by name, so a class may gain
@@ -64,7 +64,10 @@ class RecordCodec:
         self._read = _reader(tuple(self._hints))
         self._build, self._build_by_name = _builders(cls)
         exact = {name for name, hint in self._hints.items() if is_exact(hint)}
-        self._forms = {b"M": self._stand_in(exact), b"O": self._stand_in(set())}
+        self._forms = {
+            b"M": self._stand_in(exact),
+            b"O": self._stand_in({name for name in exact if holds_enum(self._hints[name])}),
+        }
         self._datetimes = datetimes_of(cls)
         if self._datetimes is not None:
             self._forms[b"T"] = _Form(cls, ())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from rayflow.checkpoint.base import (
     _MAGIC,
     _VERSIONED,
     BaseRef,
-    crc32,
     decode_base_part,
     encode_base_part,
     read_base,

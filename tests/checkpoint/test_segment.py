@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import string
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.sealed import TaskSealed
-from rayflow.checkpoint.segment import _MAGIC, _TRAILER, _VERSIONED, SegmentReader, crc32, encode_segment
+from rayflow.checkpoint.segment import _MAGIC, _TRAILER, _VERSIONED, SegmentReader, encode_segment
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing
 from rayflow.core.ids import TaskId

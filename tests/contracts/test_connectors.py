@@ -12,17 +12,10 @@ from rayflow.connectors.base import Connector
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
 from rayflow.connectors.local.connector import EmbeddedConnector
 from rayflow.core.ids import TopicPartition
-from tests.contracts.connectors import (
-    ConnectorContract,
-    Fill,
-    MakeConnector,
-    PublishContract,
-    ReadContract,
-    ShownPositions,
-    Values,
-    everything,
-    line,
-)
+from tests.contracts.connector_publishing import PublishContract
+from tests.contracts.connector_reading import ReadContract
+from tests.contracts.connector_records import Fill, MakeConnector, ShownPositions, Values, everything, line
+from tests.contracts.connectors import ConnectorContract
 
 
 class TestEmbeddedLog(ConnectorContract):

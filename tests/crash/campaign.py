@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,12 +62,13 @@ class Campaign:
         self.random = random.Random(seed)
         self.report = Report()
         self._folder = folder
+        self._tag = f"-{uuid.uuid4().hex[:8]}"
         self._steps = folder / "steps"
         self._steps.touch()
         self._input = Input([[] for _ in range(PARTITIONS)])
         self._connector: Connector = open_connector(ConnectorSpec(broker))
         for topic in ("payments", *SINKS[job]):
-            self._connector.create(topic, PARTITIONS)
+            self._connector.create(topic + self._tag, PARTITIONS)
 
     def feed(self, records: int) -> None:
         """Write more payments, a little out of order in time."""
@@ -88,7 +90,7 @@ class Campaign:
             self._input.partitions[partition] += payments
             appender.append(
                 EncodedBatch(
-                    "payments",
+                    f"payments{self._tag}",
                     [p.user.encode() for p in payments],
                     [msgspec.json.encode(p) for p in payments],
                     [p.ts for p in payments],
@@ -102,6 +104,7 @@ class Campaign:
         """Start a victim."""
         orders = {
             "job": self.job,
+            "tag": self._tag,
             "broker": self.broker,
             "state": str(self._folder / "state"),
             "steps": str(self._steps),
@@ -143,7 +146,7 @@ class Campaign:
         """Run to the end, undisturbed, and compare everything with the oracle. Raises AssertionError."""
         self.feed(100)
         self._wait(self.start(ends="drained"), "")
-        output = {topic: self._read(topic) for topic in SINKS[self.job]}
+        output = {topic: self._read(topic + self._tag) for topic in SINKS[self.job]}
         self.report.outputs = sum(map(len, output.values()))
         CHECKS[self.job](self._input, output)
         self._check_state()
@@ -169,13 +172,15 @@ class Campaign:
         while any(positions[tp] < end for tp, end in ends.items()):
             for polled in reader.poll(10_000, 1.0):
                 batch = polled.batch
-                found[str(batch.origin.partition)] += zip(batch.keys, map(msgspec.json.decode, batch.values))
+                found[str(batch.origin.partition)] += zip(
+                    batch.keys, map(msgspec.json.decode, batch.values), strict=True
+                )
                 positions[TopicPartition(*batch.origin)] = polled.next_position
         reader.close()
         return [record for records in found.values() for record in records]
 
     def _check_state(self) -> None:
-        store = open_store(f"file:{self._folder / 'state' / 'jobs' / self.job / 'checkpoints'}")
+        store = open_store(f"file:{self._folder / 'state' / 'jobs' / (self.job + self._tag) / 'checkpoints'}")
         manifest = newest_manifest(store)
         assert manifest is not None
         (name,) = [name for name in manifest.states if name.startswith("totals/")]

@@ -5,7 +5,6 @@ Run as `python -m tests.crash.victim '{"job": ..., "broker": ..., "state": ...}'
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import sys
@@ -30,6 +29,7 @@ class Orders(msgspec.Struct):
     """
 
     job: str
+    tag: str
     broker: str
     state: str
     steps: str
@@ -50,14 +50,14 @@ def main(argument: str) -> None:
         if orders.kill_at is not None and (name, seen[name]) == tuple(orders.kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    before: Progress | None = None
+    before = (-1, -1)
 
     def on_progress(progress: Progress) -> None:
         nonlocal before
-        if orders.ends == "idle" and before is not None and progress.epoch > 0:
-            if (before.records_in, before.epoch) == (progress.records_in, progress.epoch):
-                runtime.stop()
-        before = copy.copy(progress)
+        now = (progress.records_in, progress.epoch)
+        if orders.ends == "idle" and progress.epoch > 0 and before == now:
+            runtime.stop()
+        before = now
 
     options = RunOptions(
         broker=orders.broker,
@@ -66,7 +66,7 @@ def main(argument: str) -> None:
         checkpoint_interval=20,
         max_poll_records=100,
     )
-    runtime = LocalRuntime(plan_of(JOBS[orders.job]()), options, on_step=on_step, on_progress=on_progress)
+    runtime = LocalRuntime(plan_of(JOBS[orders.job](orders.tag)), options, on_step=on_step, on_progress=on_progress)
     runtime.run()
 
 

@@ -17,7 +17,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 USER, PASSWORD = "rayflow", "rayflow-secret"
 """The one SCRAM user of the brokers that tests start."""
@@ -142,6 +142,15 @@ class Kafka:
         asked = [ConsumerGroupTopicPartitions(group)]
         answer = self.admin.list_consumer_group_offsets(asked, require_stable=True)[group].result(30)
         return {(p.topic, p.partition): (p.offset, p.metadata) for p in answer.topic_partitions}
+
+    def set_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Commit an offset as a tool would."""
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition, offset)])
+        self.admin.alter_consumer_group_offsets([wanted])[group].result(30)
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Have so many partitions from now on."""
+        self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
 
     def answers(self) -> bool:
         """Whether the broker serves clients now."""

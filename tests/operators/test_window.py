@@ -33,7 +33,7 @@ AGGREGATE = AggregateSpec((("count", agg.count()), ("total", agg.sum())), PerWin
 
 
 def window(size: int, every: int | None = None, grace: int = 0, emit: Any = "final", reducer: Any = AGGREGATE) -> Bench:
-    return Bench(WindowSpec(Window(size, every or size), grace, emit, reducer))
+    return Bench(WindowSpec(Window(size, every or size), grace, emit, reducer, late=True))
 
 
 def test_a_window_is_emitted_once_when_the_watermark_reaches_its_end_and_grace() -> None:
@@ -79,6 +79,13 @@ def test_late_records_are_counted_and_go_to_the_late_port_as_they_came() -> None
     assert bench.counters.late == 2
     assert [r.key for r in bench.watermark(25).values] == ["b"]
     assert bench.process(batch_of([1], ["a"], [0]))[LATE].values == [1]
+
+
+def test_late_records_are_counted_even_where_nobody_takes_them() -> None:
+    bench = Bench(WindowSpec(Window(10, 10), 0, "final", AGGREGATE))
+    bench.watermark(10)
+    assert bench.process(batch_of([1], ["a"], [9])) == {}
+    assert bench.counters.late == 1
 
 
 def test_a_records_own_lateness_counts_where_the_operators_watermark_is_behind() -> None:
@@ -203,9 +210,7 @@ def oracle(
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    inputs(), st.sampled_from([(10, 10), (20, 5), (20, 7), (16, 16), (9, 4)]), st.sampled_from([0, 3, 12]), st.data()
-)
+@given(inputs(), st.sampled_from(SHAPES), st.sampled_from([0, 3, 12]), st.data())
 def test_results_equal_plain_python_and_do_not_depend_on_batches_or_recoveries(
     given_input: tuple[list[tuple[str, int, int]], int], shape: tuple[int, int], grace: int, data: Any
 ) -> None:

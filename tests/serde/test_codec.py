@@ -228,7 +228,7 @@ def test_the_format_of_what_lies_in_state_does_not_change() -> None:
         "c10407e8050c0c1e0f000007d0": datetime(2024, 5, 12, 12, 30, 15, 2000),
         "c10407e8850c0c1e0f000007d00000000000000000": datetime(2024, 5, 12, 12, 30, 15, 2000, fold=1, tzinfo=UTC),
         "c105000b4646": date(2024, 1, 1),
-        "c1063031323a33303a30302b30303a3030": time(12, 30, tzinfo=UTC),
+        "c1060c1e00000000000000000000000000": time(12, 30, tzinfo=UTC),
         "c107ffffffff0000000500000000": timedelta(days=-1, seconds=5),
         "c108312e3530": Decimal("1.50"),
         "c10900000000000000000000000000000005": UUID(int=5),

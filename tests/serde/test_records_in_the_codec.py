@@ -138,7 +138,7 @@ class Empty(Record):
 
 
 offsets = st.sampled_from([None, UTC, timezone(timedelta(hours=2))])
-datetimes = st.datetimes(timezones=offsets)
+datetimes = st.datetimes(timezones=offsets).map(lambda moment: moment.replace(fold=0))
 any_int = st.integers(-(1 << 70), 1 << 70)
 items = st.builds(Item, st.text(), st.decimals(allow_nan=False))
 orders = st.builds(

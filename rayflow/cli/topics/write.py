@@ -66,6 +66,11 @@ class _Envelope(msgspec.Struct):
     timestamp: int | None = None
 
 
+def _text(topic: str, lines: list[bytes]) -> EncodedBatch:
+    values: list[bytes | None] = [line for line in lines if line]
+    return EncodedBatch(topic, [None] * len(values), values, [system_clock()] * len(values))
+
+
 def _batch(topic: str, lines: list[bytes], seen: int, written: int, field: str | None, envelope: bool) -> EncodedBatch:
     now = system_clock()
     keys: list[bytes | None] = []

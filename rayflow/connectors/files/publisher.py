@@ -38,8 +38,8 @@ class JsonLinesPublisher(Publisher):
     """Writes, per epoch, sink task and topic, one file `part-<partition>-<epoch>-<lineage>-<sink>.jsonl`.
 
     Parts are written under hidden names; then, under the job's lock and after a look at the fence, they get their
-    names, and the sink tasks' marker files after them. A crash between the renames leaves an old marker, so the epoch is
-    published again, and gives the same names to the same records.
+    names, and the sink tasks' marker files after them. A crash between the renames leaves an old marker, so the epoch
+    is published again, and gives the same names to the same records.
     """
 
     def __init__(self, base: Path, job: str, slot: int) -> None:
@@ -90,6 +90,8 @@ class JsonLinesPublisher(Publisher):
     def _publish(
         self, marker: Marker, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]
     ) -> Generator[str, None, None]:
+        if self._fence is None:
+            raise InvariantBroken("A publisher was used before it was opened", job=self._job)
         prepared = _Prepared()
         try:
             yield "begun"
@@ -134,8 +136,6 @@ class JsonLinesPublisher(Publisher):
     def _commit(self, prepared: _Prepared) -> None:
         try:
             with locked(self._home / "lock"):
-                if self._fence is None:
-                    raise InvariantBroken("A publisher was used before it was opened", job=self._job)
                 if self._newest_fence() != self._fence:
                     raise Fenced(f"A newer publisher has been opened for slot {self._slot}", job=self._job)
                 for folder in {final.parent for _, final in prepared.parts}:

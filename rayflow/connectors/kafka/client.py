@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from rayflow.connectors.kafka.faults import AWAY, REFUSED, error_of, fault, heals
+from rayflow.connectors.kafka.faults import AWAY, REFUSED, UNKNOWN, error_of, fault, heals
 from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable, InvalidConnector
 
 CONNECT_TIMEOUT = 10.0
@@ -33,18 +33,26 @@ class Contact:
     Attributes:
         outage: why nothing can be reached, in a few words, or None.
         refusal: the error by which the broker, or we, refused to talk; None while there is none.
+        doubt: whether a topic or a partition was said to be gone.
     """
 
     def __init__(self) -> None:
         self.outage: str | None = None
         self.refusal: KafkaError | None = None
+        self.doubt = False
+        self._last = ""
 
     def on_error(self, error: KafkaError) -> None:
         """librdkafka's `error_cb`."""
         if error.code() in REFUSED:
             self.refusal = error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.outage = error.str()
+        elif error.code() in UNKNOWN:
+            self.doubt = True
+        elif error.code() in AWAY:
+            if error.code() != KafkaError._ALL_BROKERS_DOWN:
+                self._last = error.str().partition(" (after ")[0]
+            if self.outage is not None or error.code() == KafkaError._ALL_BROKERS_DOWN:
+                self.outage = self._last or "all brokers are down"
 
     def reached(self) -> None:
         """Note that the broker has answered."""

@@ -41,6 +41,8 @@ _SHARED: dict[str, Any] = {
     "socket.connection.setup.timeout.ms": 10_000,
     "socket.keepalive.enable": True,
     "reconnect.backoff.max.ms": 2_000,
+    # How long a topic may be unknown before it is said to be gone.
+    "topic.metadata.propagation.max.ms": 5_000,
 }
 
 _CONSUMER: dict[str, Any] = {
@@ -58,7 +60,6 @@ _PRODUCER: dict[str, Any] = {
     "retry.backoff.ms": 10,
     "queue.buffering.max.messages": 500_000,
     "queue.buffering.max.kbytes": 256 << 10,
-    "topic.metadata.propagation.max.ms": 10_000,
 }
 
 TRANSACTION_TIMEOUT = 60_000

@@ -57,7 +57,7 @@ class Outbox:
     def feed(self) -> bool:
         """Hand over up to a slice of records; false when the producer's queue is full.
 
-        Raises KafkaException for the record at which the outbox stands.
+        Raises KafkaException for a record of the batch at which the outbox stands then (see `topic`).
         """
         room = SLICE
         while self._batches and room > 0:

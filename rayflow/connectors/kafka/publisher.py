@@ -102,6 +102,8 @@ class ExactlyOncePublisher(Publisher):
                     yield from self._attempt(marker, outputs, positions)
                     break
                 except _TryAgain as failed:
+                    # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
+                    self._known_topics.clear()
                     tries = self._count(tries, failed.error)
                 except _Unknown as failed:
                     tries = self._count(tries, failed.error)
@@ -180,12 +182,11 @@ class ExactlyOncePublisher(Publisher):
         outbox = transaction.outbox(batches)
         progress = time.monotonic()
         while outbox:
-            topic = outbox.topic
             self._ready()
             try:
                 room = outbox.feed()
             except KafkaException as failure:
-                yield from self._judge(error_of(failure), topic, "waiting")
+                yield from self._judge(error_of(failure), outbox.topic, "waiting")
                 room = False
             if room:
                 progress = time.monotonic()

@@ -46,9 +46,10 @@ class KafkaReader(Reader):
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
         """Read exactly these partitions. Raises BrokerUnavailable too: positions are checked against the broker."""
         consumer = self._consumer()
+        # What was assigned before is given up first: serving errors could swallow a record of it.
+        consumer.unassign()
+        self._positions = {}
         if not positions:
-            consumer.unassign()
-            self._positions = {}
             return
         self._check_partitions(consumer, positions)
         self._check_positions(consumer, {place: at for place, at in positions.items() if at is not None})
@@ -70,6 +71,9 @@ class KafkaReader(Reader):
             if messages and max_records > 1:
                 messages += consumer.consume(max_records - 1, 0)
         self._contact.check()
+        if self._contact.doubt:
+            self._contact.doubt = False
+            self._check_partitions(consumer, self._positions)
         if not messages:
             self._probe(consumer)
             return []
@@ -130,15 +134,13 @@ class KafkaReader(Reader):
         return self._client
 
     def _check_partitions(self, consumer: Consumer, places: Mapping[TopicPartition, object]) -> None:
-        # What was assigned before is given up here: serving errors could swallow a record of it.
-        consumer.unassign()
-        self._positions = {}
+        serve = None if self._positions else consumer.poll
         for topic in sorted({place.topic for place in places}):
             metadata = ask(
                 partial(_metadata, consumer, topic),
                 self._contact,
                 "which partitions the topic has",
-                serve=consumer.poll,
+                serve=serve,
                 topic=topic,
             ).topics[topic]
             if metadata.error is not None and metadata.error.code() not in AWAY:

@@ -47,11 +47,10 @@ class Stream:
         return left + len(self._outbox)
 
     def _feed(self) -> bool:
-        topic = self._outbox.topic
         try:
             return self._outbox.feed()
         except KafkaException as failure:
-            raise fault(error_of(failure), "to take a record", topic=topic) from failure
+            raise fault(error_of(failure), "to take a record", topic=self._outbox.topic) from failure
 
     def _serve(self, seconds: float) -> int:
         try:

@@ -32,19 +32,22 @@ class Damaged(ValueError):
 
 
 _decoder = msgspec.msgpack.Decoder(Columns)
+_encoder = msgspec.msgpack.Encoder()
 
 
-def encode(columns: Columns) -> bytes:
+def encode(columns: Columns) -> bytearray:
     """The bytes that hold `columns`.
 
     >>> decode(encode(Columns([b"k"], [None], [5])))
     Columns(keys=[b'k'], values=[None], timestamps=[5], headers=None)
     """
-    body = msgspec.msgpack.encode(columns)
-    return _CHECKSUM.pack(zlib.crc32(body)) + body
+    blob = bytearray(_CHECKSUM.size)
+    _encoder.encode_into(columns, blob, _CHECKSUM.size)
+    _CHECKSUM.pack_into(blob, 0, zlib.crc32(memoryview(blob)[_CHECKSUM.size :]))
+    return blob
 
 
-def decode(blob: bytes | memoryview) -> Columns:
+def decode(blob: bytes | bytearray | memoryview) -> Columns:
     """The inverse of `encode`. Raises Damaged."""
     body = memoryview(blob)[_CHECKSUM.size :]
     if len(blob) < _CHECKSUM.size or zlib.crc32(body) != _CHECKSUM.unpack_from(blob)[0]:

@@ -110,7 +110,7 @@ def end_of(txn: Transaction, topic: int, partition: int) -> int:
     return 0 if found is None else int(_NUMBER.unpack(found)[0])
 
 
-def append(txn: Transaction, topic: int, partition: int, blob: bytes, count: int) -> None:
+def append(txn: Transaction, topic: int, partition: int, blob: bytearray, count: int) -> None:
     """Add a batch of `count` records at a partition's end."""
     end = end_of(txn, topic, partition)
     txn.put(_RECORDS.pack(b"r", topic, partition, end), blob)

@@ -28,7 +28,7 @@ class Chunk:
     number: int
     partition: int
     count: int
-    blob: bytes
+    blob: bytearray
 
 
 @dataclass(slots=True)
@@ -110,14 +110,16 @@ class Packer:
 
 def _size(batch: EncodedBatch, columns: Columns) -> int:
     """Bytes of keys and values. Raises RecordTooLarge."""
-    sizes = [len(one) for column in (columns.keys, columns.values) for one in column if one]
-    if sizes and max(sizes) > RECORD_BYTES:
-        raise RecordTooLarge(
-            f"A record of {max(sizes)} bytes is larger than the embedded log's limit of {RECORD_BYTES}",
-            topic=batch.topic,
-            advice="Write smaller records",
-        )
-    return sum(sizes)
+    total = sum(map(len, filter(None, columns.keys))) + sum(map(len, filter(None, columns.values)))
+    if total > RECORD_BYTES:
+        largest = max(map(len, filter(None, columns.keys + columns.values)))
+        if largest > RECORD_BYTES:
+            raise RecordTooLarge(
+                f"A record of {largest} bytes is larger than the embedded log's limit of {RECORD_BYTES}",
+                topic=batch.topic,
+                advice="Write smaller records",
+            )
+    return total
 
 
 def _chunks(name: str, topic: Topic, partition: int, pile: _Pile) -> Iterator[Chunk]:

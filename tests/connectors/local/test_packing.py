@@ -62,7 +62,7 @@ def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after() -> No
 
 
 def test_a_blob_that_was_cut_or_changed_is_damaged() -> None:
-    blob = encode(Columns([b"k"] * 3, [b"value"] * 3, [1, 2, 3], [[("h", None)], [], []]))
+    blob = bytes(encode(Columns([b"k"] * 3, [b"value"] * 3, [1, 2, 3], [[("h", None)], [], []])))
     for damaged in (b"", blob[:3], blob[:-1], blob + b"x", blob[:10] + b"\xff" + blob[11:]):
         with pytest.raises(Damaged):
             decode(damaged)

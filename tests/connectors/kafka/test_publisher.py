@@ -1,0 +1,163 @@
+"""Publishing to Kafka: what shows in the broker, and what it refuses."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from rayflow.connectors.base import Publisher
+from rayflow.connectors.kafka.connector import KafkaConnector
+from rayflow.connectors.kafka.markers import marker_topic
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, UnknownTopic
+from rayflow.core.ids import Marker, SinkTask, TopicPartition
+from tests.kafka.client import Kafka
+
+TASK = SinkTask("out", 0)
+
+
+@pytest.fixture
+def connector(kafka: Kafka) -> Iterator[KafkaConnector]:
+    made = KafkaConnector(kafka.url, {}, {})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def job() -> str:
+    return f"job-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def publisher(connector: KafkaConnector, job: str) -> Iterator[Publisher]:
+    made = connector.publisher(job, 0, "exactly_once")
+    yield made
+    made.close()
+
+
+def one(topic: str, value: bytes, **more: int) -> EncodedBatch:
+    return EncodedBatch(topic, [b"k"], [value], [1], **more)  # type: ignore[arg-type]
+
+
+def test_markers_and_positions_show_as_offsets_of_two_groups(kafka: Kafka, publisher: Publisher, job: str) -> None:
+    source, topic, other = kafka.create(partitions=2), kafka.create(), SinkTask("to other.topic", 3)
+    publisher.open([TASK, other])
+    positions = {TopicPartition(source, 0): 0, TopicPartition(source, 1): 0}
+    list(publisher.publish(Marker("a lineage", 5), {TASK: [one(topic, b"v")], other: []}, positions))
+    metadata = '{"lineage": "a lineage", "epoch": 5}'
+    assert kafka.group_offsets(f"{job}-markers") == {
+        (marker_topic(job, "out"), 0): (5, metadata),
+        (marker_topic(job, "to other.topic"), 3): (5, metadata),
+    }
+    assert kafka.group_offsets(job) == {(source, 0): (0, "5"), (source, 1): (0, "5")}
+    assert kafka.ends(marker_topic(job, "to other.topic")) == [0, 0, 0, 0]
+    assert not kafka.open_transactions(topic)
+
+
+def test_a_sink_task_that_was_not_opened_here_is_given_its_place_when_it_publishes(
+    kafka: Kafka, connector: KafkaConnector, publisher: Publisher, job: str
+) -> None:
+    topic, moved = kafka.create(), SinkTask("out", 5)
+    publisher.open([TASK])
+    list(publisher.publish(Marker("l", 1), {TASK: [one(topic, b"a")], moved: [one(topic, b"b")]}, {}))
+    second = connector.publisher(job, 1, "exactly_once")
+    assert second.open([moved]) == {moved: Marker("l", 1)}
+    second.close()
+
+
+@pytest.mark.parametrize("size", [5_000, 5_000_000], ids=["refused by the broker", "refused by the producer"])
+def test_after_a_record_that_is_too_large_the_publisher_can_be_opened_again(
+    kafka: Kafka, publisher: Publisher, size: int
+) -> None:
+    topic, good = kafka.create(max_message_bytes="1000"), kafka.create()
+    publisher.open([TASK])
+    with pytest.raises(RecordTooLarge) as refused:
+        list(publisher.publish(Marker("l", 1), {TASK: [one(good, b"v"), one(topic, bytes(size)), one(good, b"w")]}, {}))
+    assert refused.value.topic == topic
+    with pytest.raises(InvariantBroken):
+        list(publisher.publish(Marker("l", 1), {TASK: []}, {}))
+    assert kafka.values(good) == kafka.values(topic) == []
+    assert not kafka.open_transactions(good)
+    assert publisher.open([TASK]) == {TASK: None}
+    list(publisher.publish(Marker("l", 1), {TASK: [one(good, b"v"), one(topic, b"small")]}, {}))
+    assert (kafka.values(good), kafka.values(topic)) == ([b"v"], [b"small"])
+
+
+def test_a_partition_that_does_not_exist_leaves_nothing_visible(kafka: Kafka, publisher: Publisher) -> None:
+    topic = kafka.create()
+    publisher.open([TASK])
+    with pytest.raises(UnknownTopic) as refused:
+        list(publisher.publish(Marker("l", 1), {TASK: [one(topic, b"v"), one(topic, b"w", partition=9)]}, {}))
+    assert refused.value.topic == topic
+    assert kafka.values(topic) == []
+
+
+def test_a_record_from_too_far_ahead_is_refused_with_the_reason(kafka: Kafka, publisher: Publisher) -> None:
+    topic = kafka.create()
+    publisher.open([TASK])
+    with pytest.raises(BrokerRefused, match="hour ahead"):
+        list(publisher.publish(Marker("l", 1), {TASK: [EncodedBatch(topic, [b"k"], [b"v"], [9_000_000_000_000])]}, {}))
+    assert kafka.values(topic) == []
+
+
+def test_a_topic_deleted_between_two_epochs_is_an_unknown_topic(
+    kafka: Kafka, connector: KafkaConnector, publisher: Publisher
+) -> None:
+    topic, stays = kafka.create(), kafka.create()
+    publisher.open([TASK])
+    list(publisher.publish(Marker("l", 1), {TASK: [one(topic, b"v"), one(stays, b"v")]}, {}))
+    connector.delete(topic)
+    with pytest.raises(UnknownTopic):
+        list(publisher.publish(Marker("l", 2), {TASK: [one(stays, b"w"), one(topic, b"w")]}, {}))
+    assert kafka.values(stays) == [b"v"]
+    assert publisher.open([TASK]) == {TASK: Marker("l", 1)}
+
+
+def test_an_offset_that_someone_else_set_is_no_marker(kafka: Kafka, publisher: Publisher, job: str) -> None:
+    topic = kafka.create()
+    publisher.open([TASK])
+    list(publisher.publish(Marker("l", 1), {TASK: [one(topic, b"v")]}, {}))
+    kafka.set_offset(f"{job}-markers", marker_topic(job, "out"), 0, 7)
+    assert publisher.open([TASK]) == {TASK: None}
+
+
+def test_an_epoch_larger_than_the_producers_queue_is_published_whole_and_in_order(kafka: Kafka, job: str) -> None:
+    topic, count = kafka.create(), 30_000
+    connector = KafkaConnector(kafka.url, {"queue.buffering.max.messages": "1000"}, {})
+    publisher = connector.publisher(job, 0, "exactly_once")
+    publisher.open([TASK])
+    values: list[bytes | None] = [b"%d" % n for n in range(count)]
+    list(publisher.publish(Marker("l", 1), {TASK: [EncodedBatch(topic, [b"k"] * count, values, [1] * count)]}, {}))
+    publisher.close()
+    connector.close()
+    assert kafka.values(topic) == values
+
+
+def test_each_delivery_mode_refuses_what_belongs_to_the_other(connector: KafkaConnector, job: str) -> None:
+    exactly, at_least = connector.publisher(job, 0, "exactly_once"), connector.publisher(job, 0, "at_least_once")
+    with pytest.raises(InvariantBroken):
+        exactly.append([])
+    with pytest.raises(InvariantBroken):
+        list(exactly.flush())
+    with pytest.raises(InvariantBroken):
+        list(exactly.publish(Marker("l", 1), {}, {}))
+    with pytest.raises(InvariantBroken):
+        at_least.append([])
+    with pytest.raises(InvariantBroken):
+        at_least.publish(Marker("l", 1), {}, {})
+    exactly.close()
+    at_least.close()
+
+
+def test_what_is_appended_at_least_once_and_refused_is_raised_by_the_flush(
+    kafka: Kafka, connector: KafkaConnector, job: str
+) -> None:
+    topic = kafka.create(max_message_bytes="1000")
+    publisher = connector.publisher(job, 0, "at_least_once")
+    assert publisher.open([TASK]) == {TASK: None}
+    publisher.append([one(topic, b"v"), one(topic, bytes(5_000))])
+    with pytest.raises(RecordTooLarge):
+        list(publisher.flush())
+    publisher.close()
