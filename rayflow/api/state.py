@@ -121,6 +121,8 @@ class StateDescriptor:
                 f"one state is declared as {self.name!r} and as {name!r} in {owner.__name__}",
                 "Declare each state with a call of its own: a = rf.value(0); b = rf.value(0)",
             )
+        if name == "timers":
+            raise invalid("a state cannot be called 'timers': timers are kept under that name", "Give it another name")
         self.name = name
 
     def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Any:

@@ -101,6 +101,13 @@ class Publisher(ABC):
         """
 
     @abstractmethod
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """The markers of `sinks` as they are now. Fences nobody, needs no `open`, may be late by the time it returns.
+
+        Raises BrokerUnavailable, AuthenticationFailed.
+        """
+
+    @abstractmethod
     def publish(
         self,
         marker: Marker,

@@ -224,6 +224,16 @@ class CheckpointsBehindOutput(RayflowError):
     default_advice = "Give the job the checkpoint store that it last ran with, or take back the one that was removed"
 
 
+class OutputOfAnotherRun(RayflowError):
+    """A job without a checkpoint would begin anew, although it has published before, with other checkpoints."""
+
+    code = "RF-3012"
+    default_advice = (
+        "Give it the checkpoints of that run (--state, --checkpoints), or another name; "
+        "to begin anew and publish everything again: --new-lineage"
+    )
+
+
 # 4xxx: state and checkpoints
 
 

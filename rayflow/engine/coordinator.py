@@ -21,6 +21,7 @@ from rayflow.engine.events import (
     EpochDone,
     ManifestConflict,
     ManifestWritten,
+    MarkersSeen,
     OutputRepublished,
     PartitionsAdded,
     PublishersOpened,
@@ -37,6 +38,7 @@ from rayflow.engine.orders import (
     CommitEpoch,
     FinishAttempt,
     InjectBarrier,
+    LookAtMarkers,
     OpenPublishers,
     Order,
     ReadManifest,
@@ -45,7 +47,7 @@ from rayflow.engine.orders import (
     WriteBase,
     WriteManifest,
 )
-from rayflow.engine.recovery import check_states, sink_tasks_of, unpublished
+from rayflow.engine.recovery import check_states, check_unused, sink_tasks_of, unpublished
 from rayflow.engine.regrouping import earlier_partitions
 from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.fingerprint import fingerprint
@@ -62,6 +64,7 @@ class ManifestRead:
 Event = (
     AttemptClaimed
     | ManifestRead
+    | MarkersSeen
     | PublishersOpened
     | OutputRepublished
     | TasksStarted
@@ -83,6 +86,7 @@ class Phase(Enum):
 
     CLAIMING = "claiming"
     READING = "reading"
+    LOOKING = "looking"
     FENCING = "fencing"
     READING_AGAIN = "reading again"
     REPUBLISHING = "republishing"
@@ -100,6 +104,7 @@ class CoordinatorOptions:
     workers: tuple[WorkerId, ...] = (0,)
     drop_state: bool = False
     allow_new_partitions: bool = False
+    new_lineage: bool = False
     lost_marker: Literal["republish", "skip"] | None = None
 
 
@@ -146,6 +151,11 @@ class Coordinator:
                 return [ReadManifest()]
             case ManifestRead():
                 return self._on_manifest(event.manifest)
+            case MarkersSeen():
+                self._enter(Phase.LOOKING, Phase.FENCING)
+                check_unused(self._plan.name, event.markers)
+                assert self._opening is not None
+                return [self._opening]
             case PublishersOpened():
                 self._enter(Phase.FENCING, Phase.READING_AGAIN)
                 self._markers = event.markers
@@ -209,6 +219,10 @@ class Coordinator:
         slots = set(self._options.workers) | set(() if manifest is None else manifest.workers)
         opening = OpenPublishers(sorted(slots), self._sinks_to_read())
         if self.phase is Phase.READING:
+            if manifest is None and opening.sinks and not self._options.new_lineage:
+                self._enter(Phase.READING, Phase.LOOKING)
+                self._opening = opening
+                return [LookAtMarkers(self._options.workers[0], opening.sinks)]
             self._enter(Phase.READING, Phase.FENCING)
             self._opening = opening
             return [opening]

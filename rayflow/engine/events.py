@@ -133,6 +133,13 @@ class AttemptClaimed:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkersSeen:
+    """The markers that the sink tasks of a job without a checkpoint have."""
+
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
 class PublishersOpened:
     """Every older publisher is fenced, and these are the markers that the sink tasks have."""
 

@@ -17,6 +17,14 @@ class ClaimAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtMarkers:
+    """Read the markers without fencing anybody; then report MarkersSeen."""
+
+    slot: WorkerId
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenPublishers:
     """Fence every publisher that these slots may have had, read the markers; then report PublishersOpened."""
 
@@ -96,6 +104,7 @@ class FinishAttempt:
 
 Order: TypeAlias = (
     ClaimAttempt
+    | LookAtMarkers
     | OpenPublishers
     | ReadManifest
     | RepublishOutput

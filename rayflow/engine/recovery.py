@@ -9,6 +9,7 @@ from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import (
     CheckpointsBehindOutput,
     MarkerLost,
+    OutputOfAnotherRun,
     StateDirectoryMismatch,
     StateKindChanged,
     StateWouldBeDropped,
@@ -45,6 +46,21 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
             job=plan.name,
             advice="Run the job as it was once more (--until-end is enough), or give it up with --drop-state",
         )
+
+
+def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
+    """Refuse to begin anew where the job has published before: its output would appear twice.
+
+    Raises OutputOfAnotherRun.
+    """
+    for sink, marker in markers.items():
+        if marker is not None:
+            raise OutputOfAnotherRun(
+                f"there is no checkpoint here, but the job has published up to epoch {marker.epoch} with others",
+                job=job,
+                operator=sink.operator,
+                partition=sink.partition,
+            )
 
 
 def unpublished(

@@ -71,6 +71,7 @@ class Task:
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }
+        self._delays = self._watermark_delays()
         self._positions: dict[str, int] = {}
         self._told_idle = False
         self._streams: dict[str, StreamOperator] = {}
@@ -105,7 +106,7 @@ class Task:
         return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._sinks.values())
 
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
-        """Open the operators over restored state, and take up `progress` as sealed with the checkpoint (None at first)."""
+        """Open the operators over restored state, and take up `progress` as a checkpoint has it (None at first)."""
         for id, operator in self.operators.items():
             operator.open(self._contexts[id])
         if progress is not None:
@@ -121,11 +122,12 @@ class Task:
 
     def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
         """Take undecoded records of a source."""
-        for id in self._decoders[source]:
-            self.time.on_records(id)
-        self._tell_active()
-        for id in self._decoders[source]:
-            self._push(id, batch)
+        if len(batch):  # a source may only have moved past a gap
+            for id in self._decoders[source]:
+                self.time.on_records(id)
+            self._tell_active()
+            for id in self._decoders[source]:
+                self._push(id, batch)
         self._positions[source] = next_position
         self._advance()
         return self._done()
@@ -190,9 +192,11 @@ class Task:
         The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
         what is closed now, but what it reads is not late because of this end.
         """
-        latest = [time for operator in self.operators.values() if (time := operator.last_event_time()) is not None]
-        self._fire(WATERMARK_MAX)
-        self.time.raise_to(max([self.time.watermark, *latest]))
+        for id, operator in self.operators.items():
+            latest = operator.last_event_time()  # asked in turn: what fires before it may have opened its windows
+            if latest is not None:
+                self.time.raise_to(latest + self._delays[id])
+            self._route(id, operator.on_watermark(WATERMARK_MAX))
 
     def _advance(self) -> None:
         if self.time.advance():
@@ -211,11 +215,15 @@ class Task:
 
     def _fire(self, watermark: int) -> None:
         for id, operator in self.operators.items():
-            self._route(id, operator.on_watermark(watermark))
+            self._route(id, operator.on_watermark(watermark - self._delays[id]))
 
     def _send_watermark(self) -> None:
         self._told_idle = False
-        self._actions.extend(SendWatermark(exchange, self.time.watermark) for exchange in self._exchanges)
+        for exchange in self._exchanges:
+            watermark = self.time.watermark
+            if watermark > WATERMARK_MIN:
+                watermark -= self._delays[exchange]
+            self._actions.append(SendWatermark(exchange, watermark))
 
     def _push(self, target: str, batch: Batch) -> None:
         partitioner = self._exchanges.get(target)
@@ -225,6 +233,16 @@ class Task:
             return
         self.counters[target].records_in += len(batch)
         self._route(target, self.operators[target].process(batch))
+
+    def _watermark_delays(self) -> dict[str, int]:
+        """How far (ms) event time is behind the task's at each operator and exchange: what its inputs hold it back."""
+        delays = dict.fromkeys([*self.operators, *self._exchanges], 0)
+        for id, operator in self.operators.items():
+            delay = delays[id] + operator.watermark_delay
+            for targets in self._outputs[id].values():
+                for target in targets:
+                    delays[target] = max(delays[target], delay)
+        return delays
 
     def _route(self, id: str, outputs: Outputs) -> None:
         """Push what an operator returned through everything behind it, before anything else happens."""

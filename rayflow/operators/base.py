@@ -55,6 +55,8 @@ class Operator(ABC):
     """
 
     context: OperatorContext
+    watermark_delay: int = 0
+    """How far (ms) the records that `on_watermark` emits may be behind it: event time downstream is held back by it."""
 
     def open(self, context: OperatorContext) -> None:
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""

@@ -44,6 +44,11 @@ class WindowOperator(Operator):
         self.loop = loops.tumbling(spec.window, self.updates) if self.tumbles else loops.hopping(self.updates)
         self.finish = loops.finish(windowed=True, dropped=True)
 
+    @property
+    def watermark_delay(self) -> int:  # type: ignore[override]
+        """A final result has the time of its window's end, and comes when event time is the grace further."""
+        return self.spec.grace if self.spec.emit == "final" else 0
+
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         self.table = context.state.nested(context.operator, WINDOWS.name)

@@ -22,6 +22,7 @@ class RunOptions:
         savepoint_at_stop: URI to write a savepoint to when the job stops.
         drop_state: accept that state of operators that are gone is discarded.
         allow_new_partitions: accept that a source partitioned by key has more partitions than its state.
+        new_lineage: begin anew although the sinks hold markers of a run with other checkpoints.
         lost_marker: what to do when a sink's marker is lost; None: refuse.
         checkpoint_interval: ms; None: the job's own. retain: checkpoints kept.
         memory_limit: bytes of overlay and staged output that bring the next barrier forward.
@@ -38,6 +39,7 @@ class RunOptions:
     savepoint_at_stop: str | None = None
     drop_state: bool = False
     allow_new_partitions: bool = False
+    new_lineage: bool = False
     lost_marker: Literal["republish", "skip"] | None = None
     checkpoint_interval: int | None = None
     retain: int = 3

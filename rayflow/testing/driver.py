@@ -165,10 +165,9 @@ class Driver:
             range(first, first + len(data)),
             None if headers is None else [headers] * len(data),
         )
+        self._now = max([self._now, *_times_of(spec, batch)])
         task = TaskId(stage, partition)
         self._do(self._worker.handle(RecordsPolled(task, source.id, batch, first + len(data))))
-        newest = max(stream.snapshot() for stream in self._streams(source.into))
-        self._now = max(self._now, newest)
         self._do(self._worker.handle(ClockAdvanced(self._now)))
 
     def advance(self, duration: timedelta | None = None, **units: float) -> None:
@@ -246,6 +245,19 @@ class Driver:
     def _publish(self, batches: Iterable[EncodedBatch]) -> None:
         for batch in batches:
             self._outputs.setdefault(batch.topic, []).append(batch)
+
+
+def _times_of(spec: Any, batch: Batch) -> list[int]:
+    """The event times of records that are about to be sent; none for those that will fail."""
+    if spec.timestamp is None:
+        return batch.timestamps
+    times: list[int] = []
+    for data in batch.values:
+        try:
+            times.append(int(spec.timestamp(spec.value.decode_one(data))))
+        except Exception:  # noqa: BLE001 - the job itself will meet it, and tell
+            continue
+    return times
 
 
 def _encoded(serde: Serde[Any], value: Any) -> bytes | None:

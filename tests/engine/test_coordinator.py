@@ -13,6 +13,7 @@ from rayflow.core.errors import (
     Fenced,
     InvariantBroken,
     MarkerLost,
+    OutputOfAnotherRun,
     StateDirectoryMismatch,
     StateWouldBeDropped,
 )
@@ -24,6 +25,7 @@ from rayflow.engine.events import (
     EpochDone,
     ManifestConflict,
     ManifestWritten,
+    MarkersSeen,
     OutputRepublished,
     PartitionsAdded,
     PublishersOpened,
@@ -39,6 +41,7 @@ from rayflow.engine.orders import (
     CommitEpoch,
     FinishAttempt,
     InjectBarrier,
+    LookAtMarkers,
     OpenPublishers,
     ReadManifest,
     RepublishOutput,
@@ -66,6 +69,7 @@ def running(epoch_done: int = 0) -> Coordinator:
     assert c.start() == [ClaimAttempt()]
     c.handle(AttemptClaimed(1))
     c.handle(ManifestRead(None))
+    c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
     (start,) = c.handle(ManifestRead(None))
     assert isinstance(start, StartTasks)
@@ -111,7 +115,8 @@ def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     c = coordinator()
     assert c.start() == [ClaimAttempt()]
     assert c.handle(AttemptClaimed(7)) == [ReadManifest()]
-    assert c.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
+    assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
+    assert c.handle(MarkersSeen(dict.fromkeys(SINKS))) == [OpenPublishers([0], SINKS)]
     assert c.handle(PublishersOpened({})) == [ReadManifest()]
     assert isinstance(c.handle(ManifestRead(None))[0], StartTasks)
     assert c.attempt == 7
@@ -123,6 +128,7 @@ def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() ->
     c.start()
     c.handle(AttemptClaimed(2))
     c.handle(ManifestRead(None))
+    c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
     from dataclasses import replace
 
@@ -209,6 +215,7 @@ def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     assert c.handle(StopRequested()) == []
     c.handle(AttemptClaimed(1))
     c.handle(ManifestRead(None))
+    c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
     c.handle(ManifestRead(None))
     assert c.handle(TasksStarted()) == [InjectBarrier(1, False)]
@@ -274,6 +281,19 @@ def test_a_lost_marker_does_not_matter_when_nothing_was_staged() -> None:
 def test_a_marker_of_another_lineage_counts_as_none() -> None:
     with pytest.raises(MarkerLost):
         recovering(lost(), at(2, "other"))
+
+
+def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(1))
+    c.handle(ManifestRead(None))
+    with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
+        c.handle(MarkersSeen(at(9, "other")))
+    anew = coordinator(new_lineage=True)
+    anew.start()
+    anew.handle(AttemptClaimed(1))
+    assert anew.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
 
 
 def test_a_marker_ahead_of_the_checkpoints_is_refused() -> None:

@@ -66,6 +66,12 @@ class JsonLinesPublisher(Publisher):
         except OSError as error:
             raise refused(error, self._home) from error
 
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        try:
+            return {sink: self._marker(sink) for sink in sinks}
+        except OSError as error:
+            raise refused(error, self._home) from error
+
     def publish(
         self,
         marker: Marker,

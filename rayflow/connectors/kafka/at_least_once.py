@@ -31,6 +31,10 @@ class AtLeastOncePublisher(Publisher):
         self._stream.connect()
         return dict.fromkeys(sinks)
 
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """There are none."""
+        return dict.fromkeys(sinks)
+
     def publish(
         self,
         marker: Marker,

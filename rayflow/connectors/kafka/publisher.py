@@ -87,6 +87,11 @@ class ExactlyOncePublisher(Publisher):
         self._held = self._markers.read(sinks, self._settings.transaction_timeout)
         return dict(self._held)
 
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """As they are now; a transaction that is under way is waited for."""
+        self._markers.prepare(sinks)
+        return self._markers.read(sinks, self._settings.transaction_timeout)
+
     def publish(
         self,
         marker: Marker,

@@ -57,6 +57,10 @@ class EmbeddedPublisher(Publisher):
         self._fence = fence
         return markers
 
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        with self._environment.read() as txn:
+            return {sink: layout.marker_of(txn, self._job, sink) for sink in sinks}
+
     def publish(
         self,
         marker: Marker,

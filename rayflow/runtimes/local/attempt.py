@@ -40,6 +40,7 @@ from rayflow.engine.events import (
     EpochPublished,
     ManifestConflict,
     ManifestWritten,
+    MarkersSeen,
     OutputRepublished,
     PublishersOpened,
     SegmentWritten,
@@ -55,6 +56,7 @@ from rayflow.engine.orders import (
     CommitEpoch,
     FinishAttempt,
     InjectBarrier,
+    LookAtMarkers,
     OpenPublishers,
     Order,
     ReadManifest,
@@ -207,6 +209,8 @@ class Attempt:
                 case ReadManifest():
                     self.manifest = newest_manifest(self._store)
                     self._tell(ManifestRead(self.manifest))
+                case LookAtMarkers():
+                    self._tell(MarkersSeen(self.sinks.look(order.slot, order.sinks)))
                 case OpenPublishers():
                     self._tell(PublishersOpened(self.sinks.open(SLOT, order.sinks)))
                 case RepublishOutput():

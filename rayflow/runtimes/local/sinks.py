@@ -41,17 +41,32 @@ class Sinks:
     def open(self, slot: WorkerId, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """Fence earlier publishers of `slot` on every connector that has a sink, and read the markers."""
         markers: dict[SinkTask, Marker | None] = {}
-        by_connector: dict[ConnectorSpec, list[SinkTask]] = {
+        for spec, tasks in self._by_connector(sinks).items():
+            markers.update(self._publisher(spec, slot).open(tasks))
+        return markers
+
+    def look(self, slot: WorkerId, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Read the markers, fencing nobody."""
+        markers: dict[SinkTask, Marker | None] = {}
+        for spec, tasks in self._by_connector(sinks).items():
+            markers.update(self._publisher(spec, slot).markers(tasks))
+        return markers
+
+    def _publisher(self, spec: ConnectorSpec, slot: WorkerId) -> Publisher:
+        if spec not in self._publishers:
+            connector = self._connectors.open(spec)
+            self._publishers[spec] = connector.publisher(self._plan.name, slot, self._plan.delivery)
+        return self._publishers[spec]
+
+    def _by_connector(self, sinks: Sequence[SinkTask]) -> dict[ConnectorSpec, list[SinkTask]]:
+        """The sink tasks of each connector that has a sink; those of operators that are gone are left out."""
+        found: dict[ConnectorSpec, list[SinkTask]] = {
             self._connectors.spec(topic): [] for topic, _ in self._topics.values()
         }
         for sink in sinks:
             if sink.operator in self._topics:
-                by_connector[self._connectors.spec(self._topics[sink.operator][0])].append(sink)
-        for spec, tasks in by_connector.items():
-            publisher = self._connectors.open(spec).publisher(self._plan.name, slot, self._plan.delivery)
-            self._publishers[spec] = publisher
-            markers.update(publisher.open(tasks))
-        return markers
+                found[self._connectors.spec(self._topics[sink.operator][0])].append(sink)
+        return found
 
     def publish(
         self,
