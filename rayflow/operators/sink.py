@@ -103,7 +103,11 @@ class SinkOperator(Operator):
 
 def _checked_headers(headers: Any) -> Headers:
     checked = list(headers or ())
-    for name, content in checked:
+    for header in checked:
+        if not (isinstance(header, tuple) and len(header) == 2):
+            what = f"headers= gave a {type(headers).__name__} of {type(header).__name__}"
+            raise UserFunctionFailed(what, advice="Give a list of (str, bytes), or (str, None), one for each header")
+        name, content = header
         if type(name) is not str or not (content is None or type(content) is bytes):
             what = f"headers= gave a header ({type(name).__name__}, {type(content).__name__})"
             raise UserFunctionFailed(what, advice="Give (str, bytes) for each header, or (str, None)")

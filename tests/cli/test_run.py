@@ -84,12 +84,16 @@ def test_the_first_signal_stops_after_a_last_checkpoint(
 
 def test_the_second_signal_ends_the_process_at_once(started: Start, own_folder: Path) -> None:
     (own_folder / "stuck.py").write_text(
-        "import signal, rayflow as rf\n"
+        "import signal, time, rayflow as rf\n"
         "def block(word):\n"
+        "    handler = signal.getsignal(signal.SIGINT)\n"
+        "    def tell(number, frame):\n"
+        "        handler(number, frame)\n"
+        "        print('signalled', flush=True)\n"
+        "    signal.signal(signal.SIGINT, tell)\n"
         "    print('blocked', flush=True)\n"
         "    while True:\n"
-        "        signal.pause()\n"
-        "        print('signalled', flush=True)\n"
+        "        time.sleep(0.01)\n"
         "job = rf.Job('stuck')\n"
         "job.stream('words', value=str, sample=['a']).map(block).to('out')\n"
     )

@@ -70,6 +70,11 @@ class Campaign:
         for topic in ("payments", *SINKS[job]):
             self._connector.create(topic + self._tag, PARTITIONS)
 
+    @property
+    def output_topics(self) -> list[str]:
+        """The topics that the job writes."""
+        return [topic + self._tag for topic in SINKS[self.job]]
+
     def feed(self, records: int) -> None:
         """Write more payments, a little out of order in time."""
         by_partition: list[list[Payment]] = [[] for _ in range(PARTITIONS)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
 from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.base import PART_BYTES, encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
-from rayflow.checkpoint.manifest import Manifest, newest_manifest, write_manifest
+from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest, write_manifest
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock
-from rayflow.core.errors import ObjectExists
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists
 from rayflow.core.ids import Marker
 from rayflow.core.logging import get_logger
 from rayflow.engine.actions import (
@@ -73,6 +73,7 @@ from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.options import RunOptions
 from rayflow.runtimes.segments import SegmentWriter, positions_of, read_progress, read_staged
+from rayflow.state.base import Rows
 
 log = get_logger("rayflow.local")
 
@@ -225,9 +226,10 @@ class Attempt:
                 case CommitEpoch():
                     self._work(EpochCommitted(order.epoch))
                 case WriteBase():
-                    self._slices.append(self._write_base(order))
+                    # The rows are fixed here, before anything else can apply another epoch.
+                    self._slices.append(self._write_base(order, self._hosting.store(order.task).rows()))
                 case CollectGarbage():
-                    self._background.call(partial(collect, self._store, self._options.retain), lambda _: None)
+                    self._background.call(self._collect_garbage, lambda _: None)
                 case FinishAttempt():
                     self.finished = order
             self._on_step(f"after {type(order).__name__}")
@@ -260,7 +262,8 @@ class Attempt:
             try:
                 write_manifest(self._store, manifest)
             except ObjectExists:
-                return False
+                # Ours all the same, if the store did it but its answer was lost.
+                return read_manifest(self._store, manifest.epoch).attempt == manifest.attempt
             return True
 
         def then(created: bool) -> None:
@@ -272,12 +275,10 @@ class Attempt:
 
         self._background.call(write, then)
 
-    def _write_base(self, order: WriteBase) -> Generator[None, None, None]:
-        assert self.worker is not None
-        store = self._hosting.store(order.task)
+    def _write_base(self, order: WriteBase, runs: Iterator[Rows]) -> Generator[None, None, None]:
         names: list[str] = []
         size = 0
-        for part, rows in enumerate(split_rows(store.rows(), PART_BYTES)):
+        for part, rows in enumerate(split_rows(runs, PART_BYTES)):
             name = base_part_name(order.task, order.epoch, self.coordinator.attempt, part)
             buffers = encode_base_part(rows)
             names.append(name)
@@ -288,6 +289,12 @@ class Attempt:
                 yield
         self._on_step("base written")
         self._tell(BaseWritten(order.task, order.epoch, tuple(names), size))
+
+    def _collect_garbage(self) -> None:
+        try:
+            collect(self._store, self._options.retain)
+        except (DamagedObject, CheckpointStoreFailed) as error:  # it can wait; a checkpoint that is there cannot harm
+            log.warning("old checkpoints could not be deleted", job=self._plan.name, reason=error.what, code=error.code)
 
     # The worker's actions
 

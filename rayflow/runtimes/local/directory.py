@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -58,12 +57,3 @@ class JobDirectory:
     def task(self, task: TaskId) -> Path:
         """Where a task's LMDB environment lies."""
         return self.path / "tasks" / f"{task.stage}-{task.partition}"
-
-    def forget_other_tasks(self, tasks: list[TaskId]) -> None:
-        """Remove the directories of tasks that are none any more."""
-        folder = self.path / "tasks"
-        keep = {self.task(task).name for task in tasks}
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if path.name not in keep:
-                    shutil.rmtree(path, ignore_errors=True)
