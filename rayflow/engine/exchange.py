@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rayflow.core.batch import Batch, Origin
-from rayflow.core.errors import KeyNotUsable
+from rayflow.core.errors import KeyNotUsable, ValueNotCarried
 from rayflow.core.hashing import Partitioner
 from rayflow.serde.codec import Codec
 
@@ -32,14 +32,19 @@ def split(batch: Batch, partitioner: Partitioner, exchange: str) -> Iterator[tup
             yield target, batch.take(chosen)
 
 
-def through_codec(batch: Batch, codec: Codec) -> Batch:
+def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
     """The batch as a task on another machine would receive it. Raises ValueNotCarried."""
+    try:
+        keys = codec.decode_column(codec.encode_column(batch.keys))
+        values = codec.decode_column(codec.encode_column(batch.values))
+    except ValueNotCarried as error:
+        raise ValueNotCarried(
+            error.what,
+            operator=exchange,
+            topic=batch.origin.topic,
+            partition=batch.origin.partition,
+            advice=error.advice,
+        ) from error
     return Batch(
-        Origin(*batch.origin),
-        codec.decode_column(codec.encode_column(batch.keys)),
-        codec.decode_column(codec.encode_column(batch.values)),
-        batch.timestamps,
-        batch.offsets,
-        batch.headers,
-        batch.lateness,
+        Origin(*batch.origin), keys, values, batch.timestamps, batch.offsets, batch.headers, batch.lateness
     )

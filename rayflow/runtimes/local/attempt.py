@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
@@ -67,6 +68,7 @@ from rayflow.engine.orders import (
 )
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.epoch_times import EpochTimes
 from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.sinks import Sinks
@@ -94,6 +96,7 @@ class Attempt:
     """Runs one attempt on the calling thread until it is finished or fails.
 
     `on_step` is told, before and after, of everything that is done to the outside world: crash tests kill there.
+    `on_epoch` is told of each epoch that is done.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Attempt:
         *,
         clock: Clock,
         on_step: Callable[[str], None],
+        on_epoch: Callable[[EpochTimes], None],
     ) -> None:
         self._plan = plan
         self._options = options
@@ -123,9 +127,8 @@ class Attempt:
         self.worker: Worker | None = None
         self.finished: FinishAttempt | None = None
         self.manifest: Manifest | None = None
-        self.epoch_started = 0
-        self.epoch_ms = 0.0
-        self.checkpoint_bytes = 0
+        self._on_epoch = on_epoch
+        self._times = EpochTimes(0)
         self._held = False
         self._next_clock = 0
         self._stop = False
@@ -219,7 +222,7 @@ class Attempt:
                 case StartTasks():
                     self._start_tasks(order)
                 case InjectBarrier():
-                    self.epoch_started = self._clock()
+                    self._times = EpochTimes(order.epoch)
                     self._work(BarrierInjected(order.epoch, order.drain))
                 case WriteManifest():
                     self._write_manifest(order.manifest)
@@ -270,6 +273,7 @@ class Attempt:
             if not created:
                 self._tell(ManifestConflict(manifest.epoch))
             self.manifest = manifest
+            self._times.committed = time.monotonic()
             self._on_step("manifest written")
             self._tell(ManifestWritten(manifest.epoch))
 
@@ -315,7 +319,8 @@ class Attempt:
                 case ApplyEpoch():
                     self._apply(action)
                 case ReportDone(epoch):
-                    self.epoch_ms = self._clock() - self.epoch_started
+                    self._times.done = time.monotonic()
+                    self._on_epoch(self._times)
                     self._tell(EpochDone(SLOT, epoch))
                 case AppendOutput(sink, batches):
                     self.sinks.append(sink, batches)
@@ -339,7 +344,7 @@ class Attempt:
 
     def _on_segment(self, written: SegmentWritten) -> None:
         self._on_step("segment written")
-        self.checkpoint_bytes = written.size
+        self._times.size = written.size
         self._work(written)
 
     def _publish(self, action: PublishEpoch) -> Generator[None, None, None]:
@@ -347,6 +352,8 @@ class Attempt:
         for step in self.sinks.publish(marker, action.outputs, action.positions, self.sources):
             self._on_step(f"publish {step}")
             yield
+        self._times.published = time.monotonic()
+        self._times.outputs = action.outputs
         self._on_step("published")
         self._work(EpochPublished(action.epoch))
 

@@ -13,6 +13,7 @@ from rayflow.core.metrics import Metrics
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.epoch_times import EpochTimes
 from rayflow.runtimes.local.attempt import Attempt
 from rayflow.runtimes.options import Progress
 
@@ -61,6 +62,25 @@ class Observer:
         if self._on_progress is not None:
             self._on_progress(self._progress)
 
+    def on_epoch(self, times: EpochTimes) -> None:
+        """An epoch is done."""
+        self._progress.epoch_ms = times.seconds * 1000
+        self._progress.checkpoint_bytes = times.size
+        metrics = self._metrics
+        if metrics is None:
+            return
+        metrics.epoch(
+            times.epoch,
+            seconds=times.seconds,
+            checkpoint_seconds=times.committed - times.barrier,
+            checkpoint_bytes=times.size,
+        )
+        metrics.publication(times.published - times.committed)
+        now = self._clock()
+        for sink, batches in times.outputs.items():
+            for batch in batches:
+                metrics.published(sink.operator, batch.timestamps, now)
+
     def finish(self) -> Progress:
         """The run is over: the last figures."""
         self._progress.state = "done"
@@ -81,8 +101,6 @@ class Observer:
         progress.lag = attempt.sources.lag
         if attempt.manifest is not None:
             progress.epoch = attempt.manifest.epoch
-        progress.epoch_ms = attempt.epoch_ms
-        progress.checkpoint_bytes = attempt.checkpoint_bytes
         if attempt.worker is None:
             return
         records_in, records_out, errors = self._before

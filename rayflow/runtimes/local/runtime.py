@@ -22,6 +22,7 @@ from rayflow.engine.coordinator import Coordinator, CoordinatorOptions
 from rayflow.engine.events import PartitionsAdded
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
+from rayflow.runtimes.garbage import collected_seldom
 from rayflow.runtimes.local.attempt import Attempt
 from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.local.directory import JobDirectory
@@ -86,7 +87,7 @@ class LocalRuntime:
         """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the state is then that of the
         last complete checkpoint, and another run goes on from there."""
         options = self._options
-        with JobDirectory(options.state, self._plan.name) as directory:
+        with JobDirectory(options.state, self._plan.name) as directory, collected_seldom():
             connectors = Connectors(ConnectorSpec(self._broker, tuple(sorted(options.broker_config.items()))))
             try:
                 write_samples(self._plan, connectors)
@@ -158,6 +159,7 @@ class LocalRuntime:
             store,
             clock=self._clock,
             on_step=self._on_step,
+            on_epoch=self._observer.on_epoch,
         )
         watch = _PartitionWatch(self._plan, connectors, sources)
         stopping = False

@@ -1,0 +1,129 @@
+"""A job that is started while it runs already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rayflow.core.errors import AlreadyRunning, Fenced, OutputOfAnotherRun
+from tests.e2e.brokers import Broker
+from tests.e2e.jobs import COUNTS_FILE, counts
+from tests.e2e.processes import Command, arguments_of, job_file
+from tests.e2e.running import Running, run
+from tests.kafka.client import until
+
+WORDS = [("a", "x"), ("b", "y"), ("c", "x")]
+
+
+@pytest.fixture
+def first(broker: Broker, state: Path) -> Iterator[Running]:
+    """A job that has published an epoch and goes on."""
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    with Running(counts(broker), broker, state) as running:
+        running.until(lambda progress: progress.records_in == 3 and progress.epoch >= 1)
+        until(lambda: shows(broker, {"x": [1, 2], "y": [1]}))
+        yield running
+
+
+def shows(broker: Broker, expected: dict[str, list[int]]) -> bool:
+    """Whether the output is this."""
+    return broker.exists("out") and broker.by_key("out") == expected
+
+
+def goes_on(first: Running, broker: Broker) -> None:
+    """Check that the first process does its work undisturbed."""
+    broker.append("in", WORDS)
+    first.until(lambda progress: progress.records_in == 6)
+    first.stop()
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_second_process_on_the_same_state_directory_is_told_who_runs_it(
+    broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    file = str(job_file(tmp_path, COUNTS_FILE))
+    first = Command(tmp_path, "run", file, *arguments_of(broker, state))
+    until(lambda: shows(broker, {"x": [1, 2], "y": [1]}))
+    second = Command(tmp_path, "run", file, *arguments_of(broker, state)).wait()
+    assert second.code == 1
+    assert second.failure["code"] == AlreadyRunning.code
+    assert f"process {first.process.pid} runs this job" in second.failure["message"]
+    broker.append("in", WORDS)
+    until(lambda: shows(broker, {"x": [1, 2, 3, 4], "y": [1, 2]}))
+    first.process.terminate()
+    assert first.wait().code == 0
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_the_lock_of_a_killed_process_is_free(broker: Broker, state: Path, tmp_path: Path) -> None:
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    first = Command(tmp_path, "run", str(job_file(tmp_path, COUNTS_FILE)), *arguments_of(broker, state))
+    until(lambda: shows(broker, {"x": [1, 2], "y": [1]}))
+    first.kill()
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_fresh_start_over_the_output_of_another_run_is_refused(
+    first: Running, broker: Broker, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputOfAnotherRun) as caught:
+        run(counts(broker), broker, tmp_path / "other")
+    assert caught.value.code == "RF-3012"
+    goes_on(first, broker)
+
+
+def test_a_fresh_start_over_the_output_of_another_run_may_be_asked_for(broker: Broker, tmp_path: Path) -> None:
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "one")
+    run(counts(broker), broker, tmp_path / "two", new_lineage=True)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "two")
+    assert broker.by_key("out") == {"x": [1, 2, 1, 2, 3, 4], "y": [1, 1, 2]}
+
+
+def test_a_run_whose_output_another_one_has_gone_on_with_is_refused(broker: Broker, tmp_path: Path) -> None:
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "one")
+    run(counts(broker), broker, tmp_path / "two", new_lineage=True)
+    broker.append("in", WORDS)
+    with pytest.raises(OutputOfAnotherRun):
+        run(counts(broker), broker, tmp_path / "one")
+    assert broker.by_key("out") == {"x": [1, 2, 1, 2], "y": [1, 1]}
+
+
+def test_a_newer_attempt_on_the_same_checkpoints_takes_over(broker: Broker, tmp_path: Path) -> None:
+    checkpoints = f"file:{tmp_path / 'checkpoints'}"
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    older = Running(counts(broker), broker, tmp_path / "one", checkpoints=checkpoints)
+    older.until(lambda progress: progress.records_in == 3 and progress.epoch >= 1)
+    with Running(counts(broker), broker, tmp_path / "two", checkpoints=checkpoints) as newer:
+        newer.until(lambda progress: progress.state == "running")
+        broker.append("in", WORDS)
+        error = older.failure()
+        assert isinstance(error, Fenced)
+        assert error.code == "RF-3004"
+        newer.until(lambda progress: progress.records_in >= 3)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_an_idle_older_attempt_learns_of_the_newer_one_with_its_next_records(broker: Broker, tmp_path: Path) -> None:
+    checkpoints = f"file:{tmp_path / 'checkpoints'}"
+    broker.create("in", 3)
+    older = Running(counts(broker), broker, tmp_path / "one", checkpoints=checkpoints)
+    older.until(lambda progress: progress.state == "running")
+    run(counts(broker), broker, tmp_path / "two", checkpoints=checkpoints)
+    broker.append("in", WORDS)
+    assert isinstance(older.failure(), Fenced)
+    run(counts(broker), broker, tmp_path / "two", checkpoints=checkpoints)
+    assert broker.by_key("out") == {"x": [1, 2], "y": [1]}
