@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 
 from rayflow.checkpoint.layout import ATTEMPTS, AttemptObject, attempt_name, parse_name
 from rayflow.checkpoint.manifest import manifest_epochs, read_manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import ObjectExists
+from rayflow.core.errors import DamagedObject, ObjectExists
 from rayflow.core.ids import Attempt
 
 
@@ -35,6 +36,13 @@ def claim_attempt(store: CheckpointStore) -> Attempt:
 def newest_attempt(store: CheckpointStore) -> Attempt:
     """The highest number claimed so far, also where retention has removed the claim; 0 when there is none."""
     claimed = [kind.attempt for kind in map(parse_name, store.list(ATTEMPTS)) if isinstance(kind, AttemptObject)]
-    epochs = manifest_epochs(store)
-    committed = [read_manifest(store, epochs[-1]).attempt] if epochs else []
-    return max([0, *claimed, *committed])
+    return max([0, *claimed, _newest_committed(store)])
+
+
+def _newest_committed(store: CheckpointStore) -> Attempt:
+    """The attempt of the newest checkpoint whose manifest can be read: a damaged one must not keep from an older one,
+    and the claim of its attempt is still there."""
+    for epoch in reversed(manifest_epochs(store)):
+        with suppress(DamagedObject):
+            return read_manifest(store, epoch).attempt
+    return 0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--savepoint-at-stop", metavar="URI", help="Write a savepoint when the job stops.")
 @click.option("--drop-state", is_flag=True, help="Discard state of operators that the job no longer has.")
 @click.option("--allow-new-partitions", is_flag=True, help="Accept new partitions of a topic whose keys key state.")
+@click.option("--new-lineage", is_flag=True, help="Begin anew although the job has published with other checkpoints.")
 @click.option("--lost-marker", type=click.Choice(["republish", "skip"]), help="What to do when a marker is lost.")
 @set_option
 @click.option("--metrics-port", metavar="PORT", type=int, help="Serve Prometheus metrics there (0: any free port).")

@@ -178,10 +178,7 @@ class Coordinator:
                 self._expect(event.epoch)
                 return [CommitEpoch(event.epoch)]
             case ManifestConflict():
-                raise Fenced(
-                    f"another process has committed epoch {event.epoch} (this one is attempt {self.attempt})",
-                    job=self._plan.name,
-                )
+                return self._on_conflict(event)
             case EpochDone():
                 return self._on_done(event)
             case BaseWritten():
@@ -288,6 +285,17 @@ class Coordinator:
         self._written = manifest
         return [WriteManifest(manifest)]
 
+    def _on_conflict(self, event: ManifestConflict) -> list[Order]:
+        """An older attempt may still commit the epoch that it had on its way when it was fenced: go on from there."""
+        if event.attempt is None or event.attempt > self.attempt:
+            raise Fenced(
+                f"another process has committed epoch {event.epoch} (this one is attempt {self.attempt})",
+                job=self._plan.name,
+            )
+        self._under_way = False
+        self.phase = Phase.FINISHED
+        return [FinishAttempt(restart=True)]
+
     def _make_manifest(self, acks: list[SegmentAcked]) -> Manifest:
         assert self._topology is not None
         before = {} if self._manifest is None else self._manifest.sinks
@@ -323,6 +331,7 @@ class Coordinator:
             },
             published=self.epoch - 1 if exactly_once else self.epoch,
             bytes=sum(ack.size for ack in acks),
+            restored_from=None if self._manifest is None else self._manifest.restored_from,
         )
 
     def _on_done(self, event: EpochDone) -> list[Order]:
@@ -359,5 +368,8 @@ class Coordinator:
             raise InvariantBroken("an epoch is on its way outside of a running attempt")
         if self._done and len(self._acks) < len(self._options.workers):
             raise InvariantBroken(f"epoch {self.epoch} is done at a worker before it was committed")
-        if self._manifest is not None and self.epoch not in (self._manifest.epoch, self._manifest.epoch + 1):
+        recovering = self.phase in (Phase.READING, Phase.LOOKING, Phase.FENCING, Phase.READING_AGAIN)
+        if recovering or self._manifest is None:
+            return
+        if self.epoch not in (self._manifest.epoch, self._manifest.epoch + 1):
             raise InvariantBroken(f"epoch {self.epoch} does not follow the manifest of epoch {self._manifest.epoch}")

@@ -192,9 +192,10 @@ class ManifestWritten:
 
 @dataclass(frozen=True, slots=True)
 class ManifestConflict:
-    """Somebody else has written the manifest of this epoch: a newer or a zombie attempt."""
+    """Somebody else has written the manifest of this epoch: a newer or a zombie attempt, where that is known."""
 
     epoch: Epoch
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,4 @@ def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
             partition=batch.origin.partition,
             advice=error.advice,
         ) from error
-    return Batch(
-        Origin(*batch.origin), keys, values, batch.timestamps, batch.offsets, batch.headers, batch.lateness
-    )
+    return Batch(Origin(*batch.origin), keys, values, batch.timestamps, batch.offsets, batch.headers, batch.lateness)

@@ -97,7 +97,10 @@ class CollectGarbage:
 
 @dataclass(frozen=True, slots=True)
 class FinishAttempt:
-    """Everything is checkpointed and published. `restart`: begin a new attempt at once."""
+    """The attempt is over: everything is checkpointed and published, or an older attempt has committed its epoch.
+
+    `restart`: begin a new attempt at once.
+    """
 
     restart: bool
 

@@ -70,29 +70,43 @@ def unpublished(
 ) -> list[SinkTask]:
     """The sink tasks whose staged output of the manifest's epoch is not visible yet.
 
-    A manifest is written only once everything before its epoch is published, so only its own epoch can be open.
-    Raises MarkerLost when a marker that must exist does not, CheckpointsBehindOutput when it is ahead of the manifest.
+    A manifest is written only once everything before its epoch is published, so only its own epoch can be open. The
+    first manifest of a lineage (a start from a savepoint or an older checkpoint) has nothing to publish, but the sinks
+    whose markers are not the lineage's own yet: so a marker of another lineage, later on, is known for what it is.
+
+    Raises MarkerLost when a marker that must exist does not, OutputOfAnotherRun when another lineage has taken over,
+    CheckpointsBehindOutput when a marker is ahead of the manifest.
     """
-    if manifest.published >= manifest.epoch or not manifest.outputs:
-        _check_ahead(manifest, markers)
-        return []
     _check_ahead(manifest, markers)
+    # Sinks of operators that the job no longer has are not in `markers`: their output was given up.
+    sinks = [sink for sink in sink_tasks_of(manifest) if sink in markers]
+    begins = manifest.published >= manifest.epoch
     missing: list[SinkTask] = []
-    for sink in sink_tasks_of(manifest):
-        marker = markers.get(sink)
+    for sink in sinks:
+        marker = markers[sink]
         if marker is not None and marker.lineage == manifest.lineage:
             if marker.epoch < manifest.epoch:
                 missing.append(sink)
-        elif manifest.sinks[sink.operator].since > manifest.published or lost_marker == "republish":
+        elif begins or manifest.sinks[sink.operator].since > manifest.published or lost_marker == "republish":
             missing.append(sink)
-        elif lost_marker is None:
+        elif lost_marker is None and marker is not None:
+            raise OutputOfAnotherRun(
+                f"the job has gone on with other checkpoints, and has published up to epoch {marker.epoch} with them",
+                job=manifest.job,
+                operator=sink.operator,
+                partition=sink.partition,
+            )
+        elif lost_marker is None and manifest.outputs:
             raise MarkerLost(
                 f"the marker of this sink is gone, and whether epoch {manifest.epoch} was published is not known",
                 job=manifest.job,
                 operator=sink.operator,
                 partition=sink.partition,
             )
-    return missing
+    if manifest.outputs or begins:
+        return missing
+    # Nothing to publish; but every sink has a marker from its first epoch on, so that one that is lost can be told.
+    return [sink for sink in missing if (marker := markers[sink]) is None or marker.lineage != manifest.lineage]
 
 
 def sink_tasks_of(manifest: Manifest) -> list[SinkTask]:

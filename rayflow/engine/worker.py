@@ -102,8 +102,9 @@ class Worker:
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
-        for id, task in self.tasks.items():
-            self._run(task, task.start(progress.get(id)))
+        # All are open before any hears from another: a restored task tells its watermark at once.
+        for task, actions in [(task, task.start(progress.get(id))) for id, task in self.tasks.items()]:
+            self._run(task, actions)
         return self._done()
 
     def handle(self, event: WorkerEvent) -> list[WorkerAction]:
@@ -155,13 +156,17 @@ class Worker:
         )
 
     def _inject(self, event: BarrierInjected) -> None:
-        self.busy = False
-        if self._epoch is not None:
+        if self._epoch is None:
+            self._open_way(event.epoch)
+        elif self._epoch != event.epoch:
             raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is on its way")
-        self._epoch = event.epoch
         for task in self.tasks.values():
             if task.reads_sources:
                 self._run(task, task.on_channel(barrier_for(task, event.epoch, event.drain)))
+
+    def _open_way(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self.busy = False
 
     def _run(self, task: Task, actions: list[TaskAction]) -> None:
         """Do what a task asked for, and what follows from it in this worker, until nothing is left."""
@@ -210,7 +215,7 @@ class Worker:
 
     def _gather(self, action: EpochSealed) -> None:
         if self._epoch is None:  # a barrier through an exchange may be ahead of the coordinator's own
-            self._epoch = action.epoch
+            self._open_way(action.epoch)
         self._expect(action.epoch)
         self._under_way.parts.append(action.sealed)
         if len(self._under_way.parts) == len(self.tasks):

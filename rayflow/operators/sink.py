@@ -12,8 +12,8 @@ from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.time_column import are_times, checked_time
 from rayflow.serde.base import Serde
 
-MERGE_UP_TO = 50_000
-"""Records up to which batches are merged into one."""
+MERGE_UP_TO = 2_000
+"""Records up to which batches are merged into one; a larger one is staged as it came."""
 
 OVERHEAD = 24
 """Bytes that a staged record counts for besides its key and value."""
@@ -87,8 +87,10 @@ class SinkOperator(Operator):
         timestamps: list[int],
         headers: list[Headers] | None,
     ) -> None:
-        columns = len(values) * OVERHEAD
-        self.staged_bytes += columns + sum(map(len, filter(None, keys))) + sum(map(len, filter(None, values)))
+        self.staged_bytes += len(values) * OVERHEAD + _bytes_in(keys) + _bytes_in(values)
+        if len(values) > MERGE_UP_TO:
+            self.staged.append(EncodedBatch(self.spec.topic.name, keys, values, timestamps, headers))
+            return
         last = self.staged[-1] if self.staged else None
         if last is None or len(last) + len(values) > MERGE_UP_TO or (last.headers is None) != (headers is None):
             own = None if headers is None else list(headers)
@@ -99,6 +101,13 @@ class SinkOperator(Operator):
         last.timestamps += timestamps
         if last.headers is not None and headers is not None:
             last.headers += headers
+
+
+def _bytes_in(column: list[bytes | None]) -> int:
+    try:
+        return sum(map(len, column))  # type: ignore[arg-type]
+    except TypeError:  # there are nulls
+        return sum(map(len, filter(None, column)))
 
 
 def _checked_headers(headers: Any) -> Headers:

@@ -14,7 +14,7 @@ from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.ports import OUT
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
-from rayflow.operators.time_column import are_times, checked_time
+from rayflow.operators.time_column import are_times, checked_time, is_ascending
 from rayflow.serde.base import Serde
 
 
@@ -102,13 +102,10 @@ class StreamOperator(Operator):
     def _advance(self, times: list[int]) -> list[int] | None:
         """Raise the newest timestamp. Returns the watermark that each record met, or None if none was behind it."""
         before = self.max_timestamp
-        newest = max(times)
-        if newest > before:
-            self.max_timestamp = newest
+        ascending = is_ascending(times)
+        self.max_timestamp = max(before, times[-1] if ascending else max(times))
         delay = self.spec.watermark.out_of_order
-        if delay is None or min(times) >= self.watermark:
-            return None
-        if times[0] >= before - delay - 1 and sorted(times) == times:  # the usual case, ten times as fast as looking
+        if delay is None or (ascending and times[0] >= before - delay - 1) or min(times) >= self.watermark:
             return None
         start = max(before, WATERMARK_MIN + delay + 1)
         met = list(map(sub, accumulate(chain((start,), times[:-1]), max), repeat(delay + 1)))

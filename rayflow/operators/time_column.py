@@ -16,7 +16,30 @@ def are_times(column: list[Any]) -> bool:
     >>> are_times([0, 1_700_000_000_000]), are_times([1.5]), are_times([1_700_000_000_000_000])
     (True, False, False)
     """
-    return not column or (set(map(type, column)) == {int} and min(column) >= 0 and max(column) <= LAST_TIME)
+    if set(map(type, column)) != {int}:
+        return not column
+    oldest, newest = span_of(column)
+    return oldest >= 0 and newest <= LAST_TIME
+
+
+def span_of(times: list[int]) -> tuple[int, int]:
+    """The least and the greatest of a column that is not empty; most columns are in order, which is found out fast.
+
+    >>> span_of([3, 1, 2])
+    (1, 3)
+    """
+    if is_ascending(times):
+        return times[0], times[-1]
+    return min(times), max(times)
+
+
+def is_ascending(times: list[int]) -> bool:
+    """Whether no time is before the one that it follows.
+
+    >>> is_ascending([1, 2, 2]), is_ascending([2, 1])
+    (True, False)
+    """
+    return sorted(times) == times  # one pass over what is in order, in C
 
 
 def checked_time(time: Any) -> int:

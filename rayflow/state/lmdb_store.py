@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import lmdb
 
+from rayflow.connectors.local.damage import check_data_file
 from rayflow.core.errors import DamagedObject, DiskFull, InvariantBroken
 from rayflow.state.base import Delta, Rows, Stamp, Store
 from rayflow.state.snapshot import Snapshot
@@ -46,8 +47,9 @@ class LmdbStore(Store):
             if not self._directory.trusted:
                 self._directory.wipe()
             try:
+                check_data_file(self._directory.path / "data.mdb")
                 self._open()
-            except _DAMAGE:
+            except (DamagedObject, *_DAMAGE):
                 self._directory.wipe()
                 self._open()
         except lmdb.Error as error:

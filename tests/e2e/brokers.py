@@ -119,6 +119,13 @@ class Broker:
             found["" if record.key is None else record.key.decode()].append(record.json)
         return dict(found)
 
+    def by_text(self, topic: str) -> dict[str, list[str]]:
+        """The values of each key as text, in order."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for record in self.read(topic):
+            found[(record.key or b"").decode()].append((record.value or b"").decode())
+        return dict(found)
+
     def exists(self, topic: str) -> bool:
         """Whether there is such a topic."""
         return self.name(topic) in [info.name for info in self.connector.topics()]

@@ -39,7 +39,8 @@ class Ended:
 
 def lines_of(text: str) -> list[dict[str, Any]]:
     """The JSON lines of a log that may still be written."""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.startswith("{") and line.endswith("}\n")]
+    lines = text.splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
 
 
 class Command:

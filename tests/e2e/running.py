@@ -22,6 +22,20 @@ INTERVAL = 50
 """Between two checkpoints, ms."""
 
 
+class Crash(Exception):
+    """The process ends here, as far as a test can do that within one."""
+
+
+def crash_at(step: str) -> Callable[[str], None]:
+    """An `on_step` that raises Crash at the first time that a step comes."""
+
+    def on_step(name: str) -> None:
+        if name == step:
+            raise Crash
+
+    return on_step
+
+
 def options_of(broker: Broker, state: Path, **options: Any) -> RunOptions:
     """Options of a run on a test's broker."""
     options.setdefault("checkpoint_interval", INTERVAL)

@@ -11,13 +11,18 @@ class Order(rf.Record):
     ts: int
 
 
+class Line(rf.Record):
+    order: int
+    item: str
+
+
 job = rf.Job("parts")
 orders = job.stream("shop-orders", key=str, value=Order, timestamp=lambda order: order.ts)
 paid = orders.filter(lambda order: order.price > 0)
 (
-    paid.flat_map(lambda order: [{"order": order.id, "item": item} for item in order.items])
-    .map(lambda line: {**line, "item": line["item"].upper()})
-    .to("shop-items", headers=lambda line: [("order", b"%d" % line["order"])])
+    paid.flat_map(lambda order: [Line(order=order.id, item=item) for item in order.items])
+    .map(lambda line: Line(order=line.order, item=line.item.upper()))
+    .to("shop-items", headers=lambda line: [("order", b"%d" % line.order)])
 )
 sizes = paid.split(large=lambda order: order.price >= 50)
 sizes["large"].map(lambda order: {"id": order.id}).to("shop-large")

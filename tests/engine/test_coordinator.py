@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,8 +131,6 @@ def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() ->
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
-    from dataclasses import replace
-
     (order,) = c.handle(ManifestRead(replace(manifest, workers=(0, 1))))
     assert order == OpenPublishers([0, 1], SINKS)
 
@@ -178,6 +177,24 @@ def test_a_conflict_at_the_manifest_ends_the_attempt() -> None:
     ack(c)
     with pytest.raises(Fenced, match="epoch 1"):
         c.handle(ManifestConflict(1))
+    with pytest.raises(Fenced, match="epoch 1"):
+        c.handle(ManifestConflict(1, attempt=2))
+
+
+def test_an_epoch_that_an_older_attempt_has_committed_is_gone_on_from() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(2))
+    manifest = lost()
+    c.handle(ManifestRead(manifest))
+    c.handle(PublishersOpened(at(2)))
+    c.handle(ManifestRead(manifest))
+    c.handle(TasksStarted())
+    c.handle(Tick(0, False))
+    c.handle(Tick(2000, True))
+    ack(c)
+    assert c.handle(ManifestConflict(3, attempt=1)) == [FinishAttempt(restart=True)]
+    c.validate()
 
 
 def test_an_ack_of_another_epoch_is_a_broken_invariant() -> None:
@@ -278,9 +295,32 @@ def test_a_lost_marker_does_not_matter_when_nothing_was_staged() -> None:
     assert isinstance(recovering(manifest, dict.fromkeys(SINKS))[0], StartTasks)
 
 
-def test_a_marker_of_another_lineage_counts_as_none() -> None:
-    with pytest.raises(MarkerLost):
+def test_a_marker_of_another_lineage_says_that_it_has_taken_over() -> None:
+    with pytest.raises(OutputOfAnotherRun, match="epoch 2"):
         recovering(lost(), at(2, "other"))
+
+
+def test_a_lineage_that_begins_makes_the_markers_its_own() -> None:
+    begun = replace(lost(), outputs=(), published=2, lineage="new")
+    for markers in (at(5, "other"), dict.fromkeys(SINKS)):
+        (order,) = recovering(begun, markers)
+        assert isinstance(order, RepublishOutput)
+        assert list(order.sinks) == SINKS
+    (order,) = recovering(begun, at(2))
+    assert isinstance(order, StartTasks)
+
+
+def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
+    begun = replace(lost(), outputs=(), published=2, restored_from="file:/savepoint")
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(2))
+    c.handle(ManifestRead(begun))
+    c.handle(PublishersOpened(at(2)))
+    c.handle(ManifestRead(begun))
+    c.handle(TasksStarted())
+    c.handle(Tick(0, False))
+    assert complete(c).restored_from == "file:/savepoint"
 
 
 def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published() -> None:
@@ -310,8 +350,6 @@ def test_state_of_operators_that_are_gone_is_not_dropped_silently() -> None:
 
 
 def test_checkpoints_of_another_job_are_refused() -> None:
-    from dataclasses import replace
-
     with pytest.raises(StateDirectoryMismatch, match="other"):
         recovering(replace(complete(running()), job="other"), at(1))
 

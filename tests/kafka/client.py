@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from confluent_kafka import (
@@ -101,6 +101,23 @@ class Kafka:
     def open_transactions(self, topic: str) -> bool:
         """Whether something of a transaction that has not ended lies in the topic."""
         return self.ends(topic) != self.ends(topic, committed=False)
+
+    def settle(self, topic: str, *groups: str) -> None:
+        """Wait until the broker has written all that ends the transactions it has acknowledged.
+
+        It does so after it has answered. A node that is alone (Kafka 4.3.1) and stopped before that may forget it: it
+        takes topics that it has not loaded yet for deleted ones. Then offsets of the transaction stay undecided for ever.
+        """
+        until(lambda: not self.open_transactions(topic))
+        for group in groups:
+            until(partial(self._stable, group))
+
+    def _stable(self, group: str) -> bool:
+        try:
+            self.group_offsets(group)
+        except KafkaException:
+            return False
+        return True
 
     def read(self, topic: str, seconds: float = 30.0) -> list[Message]:
         """All committed records, partition after partition, as confluent-kafka's messages."""

@@ -91,9 +91,8 @@ def test_headers_of_other_types_are_an_error(headers: Any) -> None:
         bench.process(batch_of([1], [1]))
 
 
-def test_merged_batches_stay_within_bounds() -> None:
+def test_merged_batches_stay_within_bounds_and_large_ones_stay_as_they_came() -> None:
     bench, operator = sink()
-    for _ in range(7):
-        bench.process(batch_of([1] * 10_000, [1] * 10_000))
-    taken = operator.take()
-    assert [len(batch) for batch in taken] == [MERGE_UP_TO, 20_000]
+    for count in (1_500, 500, 1, MERGE_UP_TO + 1, 2):
+        bench.process(batch_of([1] * count, [1] * count))
+    assert [len(batch) for batch in operator.take()] == [MERGE_UP_TO, 1, MERGE_UP_TO + 1, 2]

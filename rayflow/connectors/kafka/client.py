@@ -74,11 +74,10 @@ def make(kind: Callable[[dict[str, Any]], T], settings: dict[str, Any], contact:
         text = error_of(failure).str()
     except (TypeError, ValueError) as failure:
         text = str(failure)
-    named = [name for name in settings if name in text]
-    name = max(named, key=len) if named else _quoted(text)
+    names = sorted(name for name in settings if name in text) or [_quoted(text)]
     raise InvalidConnector(
-        f"The Kafka setting {name} cannot be used",
-        advice="Its name or value is not one that librdkafka knows: see librdkafka's CONFIGURATION.md",
+        f"The Kafka settings cannot be used: {', '.join(names)}",
+        advice="A name or value is not one that librdkafka knows, or they do not go together: see its CONFIGURATION.md",
     )
 
 

@@ -30,21 +30,27 @@ def timestamps_of(messages: list[Any]) -> list[int]:
     return list(map(_second, map(_timestamp, messages)))
 
 
-def polled_of(messages: list[Any], timestamps: list[int]) -> list[Polled]:
-    """The records, in runs of one partition each. `messages` holds at least one record, and no events."""
-    topics, partitions = list(map(_topic, messages)), list(map(_partition, messages))
-    if partitions.count(partitions[0]) == len(partitions) and topics.count(topics[0]) == len(topics):
-        return [_run(Origin(topics[0], partitions[0]), messages, timestamps)]
+def polled_of(messages: list[Any], timestamps: list[int], *, one_topic: bool = False) -> list[Polled]:
+    """The records, in runs of one partition each. `messages` holds at least one record, and no events.
+
+    `one_topic`: they can only be of one.
+    """
+    places: list[Any] = list(map(_partition, messages))
+    if not one_topic:
+        places = list(zip(map(_topic, messages), places, strict=True))
+    if places.count(places[0]) == len(places):
+        return [_run(messages, timestamps)]
     polled: list[Polled] = []
     start = 0
-    for place, run in groupby(zip(topics, partitions, strict=True)):
+    for _, run in groupby(places):
         end = start + len(list(run))
-        polled.append(_run(Origin(*place), messages[start:end], timestamps[start:end]))
+        polled.append(_run(messages[start:end], timestamps[start:end]))
         start = end
     return polled
 
 
-def _run(origin: Origin, messages: list[Any], timestamps: list[int]) -> Polled:
+def _run(messages: list[Any], timestamps: list[int]) -> Polled:
+    origin = Origin(messages[0].topic(), messages[0].partition())
     first, last = messages[0].offset(), messages[-1].offset()
     offsets: Sequence[int]
     # Offsets of a partition only rise, so the ends of a run tell whether it has gaps.

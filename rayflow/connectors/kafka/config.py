@@ -167,8 +167,11 @@ class KafkaSettings:
 
     def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
         """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""
-        return {
+        settings = {
             "transaction.timeout.ms": TRANSACTION_TIMEOUT,
             **self.producer(linger=50),
             "transactional.id": transactional_id,
         }
+        if "socket.timeout.ms" not in self.given:  # librdkafka wants a request to end before its transaction does
+            settings["socket.timeout.ms"] = min(settings["socket.timeout.ms"], int(self.transaction_timeout * 1_000))
+        return settings

@@ -22,6 +22,7 @@ from confluent_kafka import TopicPartition as Place
 from rayflow.connectors.kafka.admin import MARKERS_SUFFIX, KafkaAdmin
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
 from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.faults import UNKNOWN
 from rayflow.core.ids import Marker, SinkTask
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -49,6 +50,31 @@ def group_metadata(group: str) -> Any:
     consumer = make(Consumer, {"bootstrap.servers": "", "group.id": group}, Contact())
     try:
         return consumer.consumer_group_metadata()
+    finally:
+        consumer.close()
+
+
+def await_coordinator(settings: KafkaSettings, group: str, timeout: float = CONNECT_TIMEOUT) -> None:
+    """Wait until the broker that keeps a group's offsets is ready. Raises BrokerUnavailable after `timeout` seconds.
+
+    A transaction that commits to the group looks for that broker three times only, and then waits for ever.
+    """
+    _committed(settings, group, [Place("rayflow", 0)], timeout)
+
+
+def _committed(settings: KafkaSettings, group: str, places: list[Place], timeout: float) -> list[Place]:
+    contact = Contact()
+    consumer = make(Consumer, settings.consumer(group), contact)
+
+    def committed(seconds: float) -> list[Place]:
+        answers: list[Place] = consumer.committed(places, timeout=seconds)
+        for answer in answers:
+            if answer.error is not None and answer.error.code() not in UNKNOWN:
+                raise KafkaException(answer.error)
+        return answers
+
+    try:
+        return ask(committed, contact, "which offsets a group has", timeout=timeout, serve=consumer.poll)
     finally:
         consumer.close()
 
@@ -88,21 +114,8 @@ class Markers:
         """
         if not sinks:
             return {}
-        contact = Contact()
-        consumer = make(Consumer, self._settings.consumer(self.group), contact)
-        try:
-            places = [self._place(sink) for sink in sinks]
-
-            def committed(seconds: float) -> list[Place]:
-                answers: list[Place] = consumer.committed(places, timeout=seconds)
-                for answer in answers:
-                    if answer.error is not None:
-                        raise KafkaException(answer.error)
-                return answers
-
-            found = ask(committed, contact, "for the markers", timeout=timeout, serve=consumer.poll)
-        finally:
-            consumer.close()
+        places = [self._place(sink) for sink in sinks]
+        found = _committed(self._settings, self.group, places, timeout)
         by_place = {(answer.topic, answer.partition): answer for answer in found}
         return {
             sink: _marker(by_place[(place.topic, place.partition)]) for sink, place in zip(sinks, places, strict=True)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from functools import partial
 from typing import Any
@@ -22,9 +22,10 @@ from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault, heals
-from rayflow.connectors.kafka.markers import Markers, group_metadata
+from rayflow.connectors.kafka.markers import Markers, await_coordinator, group_metadata
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
@@ -35,6 +36,9 @@ PACE = 0.001
 
 SLOW = 1.0
 """Seconds after which an answer that does not come is called an outage."""
+
+STUCK = 5.0
+"""Seconds after which a call inside a transaction is not expected to return, if the broker answers other questions."""
 
 _TRIES = 5
 """Attempts at an epoch that fail for reasons other than an outage before it is given up."""
@@ -68,7 +72,8 @@ class ExactlyOncePublisher(Publisher):
         self._held: dict[SinkTask, Marker | None] = {}
         self._known_topics: set[str] = set()
         self._groups: dict[str, Any] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rayflow-kafka")
+        self._caller = Caller()
+        self._question: Future[Any] | None = None
         self._transaction: Transaction | None = None
         self._outage: str | None = None
 
@@ -85,6 +90,7 @@ class ExactlyOncePublisher(Publisher):
         self._transaction = transaction
         self._markers.prepare(sinks)
         self._held = self._markers.read(sinks, self._settings.transaction_timeout)
+        await_coordinator(self._settings, self._job)
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -99,21 +105,21 @@ class ExactlyOncePublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """Publish one epoch. After an error the publisher must be opened again."""
-        tries = 0
+        tries, unknown = 0, False
         try:
             while True:
                 try:
+                    if unknown and (yield from self._find_out(marker, list(outputs))):
+                        break
+                    unknown = False
                     yield from self._prepare(outputs)
                     yield from self._attempt(marker, outputs, positions)
                     break
-                except _TryAgain as failed:
+                except (_TryAgain, _Unknown) as failed:
+                    tries = self._count(tries, failed.error)
+                    unknown = unknown or isinstance(failed, _Unknown)
                     # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
                     self._known_topics.clear()
-                    tries = self._count(tries, failed.error)
-                except _Unknown as failed:
-                    tries = self._count(tries, failed.error)
-                    if (yield from self._find_out(marker, list(outputs))):
-                        break
         except RayflowError:
             self._drop()
             raise
@@ -140,8 +146,8 @@ class ExactlyOncePublisher(Publisher):
         if transaction is not None and transaction.open:
             # A commit that is under way in the thread goes first, and then there is nothing to abort.
             with contextlib.suppress(KafkaException, SystemError, NotYet):
-                self._thread.submit(transaction.abort).result(2 * TURN)
-        self._thread.shutdown(wait=True)
+                self._caller.submit(transaction.abort).result(2 * TURN)
+        self._caller.close()
 
     def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
         """Before the first record goes to a topic, or the first marker of a sink is set: see that both exist."""
@@ -173,12 +179,12 @@ class ExactlyOncePublisher(Publisher):
         if outputs:
             offsets = self._markers.offsets(marker, outputs)
             send = partial(transaction.send_offsets, offsets, self._groups[self._markers.group])
-            yield from self._call(send, "produced", offsets[0].topic)
+            yield from self._call(send, "produced", offsets[0].topic, once=True)
         yield "marked"
         if positions:
             shown = [Place(*place, position, str(marker.epoch)) for place, position in positions.items()]
             send = partial(transaction.send_offsets, shown, self._groups[self._job])
-            yield from self._call(send, "marked", shown[0].topic)
+            yield from self._call(send, "marked", shown[0].topic, once=True)
         yield "positioned"
         yield "committing"
         yield from self._call(self._ready().commit, "committing")
@@ -196,7 +202,7 @@ class ExactlyOncePublisher(Publisher):
             if room:
                 progress = time.monotonic()
             transaction.serve(0 if room else PACE)
-            self._overdue(transaction)
+            self._give_up(transaction)
             yield self._pace(transaction, progress, "produced")
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
@@ -213,6 +219,7 @@ class ExactlyOncePublisher(Publisher):
         yield from self._take_over(transaction)
         self._transaction = transaction
         held = yield from self._call(partial(self._markers.read, sinks, TURN), "waiting")
+        yield from self._call(partial(await_coordinator, self._settings, self._job, TURN), "waiting")
         for sink, found in held.items():
             if found == marker:
                 _logger.info("epoch %d had been published: its marker is there", marker.epoch)
@@ -234,28 +241,38 @@ class ExactlyOncePublisher(Publisher):
             else:
                 return
 
-    def _call(self, call: Callable[[], Any], step: str, topic: str | None = None) -> Generator[str, None, Any]:
-        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the attempt."""
+    def _call(
+        self, call: Callable[[], Any], step: str, topic: str | None = None, *, once: bool = False
+    ) -> Generator[str, None, Any]:
+        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the attempt.
+
+        `once`: never repeat it. A producer that committed offsets while a broker was away may not find the group's
+        coordinator again (librdkafka issue 5511); a new one does.
+        """
         while True:
             transaction = self._ready()
             try:
                 return (yield from self._wait(transaction, call, step))
             except KafkaException as failure:
                 yield from self._judge(error_of(failure), topic, step)
+                if once:
+                    raise _Unknown(error_of(failure)) from failure
             except BrokerUnavailable:
                 yield "waiting"
-            self._overdue(transaction)
+            self._give_up(transaction)
 
     def _wait(self, transaction: Transaction, call: Callable[[], Any], step: str) -> Generator[str, None, Any]:
         began = time.monotonic()
-        future = self._thread.submit(call)
+        future = self._caller.submit(call)
         while True:
             try:
                 answer = future.result(PACE)
             except NotYet:
-                if time.monotonic() - began > SLOW:
+                silence = time.monotonic() - began
+                if silence > SLOW:
                     transaction.serve()
                     transaction.contact.check()
+                    self._give_up(transaction, silence)
                 yield self._pace(transaction, began, step)
             else:
                 self._outage = None
@@ -290,17 +307,35 @@ class ExactlyOncePublisher(Publisher):
                     raise self._fenced(transaction) from failure
                 if what is not Verdict.AGAIN:
                     raise _Unknown(error_of(failure)) from failure
-                self._overdue(transaction)
+                self._give_up(transaction)
             else:
                 return
 
-    def _overdue(self, transaction: Transaction) -> None:
-        """Give a producer up while its transaction is still its own.
+    def _give_up(self, transaction: Transaction, silence: float = 0.0) -> None:
+        """Give a producer up while its transaction is still its own, or when a call of it does not return.
 
-        Soon the broker would end the transaction for its age, which looks the same as being fenced.
+        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before. Also when
+        a topic is said to be gone, since a producer would wait for it until then.
         """
-        if transaction.age > self._settings.transaction_timeout / 2:
+        if not transaction.open:
+            return
+        if transaction.age > self._settings.transaction_timeout / 2 or transaction.contact.doubt:
             raise _Unknown
+        if silence > STUCK and self._answers(transaction):
+            _logger.debug("a call of librdkafka did not return for %.0f s though the broker answers", silence)
+            raise _Unknown
+
+    def _answers(self, transaction: Transaction) -> bool:
+        """Whether the broker has answered a question that was put beside the call under way; puts it if need be."""
+        if self._question is None:
+            asker = Caller()
+            self._question = asker.submit(transaction.ping)
+            asker.close()
+        if not self._question.done():
+            return False
+        answered = self._question.exception() is None
+        self._question = None
+        return answered
 
     def _count(self, tries: int, error: KafkaError | None) -> int:
         """Count an attempt that failed for another reason than an outage; raise when there were too many."""
@@ -333,4 +368,9 @@ class ExactlyOncePublisher(Publisher):
         return self._transaction
 
     def _drop(self) -> None:
+        """Let go of the producer, and of a call that has not returned."""
         self._transaction = None
+        self._question = None
+        if self._caller.busy:
+            self._caller.close()
+            self._caller = Caller()

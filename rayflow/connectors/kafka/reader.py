@@ -15,7 +15,7 @@ from rayflow.connectors.base import Polled, Reader
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
 from rayflow.connectors.kafka.columns import polled_of, timestamps_of
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, fault
+from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, error_of, fault
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import InvariantBroken, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Epoch, TopicPartition
@@ -38,6 +38,7 @@ class KafkaReader(Reader):
         self._settings = settings.consumer(group)
         self._client: Consumer | None = None
         self._positions: dict[TopicPartition, int] = {}
+        self._one_topic = False
         self._paused = False
         self._closed = False
         self._next_probe = 0.0
@@ -58,6 +59,7 @@ class KafkaReader(Reader):
         )
         # -1 is before the first record, wherever that is: reaching it is news.
         self._positions = {place: -1 if position is None else position for place, position in positions.items()}
+        self._one_topic = len({place.topic for place in positions}) == 1
 
     def poll(self, max_records: int, timeout: float) -> list[Polled]:
         """What has arrived. Waits for the first record only: a batch is never held back until it is full."""
@@ -84,7 +86,7 @@ class KafkaReader(Reader):
             if events:
                 messages = [message for message in messages if message.error() is None]
                 timestamps = timestamps_of(messages)
-        polled = polled_of(messages, timestamps) if messages else []
+        polled = polled_of(messages, timestamps, one_topic=self._one_topic) if messages else []
         for one in polled:
             self._positions[TopicPartition(*one.batch.origin)] = one.next_position
         if polled:
@@ -173,10 +175,15 @@ class KafkaReader(Reader):
             return {}
 
         def look_up(seconds: float) -> dict[TopicPartition, int]:
-            answers = consumer.offsets_for_times([Place(*place, when) for place in places], timeout=seconds)
-            for answer in answers:
-                if answer.error is not None:
-                    raise KafkaException(answer.error)
+            try:
+                answers = consumer.offsets_for_times([Place(*place, when) for place in places], timeout=seconds)
+                failed = next((answer.error for answer in answers if answer.error is not None), None)
+            except KafkaException as failure:
+                failed = error_of(failure)
+            if failed is not None and failed.code() in UNKNOWN:  # they did exist: their leader is not known now
+                failed = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+            if failed is not None:
+                raise KafkaException(failed)
             return {TopicPartition(answer.topic, answer.partition): answer.offset for answer in answers}
 
         return ask(look_up, self._contact, "where the partitions end", timeout=timeout)

@@ -79,13 +79,12 @@ class Transaction:
 
     def connect(self) -> None:
         """Reach the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
+        ask(self.ping, self.contact, "which brokers there are", serve=self.producer.poll)
+
+    def ping(self, seconds: float = TURN) -> None:
+        """Ask the broker something. It raises if there is no answer."""
         # This topic exists wherever there are groups, so asking for it creates nothing of the user's.
-        ask(
-            lambda seconds: self.producer.list_topics("__consumer_offsets", timeout=seconds),
-            self.contact,
-            "which brokers there are",
-            serve=self.producer.poll,
-        )
+        self.producer.list_topics("__consumer_offsets", timeout=seconds)
 
     def take_over(self) -> None:
         """Fence earlier producers of the same id; returns once the broker has ended their transactions."""

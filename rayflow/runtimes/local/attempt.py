@@ -239,7 +239,8 @@ class Attempt:
 
     def _republish(self, order: RepublishOutput) -> Generator[None, None, None]:
         manifest = order.manifest
-        log.info("publishing what the last run had staged", job=self._plan.name, epoch=manifest.epoch)
+        if manifest.outputs:
+            log.info("publishing what the last run had staged", job=self._plan.name, epoch=manifest.epoch)
         self.sources.place(order.topology)
         outputs = read_staged(self._store, manifest, order.sinks)
         positions = positions_of(read_progress(self._store, manifest))
@@ -261,17 +262,18 @@ class Attempt:
         self._tell(TasksStarted())
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        def write() -> bool:
+        def write() -> int:
             try:
                 write_manifest(self._store, manifest)
             except ObjectExists:
                 # Ours all the same, if the store did it but its answer was lost.
-                return read_manifest(self._store, manifest.epoch).attempt == manifest.attempt
-            return True
+                return read_manifest(self._store, manifest.epoch).attempt
+            return manifest.attempt
 
-        def then(created: bool) -> None:
-            if not created:
-                self._tell(ManifestConflict(manifest.epoch))
+        def then(attempt: int) -> None:
+            if attempt != manifest.attempt:
+                self._tell(ManifestConflict(manifest.epoch, attempt))
+                return
             self.manifest = manifest
             self._times.committed = time.monotonic()
             self._on_step("manifest written")

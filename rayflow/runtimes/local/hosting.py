@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from rayflow.checkpoint.chain import Chain
@@ -10,7 +10,7 @@ from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.restore import prepare_store
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock
-from rayflow.core.ids import TaskId
+from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.engine.orders import StartTasks
 from rayflow.engine.regrouping import Progress, StageOrigin, origin_of, progress_for
@@ -47,17 +47,23 @@ class Hosting:
         self._stores: dict[TaskId, Store] = {}
         self._layouts: dict[str, StageOrigin] = {}
 
-    def start(self, order: StartTasks) -> tuple[Worker, Progress, dict[tuple[str, int], int]]:
-        """The worker with all tasks restored, their progress, and where each source goes on.
+    def start(
+        self, order: StartTasks, slot: WorkerId = 0, placement: Mapping[TaskId, WorkerId] | None = None
+    ) -> tuple[Worker, Progress, dict[tuple[str, int], int]]:
+        """The worker of `slot` with its tasks restored, the progress of all, and where each source goes on.
 
+        `placement` tells the slot of every task; None: all are this one's.
         Raises DamagedObject, ObjectMissing, DiskFull.
         """
+        placement = dict.fromkeys(order.topology.tasks(), slot) if placement is None else placement
         codec = Codec()
         manifest = order.manifest
         self._layouts = {stage.id: origin_of(stage, manifest) for stage in self._plan.stages}
         chains: dict[str, Chain] = {}
         tasks: dict[TaskId, Task] = {}
         for id in order.topology.tasks():
+            if placement[id] != slot:
+                continue
             stateful = bool(self._layouts[id.stage].states)
             store = self._stores[id] = self._open_store(id) if stateful else MemoryStore()
             if manifest is None:
@@ -66,11 +72,11 @@ class Hosting:
                 self._restore(id, store, manifest, chains)
             tasks[id] = Task(self._plan, order.topology, id, TaskState(store, codec), self._clock, order.epoch)
         worker = Worker(
-            0,
+            slot,
             self._plan,
             order.topology,
             tasks,
-            dict.fromkeys(tasks, 0),
+            placement,
             codec=codec,
             memory_limit=self._memory_limit,
         )

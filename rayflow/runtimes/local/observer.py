@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from rayflow.core.clock import Clock
-from rayflow.core.errors import BrokerUnavailable
+from rayflow.core.errors import RayflowError
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.logging import get_logger
 from rayflow.core.metrics import Metrics
@@ -137,7 +137,7 @@ class Observer:
     def _look_at_ends(self, attempt: Attempt) -> None:
         try:
             attempt.sources.look_at_ends(timeout=1.0)
-        except BrokerUnavailable as error:
+        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
             log.debug("the lag is not known", reason=error.what)
 
     def _feed(self, attempt: Attempt, metrics: Metrics) -> None:

@@ -94,7 +94,7 @@ class LocalRuntime:
                 store = open_store(options.checkpoints or directory.checkpoints)
                 self._choose_start(store)
                 while self._run_attempt(directory, connectors, store):
-                    log.info("a source has more partitions: starting a new attempt", job=self._plan.name)
+                    log.info("starting a new attempt", job=self._plan.name)
                 if options.savepoint_at_stop is not None:
                     self._write_savepoint(store, options.savepoint_at_stop)
             finally:
@@ -171,6 +171,7 @@ class LocalRuntime:
                     stopping = True
                     attempt.stop()
                 elif watch.gained():
+                    log.info("a source has more partitions", job=self._plan.name)
                     attempt.tell(PartitionsAdded())
                 self._observer.look(attempt)
             self._observer.look(attempt, force=True)

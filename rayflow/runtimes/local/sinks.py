@@ -42,6 +42,14 @@ class Sinks:
         """Fence earlier publishers of `slot` on every connector that has a sink, and read the markers."""
         markers: dict[SinkTask, Marker | None] = {}
         for spec, tasks in self._by_connector(sinks).items():
+            if self._plan.delivery == "at_least_once" and tasks:
+                # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
+                earlier = self._connectors.open(spec).publisher(self._plan.name, slot, "exactly_once")
+                try:
+                    markers.update(earlier.open(tasks))
+                finally:
+                    earlier.close()
+                tasks = []
             markers.update(self._publisher(spec, slot).open(tasks))
         return markers
 
@@ -76,7 +84,10 @@ class Sinks:
         sources: Sources,
     ) -> Iterator[str]:
         """Publish an epoch, one connector after the other, each in one atomic step; yields the steps' names."""
-        if self._plan.delivery == "at_least_once":
+        if self._plan.delivery == "at_least_once":  # there is output only of a checkpoint taken with exactly-once
+            for sink, batches in outputs.items():
+                self.append(sink, batches)
+            yield from self.flush()
             sources.commit(positions, marker.epoch, set())
             return
         for spec, publisher in self._publishers.items():

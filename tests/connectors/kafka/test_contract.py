@@ -10,7 +10,8 @@ from rayflow.connectors.base import Connector
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.core.batch import EncodedBatch, Headers
 from rayflow.core.ids import TopicPartition
-from tests.contracts.connectors import ConnectorContract, MakeTopic, everything
+from tests.contracts.connector_records import MakeTopic, everything
+from tests.contracts.connectors import ConnectorContract
 from tests.kafka.client import Kafka
 
 

@@ -15,6 +15,8 @@ from rayflow.core.errors import BrokerUnavailable
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 from tests.kafka.broker import Broker, free_ports
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own_kafka")]
+
 TASK = SinkTask("out", 0)
 COUNT = 5_000
 
@@ -58,6 +60,7 @@ def test_a_broker_that_is_restarted_while_an_epoch_is_published_gets_it_once(
     publisher = connector.publisher(job, 0, "exactly_once")
     publisher.open([TASK])
     list(publisher.publish(Marker("l", 1), {TASK: epoch(topic, 1)}, {TopicPartition(topic, 0): 0}))
+    own_kafka.settle(topic, job, f"{job}-markers")
     steps = publisher.publish(Marker("l", 2), {TASK: epoch(topic, 2)}, {TopicPartition(topic, 0): 1})
     advance(steps, step)
     own_kafka.kill() if step == "produced" else own_kafka.stop()
@@ -72,7 +75,6 @@ def test_a_broker_that_is_restarted_while_an_epoch_is_published_gets_it_once(
     assert not own_kafka.open_transactions(topic)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", ["produced", "committing"])
 def test_a_broker_that_is_away_for_longer_than_a_transaction_may_last_gets_the_epoch_once(
     own_kafka: Broker, job: str, step: str
@@ -82,6 +84,7 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_last_gets_the_e
     publisher = connector.publisher(job, 0, "exactly_once")
     publisher.open([TASK])
     list(publisher.publish(Marker("l", 1), {TASK: epoch(topic, 1)}, {}))
+    own_kafka.settle(topic, f"{job}-markers")
     steps = publisher.publish(Marker("l", 2), {TASK: epoch(topic, 2)}, {})
     advance(steps, step)
     own_kafka.stop()
@@ -94,7 +97,6 @@ def test_a_broker_that_is_away_for_longer_than_a_transaction_may_last_gets_the_e
     assert not own_kafka.open_transactions(topic)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2, 4])
 def test_a_commit_whose_answer_is_lost_takes_effect_once(own_kafka: Broker, job: str, after: int) -> None:
     """The broker hangs at several moments of a commit, until the publisher has given the producer up."""
@@ -185,7 +187,6 @@ def test_a_publisher_is_closed_in_seconds_while_the_broker_is_away(own_kafka: Br
     connector.close()
 
 
-@pytest.mark.slow
 def test_a_broker_that_is_not_there_is_unavailable_within_a_bounded_time() -> None:
     url = f"kafka://127.0.0.1:{free_ports(1)[0]}"
     connector = KafkaConnector(url, {}, {})

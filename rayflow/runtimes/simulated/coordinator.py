@@ -1,0 +1,253 @@
+"""The coordinator's process: obeys the coordinator's orders, by messages to the workers and by what it writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.checkpoint.attempts import claim_attempt
+from rayflow.checkpoint.layout import SegmentObject, manifest_name, parse_name
+from rayflow.checkpoint.manifest import Manifest, encode_manifest, newest_manifest, read_manifest
+from rayflow.checkpoint.retention import collect
+from rayflow.checkpoint.segment import SegmentReader
+from rayflow.core.errors import DamagedObject
+from rayflow.core.ids import SinkTask, TaskId, WorkerId
+from rayflow.engine.coordinator import Coordinator, CoordinatorOptions, Event, ManifestRead
+from rayflow.engine.events import (
+    AttemptClaimed,
+    BarrierInjected,
+    BarrierRequested,
+    BaseWritten,
+    EpochCommitted,
+    EpochDone,
+    ManifestConflict,
+    ManifestWritten,
+    MarkersSeen,
+    OutputRepublished,
+    PublishersOpened,
+    SegmentAcked,
+    SourcesExhausted,
+    StopRequested,
+    TasksStarted,
+    Tick,
+)
+from rayflow.engine.orders import (
+    ClaimAttempt,
+    CollectGarbage,
+    CommitEpoch,
+    FinishAttempt,
+    InjectBarrier,
+    LookAtMarkers,
+    OpenPublishers,
+    Order,
+    ReadManifest,
+    RepublishOutput,
+    StartTasks,
+    WriteBase,
+    WriteManifest,
+)
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.simulated.messages import (
+    Busy,
+    Exhausted,
+    Fence,
+    MarkersRead,
+    ReadMarkers,
+    Republish,
+    Republished,
+    SlotFenced,
+    Start,
+    Started,
+)
+from rayflow.runtimes.simulated.process import Process, RecordedStore
+from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
+
+TICK = 20 * MILLISECOND
+
+
+class CoordinatorProcess(Process):
+    """Runs one attempt from its claim on.
+
+    Attributes:
+        ending: "stop" or "drain", whichever was asked for first; "" while nothing was.
+    """
+
+    def __init__(
+        self, world: Surroundings, name: str, plan: JobPlan, options: CoordinatorOptions, retain: int
+    ) -> None:
+        super().__init__(world, name)
+        self.coordinator = Coordinator(plan, world.partitions(), options)
+        self.workers = options.workers
+        self._retain = retain
+        self._plan = plan
+        self._busy = False
+        self._spawned = False
+        self._looking = False
+        self._waits: set[WorkerId] = set()
+        self._exhausted: set[WorkerId] = set()
+        self._opening: OpenPublishers | None = None
+        self._placement: dict[TaskId, WorkerId] = {}
+        self.ending = ""
+
+    def begin(self) -> None:
+        """Start the attempt."""
+        self.arrive("begin", lambda: self._obey(self.coordinator.start()))
+
+    def stop(self) -> None:
+        """Ask for a last checkpoint and the end."""
+        self.arrive("stop", self._stop)
+
+    def _stop(self) -> None:
+        self.ending = self.ending or "stop"
+        self._tell(StopRequested())
+
+    def validate(self) -> None:
+        self.coordinator.validate()
+
+    def receive(self, body: Any) -> None:
+        match body:
+            case SlotFenced(slot):
+                if self._answered(slot):
+                    assert self._opening is not None
+                    self._send(self.workers[0], ReadMarkers(self._opening.sinks))
+            case MarkersRead(markers):
+                self._tell(MarkersSeen(markers) if self._looking else PublishersOpened(markers))
+            case Republished(slot):
+                if self._answered(slot):
+                    self._tell(OutputRepublished())
+            case Started(worker):
+                if self._answered(worker):
+                    self._tell(TasksStarted())
+                    self._tick()
+            case Busy(epoch):
+                self._busy = self._busy or epoch > self.coordinator.epoch
+            case Exhausted(worker):
+                self._exhausted.add(worker)
+                if len(self._exhausted) == len(self.workers):
+                    self.ending = self.ending or "drain"
+                    self._tell(SourcesExhausted())
+            case SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
+                self._tell(body)
+
+    def _answered(self, slot: WorkerId) -> bool:
+        self._waits.discard(slot)
+        return not self._waits
+
+    def _tick(self) -> None:
+        self._tell(Tick(self.world.clock(), self._busy))
+        self.later(TICK, "tick", self._tick)
+
+    def _tell(self, event: Event) -> None:
+        self._obey(self.coordinator.handle(event))
+
+    def _obey(self, orders: list[Order]) -> None:
+        for order in orders:
+            self.act(type(order).__name__, lambda order=order: self._do(order))  # type: ignore[misc]
+
+    def _do(self, order: Order) -> None:
+        match order:
+            case ClaimAttempt():
+                self.attempt = claim_attempt(self.world.checkpoints)
+                self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(self.attempt)))
+            case ReadManifest():
+                manifest = newest_manifest(self.world.checkpoints)
+                self.act("ManifestRead", lambda: self._tell(ManifestRead(manifest)))
+            case LookAtMarkers():
+                self._looking = True
+                self._spawn()
+                self._send(self.workers[0], ReadMarkers(order.sinks))
+            case OpenPublishers():
+                self._open(order)
+            case RepublishOutput():
+                self._republish(order)
+            case StartTasks():
+                self._start(order)
+            case InjectBarrier():
+                self._busy = False
+                self._broadcast(BarrierInjected(order.epoch, order.drain))
+            case WriteManifest():
+                self._write_manifest(order.manifest)
+            case CommitEpoch():
+                self._broadcast(EpochCommitted(order.epoch))
+            case WriteBase():
+                self._send(self._placement[order.task], order)
+            case CollectGarbage():
+                self._collect()
+            case FinishAttempt():
+                self.world.finished(self, order.restart)
+
+    def _send(self, slot: WorkerId, body: object) -> None:
+        self.world.send(self, slot, self.attempt, body)
+
+    def _broadcast(self, body: object) -> None:
+        for slot in self.workers:
+            self._send(slot, body)
+
+    def _spawn(self) -> None:
+        if not self._spawned:
+            self._spawned = True
+            self.world.workers(self, self.workers)
+
+    def _open(self, order: OpenPublishers) -> None:
+        """Fence every slot; only when all are, read the markers: until then any of them could still change one."""
+        self._looking = False
+        self._opening = order
+        self._spawn()
+        self._waits = set(order.slots)
+        for slot in order.slots:
+            self._send(self._holder(slot), Fence(slot))
+
+    def _holder(self, slot: WorkerId) -> WorkerId:
+        """The worker that has the publisher of a slot: its own, the first those that are not in use any more."""
+        return slot if slot in self.workers else self.workers[0]
+
+    def _republish(self, order: RepublishOutput) -> None:
+        staged = staged_by(self.world, self._plan, order)
+        self._waits = set(staged)
+        for slot in sorted(staged):
+            self._send(self._holder(slot), Republish(slot, order.manifest, staged[slot]))
+
+    def _start(self, order: StartTasks) -> None:
+        for at, task in enumerate(order.topology.tasks()):
+            self._placement[task] = self.workers[at % len(self.workers)]
+        self._waits = set(self.workers)
+        self._broadcast(Start(order, self._placement))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        def then(created: bool) -> None:
+            # Ours all the same, if the store did it but its answer was lost.
+            winner = self.attempt if created else read_manifest(self.world.checkpoints, manifest.epoch).attempt
+            if winner != self.attempt:
+                self._tell(ManifestConflict(manifest.epoch, winner))
+                return
+            self.world.committed(manifest)
+            self.act("ManifestWritten", lambda: self._tell(ManifestWritten(manifest.epoch)))
+
+        self.world.create(self, manifest_name(manifest.epoch), encode_manifest(manifest), then)
+
+    def _collect(self) -> None:
+        recorded = RecordedStore(self.world.checkpoints)
+        try:
+            collect(recorded, self._retain)
+        except DamagedObject:
+            return
+        self.world.delete(self, recorded.deleted)
+
+
+def staged_by(world: Surroundings, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
+    """Which slot has to publish which of the sinks of a `RepublishOutput`.
+
+    The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
+    yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
+    under different ones both would publish. Raises DamagedObject, ObjectMissing.
+    """
+    manifest = order.manifest
+    slots: dict[TaskId, WorkerId] = {}
+    for name in manifest.segments[manifest.epoch]:
+        kind = parse_name(name)
+        assert isinstance(kind, SegmentObject)
+        slots.update(dict.fromkeys(SegmentReader(world.checkpoints, name).tasks, kind.worker))
+    stages = {sink.operator: stage.id for stage in plan.stages for sink in stage.sinks}
+    found: dict[WorkerId, list[SinkTask]] = {}
+    for sink in order.sinks:
+        found.setdefault(slots[TaskId(stages[sink.operator], sink.partition)], []).append(sink)
+    return found

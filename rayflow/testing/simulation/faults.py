@@ -1,0 +1,113 @@
+"""What goes wrong in one simulation, and how often; drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+TARGETS = (
+    "ClaimAttempt",
+    "ManifestRead",
+    "OpenPublishers",
+    "RepublishOutput",
+    "republish begun",
+    "republish marked",
+    "republish committing",
+    "StartTasks",
+    "started",
+    "InjectBarrier",
+    "WriteSegment",
+    "SegmentWritten",
+    "AckEpoch",
+    "WriteManifest",
+    "manifest stored",
+    "ManifestWritten",
+    "CommitEpoch",
+    "PublishEpoch",
+    "publish begun",
+    "publish produced",
+    "publish marked",
+    "publish committing",
+    "publish committed",
+    "ApplyEpoch",
+    "apply one task",
+    "EpochApplied",
+    "ReportDone",
+    "CollectGarbage",
+    "BaseWritten",
+    "object deleted",
+)
+"""Steps of the protocol at which a simulation may crash more often than elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Rates are per occasion. Durations in milliseconds.
+
+    Attributes:
+        crash: of a process, at any step. target, target_crash: one kind of step, and the rate there.
+        freeze: that a process is not killed there but only stands still for a while (a suspended machine).
+        restart_time: how long it takes at most until an attempt is replaced.
+        both: that a crash takes the coordinator's process and a worker's at once.
+        zombie: that a process of an attempt that is over goes on; zombie_time: for how long at most.
+        false_alarm: per second, that an attempt is given up although nothing is wrong with it.
+        stop: per second, that the job is stopped in good order and started again.
+        store_fails, store_answer_lost: of a write. store_slow: that a write takes up to a second.
+        torn: that a write which was under way when its process died leaves half an object.
+        broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
+        disk_lost: of a machine at a restart. markers_expire: at a restart.
+        long_delay: of a message; delay: usual one at most.
+    """
+
+    crash: float = 0.0
+    target: str = ""
+    target_crash: float = 0.0
+    freeze: float = 0.0
+    restart_time: int = 1000
+    both: float = 0.0
+    zombie: float = 0.0
+    zombie_time: int = 1
+    false_alarm: float = 0.0
+    stop: float = 0.0
+    store_fails: float = 0.0
+    store_answer_lost: float = 0.0
+    store_slow: float = 0.0
+    torn: float = 0.0
+    broker_away: float = 0.0
+    away_time: int = 1
+    commit_answer_lost: float = 0.0
+    disk_lost: float = 0.0
+    markers_expire: float = 0.0
+    long_delay: float = 0.0
+    delay: int = 2
+
+    @classmethod
+    def draw(cls, random: Random) -> Faults:
+        """Some of the faults, at rates of many sizes."""
+
+        def rate(*choices: float) -> float:
+            return random.choice((0.0, *choices))
+
+        return cls(
+            crash=rate(0.0003, 0.001, 0.003),
+            target=random.choice(TARGETS),
+            target_crash=rate(0.03, 0.15, 0.3),
+            freeze=rate(0.3, 0.8),
+            restart_time=random.choice((10, 100, 1000)),
+            both=rate(0.2),
+            zombie=rate(0.3, 0.8, 1.0),
+            zombie_time=random.choice((200, 1000, 4000)),
+            false_alarm=rate(0.1, 0.5),
+            stop=rate(0.1),
+            store_fails=rate(0.002, 0.01),
+            store_answer_lost=rate(0.002, 0.02),
+            store_slow=rate(0.02, 0.2),
+            torn=rate(0.5),
+            broker_away=rate(0.1, 0.4),
+            away_time=random.choice((100, 1000, 8000)),
+            commit_answer_lost=rate(0.02, 0.1, 0.3),
+            disk_lost=rate(0.1, 0.5),
+            markers_expire=rate(0.1, 0.4),
+            long_delay=rate(0.001, 0.01, 0.05),
+            delay=random.choice((1, 5, 50)),
+        )

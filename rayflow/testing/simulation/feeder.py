@@ -1,0 +1,55 @@
+"""Feeds a simulation's input over time."""
+
+from __future__ import annotations
+
+from rayflow.core.hashing import partition_of
+from rayflow.core.ids import TopicPartition
+from rayflow.testing.simulation.jobs import TOPIC, Record, Shape, draw_record
+from rayflow.testing.simulation.kafka import Entry, ModelKafka
+from rayflow.testing.simulation.schedule import Schedule
+
+
+class Feeder:
+    """Writes records in bursts, keyed by user; now and then a gap, as transactions leave.
+
+    Attributes:
+        entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
+        seconds: for how long it feeds. done: whether all is written.
+    """
+
+    def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape) -> None:
+        self._schedule = schedule
+        self._kafka = kafka
+        self._shape = shape
+        self.entries: list[list[Record | None]] = [[] for _ in range(shape.partitions)]
+        self.inputs: list[list[Record]] = [[] for _ in range(shape.partitions)]
+        self.seconds = schedule.random.choice((2, 5, 10))
+        self.done = False
+        self._left = schedule.random.choice((30, 100, 300))
+        self._pause = self.seconds * 1_000_000 // self._left * 6
+        self._id = 0
+        self._newest = 1_000_000
+
+    def start(self) -> None:
+        """Begin."""
+        self._schedule.after(1000, self._burst)
+
+    def _burst(self) -> None:
+        random = self._schedule.random
+        for _ in range(min(self._left, random.randrange(1, 12))):
+            self._left -= 1
+            self._newest += random.randrange(40)
+            self._id += 1
+            record = draw_record(random, self._shape, self._id, self._newest)
+            p = partition_of(record.user.encode(), self._shape.partitions)
+            place = TopicPartition(TOPIC, p)
+            if random.random() < 0.05:
+                self._kafka.append(place, Entry(None, None, 0, control=True))
+                self.entries[p].append(None)
+            self._kafka.append(place, Entry(record.user.encode(), record.encoded(), record.ts))
+            self.entries[p].append(record)
+            self.inputs[p].append(record)
+        if self._left:
+            self._schedule.after(random.randrange(1000, 2 * self._pause), self._burst)
+        else:
+            self.done = True

@@ -1,0 +1,143 @@
+"""The model's publisher: the steps and decisions of `rayflow.connectors.kafka.publisher`, on the model broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from rayflow.connectors.base import Publisher
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken
+from rayflow.core.ids import Marker, SinkTask, TopicPartition
+from rayflow.testing.simulation.kafka import TRANSACTION_TIMEOUT, ModelKafka, Transaction
+from rayflow.testing.simulation.schedule import Schedule
+
+
+class ModelPublisher(Publisher):
+    """Publishes an epoch in one transaction of the slot's transactional id. Never blocks: what would wait raises
+    BrokerUnavailable, or yields "waiting"."""
+
+    def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int) -> None:
+        self._kafka = kafka
+        self._schedule = schedule
+        self._job = job
+        self._id = f"rayflow-{job}-{slot}"
+        self._epoch: int | None = None
+        self._held: dict[SinkTask, Marker | None] = {}
+
+    def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        self._epoch = self._kafka.init(self._id)
+        self._held = self.markers(sinks)
+        return dict(self._held)
+
+    def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        found = self._kafka.read_offsets(f"{self._job}-markers", [marker_place(sink) for sink in sinks])
+        return {sink: _marker(found.get(marker_place(sink))) for sink in sinks}
+
+    def publish(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        while True:
+            known = yield from self._attempt(marker, outputs, positions)
+            if known or (yield from self._find_out(marker, list(outputs))):
+                break
+        self._held.update(dict.fromkeys(outputs, marker))
+        yield "committed"
+
+    def append(self, outputs: Sequence[EncodedBatch]) -> None:
+        raise InvariantBroken("An exactly-once publisher was asked to append", job=self._job)
+
+    def flush(self) -> Iterator[str]:
+        raise InvariantBroken("An exactly-once publisher was asked to flush", job=self._job)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _attempt(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[TopicPartition, int],
+    ) -> Iterator[str]:
+        """One transaction; returns whether its outcome is known to be the commit."""
+        if self._epoch is None:
+            raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
+        transaction = self._kafka.begin(self._id, self._epoch)
+        yield "begun"
+        for batch in [batch for batches in outputs.values() for batch in batches]:
+            while not self._reached(lambda batch=batch: self._kafka.produce(transaction, batch)):  # type: ignore[misc]
+                if self._overdue(transaction):
+                    return False
+                yield "waiting"
+        yield "produced"
+        while not self._reached(lambda: self._mark(transaction, marker, list(outputs))):
+            if self._overdue(transaction):
+                return False
+            yield "waiting"
+        yield "marked"
+        shown = {place: (position, str(marker.epoch)) for place, position in positions.items()}
+        while not self._reached(lambda: self._kafka.add_offsets(transaction, self._job, shown)):
+            if self._overdue(transaction):
+                return False
+            yield "waiting"
+        yield "positioned"
+        answers: list[str] = []
+        while not self._reached(lambda: self._kafka.end(transaction, answers.append)):
+            if self._overdue(transaction):
+                return False
+            yield "waiting"
+        while not answers:
+            yield "committing"
+            if self._overdue(transaction):
+                return False
+        if answers[0] == "fenced":
+            raise Fenced("A newer publisher of this job has taken over", job=self._job)
+        return answers[0] == "done"
+
+    def _mark(self, transaction: Transaction, marker: Marker, sinks: list[SinkTask]) -> None:
+        text = json.dumps({"lineage": marker.lineage, "epoch": marker.epoch})
+        offsets = {marker_place(sink): (marker.epoch, text) for sink in sinks}
+        self._kafka.add_offsets(transaction, f"{self._job}-markers", offsets)
+
+    def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Iterator[str]:
+        """After a commit whose outcome is unknown: whether the epoch is published."""
+        while not self._reached(self._take_over):
+            yield "waiting"
+        held: list[dict[SinkTask, Marker | None]] = []
+        while not self._reached(lambda: held.append(self.markers(sinks))):
+            yield "waiting"
+        for sink, found in held[0].items():
+            if found == marker:
+                return True
+            newer = found is not None and found.lineage == marker.lineage and found.epoch > marker.epoch
+            if newer or (sink in self._held and found != self._held[sink]):
+                raise Fenced(f"Another publisher has set the marker of {sink}", job=self._job)
+        return False
+
+    def _take_over(self) -> None:
+        self._epoch = self._kafka.init(self._id)
+
+    def _overdue(self, transaction: Transaction) -> bool:
+        return self._schedule.now - transaction.began > TRANSACTION_TIMEOUT / 2
+
+    def _reached(self, call: object) -> bool:
+        try:
+            call()  # type: ignore[operator]
+        except BrokerUnavailable:
+            return False
+        return True
+
+
+def marker_place(sink: SinkTask) -> TopicPartition:
+    """Which offset is the marker of a sink task."""
+    return TopicPartition(sink.operator, sink.partition)
+
+
+def _marker(committed: tuple[int, str] | None) -> Marker | None:
+    if committed is None:
+        return None
+    held = json.loads(committed[1])
+    return Marker(held["lineage"], held["epoch"])

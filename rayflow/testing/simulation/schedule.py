@@ -1,0 +1,53 @@
+"""Virtual time and chance: every event of a simulation, in order."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from itertools import count
+
+START = 1_000_000_000_000_000
+"""The first moment, microseconds since the Unix epoch."""
+
+
+class Schedule:
+    """A queue of calls by virtual time (microseconds); calls of one moment run in the order they were made.
+
+    >>> schedule = Schedule(seed=1)
+    >>> schedule.after(20, lambda: print("later"))
+    >>> schedule.after(10, lambda: print("sooner"))
+    >>> while schedule.step(): pass
+    sooner
+    later
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.now = START
+        self.random = random.Random(seed)
+        self.steps = 0
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = count()
+
+    @property
+    def elapsed(self) -> float:
+        """Virtual seconds since the beginning."""
+        return (self.now - START) / 1e6
+
+    def after(self, delay: int, call: Callable[[], None]) -> None:
+        """Have `call` called `delay` microseconds from now."""
+        heapq.heappush(self._queue, (self.now + delay, next(self._number), call))
+
+    def step(self) -> bool:
+        """Run the next call. False when there is none."""
+        if not self._queue:
+            return False
+        at, _, call = heapq.heappop(self._queue)
+        self.now = max(self.now, at)
+        self.steps += 1
+        call()
+        return True
+
+    def chance(self, rate: float) -> bool:
+        """True once in 1/rate times."""
+        return rate > 0 and self.random.random() < rate

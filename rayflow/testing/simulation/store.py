@@ -1,0 +1,96 @@
+"""A model checkpoint store: what is written shows some time later, or fails, or does so without anybody hearing."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import CheckpointStoreFailed, ObjectExists, ObjectMissing
+from rayflow.testing.simulation.faults import Faults
+from rayflow.testing.simulation.schedule import Schedule
+
+
+class ModelStore(CheckpointStore):
+    """Objects in memory. The contract's own methods act at once; processes write by `put_later` and `create_later`."""
+
+    def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
+        self.uri = "model:"
+        self.objects: dict[str, bytes] = {}
+        self._schedule = schedule
+        self._faults = faults
+
+    def put(self, name: str, parts: Sequence[bytes]) -> None:
+        self.objects[name] = b"".join(parts)
+
+    def create(self, name: str, data: bytes) -> None:
+        if name in self.objects:
+            raise ObjectExists(f"{self.uri} has an object {name} already")
+        self.objects[name] = data
+
+    def get(self, name: str) -> bytes:
+        if name not in self.objects:
+            raise ObjectMissing(f"{self.uri} has no object {name}")
+        return self.objects[name]
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        return self.get(name)[start : start + length]
+
+    def size(self, name: str) -> int:
+        return len(self.get(name))
+
+    def list(self, prefix: str) -> builtins.list[str]:
+        return sorted(name for name in self.objects if name.startswith(prefix))
+
+    def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.objects.pop(name, None)
+
+    def put_later(
+        self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]
+    ) -> None:
+        """Write in the background. An answer comes after the object is durable; a process that dies before may leave
+        all, half or nothing of it."""
+        random, faults = self._schedule.random, self._faults()
+        fails = self._schedule.chance(faults.store_fails)
+        lost = self._schedule.chance(faults.store_answer_lost)
+
+        def show() -> None:
+            if not process.alive and random.random() < 0.5:
+                if self._schedule.chance(faults.torn):
+                    data = b"".join(parts)
+                    self.objects[name] = data[: random.randrange(len(data) + 1)]
+                return
+            if not fails:
+                self.put(name, parts)
+            self._schedule.after(random.randrange(50, 2000), fail if fails or lost else then)
+
+        self._schedule.after(self._time(faults), show)
+
+    def create_later(
+        self, process: Any, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
+    ) -> None:
+        """Create in the background; the process may be long dead when it takes effect."""
+        random, faults = self._schedule.random, self._faults()
+        fails = self._schedule.chance(faults.store_fails)
+        lost = self._schedule.chance(faults.store_answer_lost)
+        repeated = lost and random.random() < 0.5
+
+        def show() -> None:
+            created = name not in self.objects
+            if not fails:
+                self.objects.setdefault(name, data)
+            answer = fail if fails or (lost and not repeated) else lambda: then(created and not repeated)
+            self._schedule.after(random.randrange(50, 2000), answer)
+
+        self._schedule.after(self._time(faults), show)
+
+    def _time(self, faults: Faults) -> int:
+        longest = 1_000_000 if self._schedule.chance(faults.store_slow) else 5_000
+        return self._schedule.random.randrange(500, longest)
+
+
+def failure(name: str) -> CheckpointStoreFailed:
+    """What a process is told of a write that failed."""
+    return CheckpointStoreFailed(f"{name} was not written")

@@ -1,0 +1,115 @@
+"""Savepoints: stop with one, go on from it elsewhere, clone a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import rayflow as rf
+from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.checkpoint.open import open_store
+from rayflow.core.errors import ObjectExists, ObjectMissing
+from tests.e2e.brokers import Broker
+from tests.e2e.jobs import counts
+from tests.e2e.running import Crash, Running, crash_at, run
+
+WORDS = [("a", "x"), ("b", "y"), ("c", "x")]
+
+
+@pytest.fixture
+def savepoint(broker: Broker, state: Path, tmp_path: Path) -> str:
+    """Of a job that has counted x twice and y once, and was stopped with it."""
+    uri = f"file:{tmp_path / 'savepoint'}"
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    with Running(counts(broker), broker, state, savepoint_at_stop=uri) as running:
+        running.until(lambda progress: progress.records_in == 3)
+    assert broker.by_key("out") == {"x": [1, 2], "y": [1]}
+    broker.append("in", WORDS)
+    return uri
+
+
+def test_a_job_goes_on_from_its_savepoint_under_another_state_directory(
+    savepoint: str, broker: Broker, tmp_path: Path
+) -> None:
+    run(counts(broker), broker, tmp_path / "other", from_savepoint=savepoint)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_savepoint_of_a_job_that_ended_by_itself_is_complete(broker: Broker, state: Path, tmp_path: Path) -> None:
+    uri = f"file:{tmp_path / 'savepoint'}"
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state, savepoint_at_stop=uri)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "other", from_savepoint=uri)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_second_start_from_a_savepoint_goes_on_from_the_jobs_own_checkpoint(
+    savepoint: str, broker: Broker, tmp_path: Path
+) -> None:
+    run(counts(broker), broker, tmp_path / "other", from_savepoint=savepoint)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "other", from_savepoint=savepoint)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, tmp_path / "other")
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6, 7, 8], "y": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("step", ["before InjectBarrier", "segment written", "manifest written", "publish committing"])
+def test_a_crash_in_the_first_epoch_after_a_savepoint_costs_nothing(
+    step: str, savepoint: str, broker: Broker, tmp_path: Path
+) -> None:
+    with pytest.raises(Crash):
+        run(counts(broker), broker, tmp_path / "other", from_savepoint=savepoint, on_step=crash_at(step))
+    run(counts(broker), broker, tmp_path / "other", from_savepoint=savepoint)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+@pytest.mark.parametrize("step", ["manifest written", "publish committing"])
+def test_a_crash_in_the_first_epoch_after_an_older_checkpoint_costs_nothing(
+    step: str, broker: Broker, state: Path
+) -> None:
+    broker.create("in", 3)
+    for _ in range(2):
+        broker.append("in", WORDS)
+        run(counts(broker), broker, state)
+    store = open_store(f"file:{state / 'jobs' / broker.name('counts') / 'checkpoints'}")
+    newest = newest_manifest(store)
+    assert newest is not None
+    broker.append("in", WORDS)
+    with pytest.raises(Crash):
+        run(counts(broker), broker, state, from_checkpoint=newest.epoch, on_step=crash_at(step))
+    run(counts(broker), broker, state)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3]}
+
+
+def test_a_clone_has_the_state_and_leaves_the_first_job_alone(
+    savepoint: str, broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    clone = rf.Job(broker.name("clone"))
+    words = clone.stream(broker.name("in"), key=str, value=str)
+    words.key_by(lambda word: word).count(emit="record", name="counts").to(broker.name("cloned"))
+    with pytest.raises(Crash):
+        run(clone, broker, tmp_path / "clone", from_savepoint=savepoint, on_step=crash_at("manifest written"))
+    run(clone, broker, tmp_path / "clone")
+    assert broker.by_key("cloned") == {"x": [3, 4], "y": [2]}
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state)
+    run(clone, broker, tmp_path / "clone")
+    assert broker.by_key("cloned") == {"x": [3, 4, 5, 6], "y": [2, 3]}
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3]}
+
+
+def test_a_savepoint_is_never_written_over(savepoint: str, broker: Broker, state: Path) -> None:
+    with pytest.raises(ObjectExists):
+        run(counts(broker), broker, state, savepoint_at_stop=savepoint)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_savepoint_that_is_not_there_is_refused(embedded: Broker, state: Path, tmp_path: Path) -> None:
+    embedded.create("in", 3)
+    with pytest.raises(ObjectMissing):
+        run(counts(embedded), embedded, state, from_savepoint=f"file:{tmp_path / 'nowhere'}")

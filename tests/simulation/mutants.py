@@ -1,0 +1,261 @@
+"""Deliberate faults in the protocol, each a small patch of the code that runs in a simulation.
+
+`found_in` is the number of seeds, from 0, within which the simulation must find the mutant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.core.ids import SinkTask
+from rayflow.engine import coordinator as coordinator_module
+from rayflow.engine.actions import EpochSealed
+from rayflow.engine.alignment import Alignment
+from rayflow.engine.coordinator import Coordinator, Phase
+from rayflow.engine.event_time import EventTime
+from rayflow.engine.events import ManifestWritten, PublishersOpened
+from rayflow.engine.orders import CommitEpoch
+from rayflow.engine.task import Task
+from rayflow.runtimes.simulated import coordinator as coordinator_process
+from rayflow.runtimes.simulated import worker as worker_process
+from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
+from rayflow.runtimes.simulated.messages import MarkersRead, ReadMarkers, SlotFenced
+from rayflow.runtimes.simulated.process import Process
+from rayflow.state.sealed_store import SealedStore
+from rayflow.state.timer_table import TimerTable
+from rayflow.testing.simulation.publisher import ModelPublisher
+from rayflow.testing.simulation.store import ModelStore
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One way to break the protocol."""
+
+    name: str
+    apply: Callable[[Patch], None]
+    found_in: int
+
+
+def publish_before_the_manifest(patch: Patch) -> None:
+    on_ack, handle = Coordinator._on_ack, Coordinator.handle
+
+    def ack(self: Coordinator, event: Any) -> Any:
+        orders = on_ack(self, event)
+        return [*map(CommitEpoch, [event.epoch] if orders else []), *orders]
+
+    def ignore(self: Coordinator, event: Any) -> Any:
+        return [] if isinstance(event, ManifestWritten) else handle(self, event)
+
+    patch.setattr(Coordinator, "_on_ack", ack)
+    patch.setattr(Coordinator, "handle", ignore)
+
+
+def marker_after_the_transaction(patch: Patch) -> None:
+    mark, attempt = ModelPublisher._mark, ModelPublisher._attempt
+
+    def later(self: Any, marker: Any, outputs: Any, positions: Any) -> Iterator[str]:
+        known = yield from attempt(self, marker, outputs, positions)
+        if known:
+            yield "committing"
+            transaction = self._kafka.begin(self._id, self._epoch)
+            mark(self, transaction, marker, list(outputs))
+            self._kafka.commit_offsets(transaction.offsets)
+            self._kafka._open.pop(self._id, None)
+        return known
+
+    patch.setattr(ModelPublisher, "_mark", lambda *_: None)
+    patch.setattr(ModelPublisher, "_attempt", later)
+
+
+def no_fencing(patch: Patch) -> None:
+    def keep_epoch(self: Any) -> None:
+        self._epoch = self._kafka.epoch(self._id) if self._kafka.epoch(self._id) >= 0 else self._kafka.init(self._id)
+
+    def open_publisher(self: Any, sinks: Sequence[SinkTask]) -> Any:
+        keep_epoch(self)
+        return self.markers(sinks)
+
+    patch.setattr(ModelPublisher, "open", open_publisher)
+
+
+def no_alignment(patch: Patch) -> None:
+    patch.setattr(Alignment, "holds", lambda self, event: False)
+
+
+def delta_applied_when_sealed(patch: Patch) -> None:
+    seal = SealedStore.seal
+
+    def early(self: Any, rows: Any) -> Any:
+        delta = seal(self, rows)
+        self.store.apply(delta, self.store.stamp)
+        return delta
+
+    patch.setattr(SealedStore, "seal", early)
+
+
+def staged_output_dropped(patch: Patch) -> None:
+    patch.setattr(coordinator_module, "unpublished", lambda *_: [])
+
+
+def positions_after_the_barrier(patch: Patch) -> None:
+    def write_segment(self: Any, action: Any) -> None:
+        parts = []
+        for part in action.parts:
+            now = dict(self.worker.tasks[part.task]._positions)
+            parts.append(TaskSealed(part.task, part.delta, part.staged, {**part.progress, "positions": now}))
+        original(self, type(action)(action.epoch, tuple(parts)))
+
+    original = worker_process.WorkerProcess._write_segment
+    patch.setattr(worker_process.WorkerProcess, "_write_segment", write_segment)
+
+
+def timers_not_in_the_checkpoint(patch: Patch) -> None:
+    def nothing(self: Any, changed: Any) -> tuple[int, int]:
+        return original(self, {})
+
+    original = TimerTable.collect
+    patch.setattr(TimerTable, "collect", nothing)
+
+
+def positions_not_restored(patch: Patch) -> None:
+    start = Task.start
+
+    def forget(self: Task, progress: Any) -> Any:
+        return start(self, None)
+
+    patch.setattr(Task, "start", forget)
+
+
+def event_time_not_restored(patch: Patch) -> None:
+    seal = Task._done
+
+    def earlier(self: Task) -> Any:
+        actions = seal(self)
+        for action in actions:
+            if isinstance(action, EpochSealed):
+                action.sealed.progress["newest"] = {id: 10**9 for id in action.sealed.progress["newest"]}  # type: ignore[index]
+        return actions
+
+    patch.setattr(Task, "_done", earlier)
+
+
+def lost_marker_taken_as_unpublished(patch: Patch) -> None:
+    unpublished = coordinator_module.unpublished
+    patch.setattr(coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "republish"))
+
+
+def lost_marker_ignored(patch: Patch) -> None:
+    unpublished = coordinator_module.unpublished
+    patch.setattr(coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "skip"))
+
+
+def older_attempts_are_listened_to(patch: Patch) -> None:
+    patch.setattr(Process, "takes", lambda self, attempt: self.attempt > 0)
+
+
+def manifest_is_overwritten(patch: Patch) -> None:
+    create = ModelStore.create_later
+
+    def put(self: Any, process: Any, name: str, data: bytes, then: Any, fail: Any) -> None:
+        if name.startswith("manifests/"):
+            self.put_later(process, name, [data], lambda: then(True), fail)
+        else:
+            create(self, process, name, data, then, fail)
+
+    patch.setattr(ModelStore, "create_later", put)
+
+
+def manifest_not_read_again(patch: Patch) -> None:
+    on_manifest = Coordinator._on_manifest
+
+    def stale(self: Coordinator, manifest: Any) -> Any:
+        again = self.phase is Phase.READING_AGAIN
+        return on_manifest(self, self._manifest if again else manifest)
+
+    patch.setattr(Coordinator, "_on_manifest", stale)
+
+
+def republished_through_another_slot(patch: Patch) -> None:
+    def through_the_first(world: Any, plan: Any, order: Any) -> Any:
+        return {0: list(order.sinks)}
+
+    patch.setattr(coordinator_process, "staged_by", through_the_first)
+
+
+def markers_read_before_all_slots_are_fenced(patch: Patch) -> None:
+    open_publishers, receive = CoordinatorProcess._open, CoordinatorProcess.receive
+
+    def eager(self: Any, order: Any) -> None:
+        open_publishers(self, order)
+        self.early = None
+        self._send(self.workers[0], ReadMarkers(order.sinks))
+
+    def combine(self: Any, body: Any) -> None:
+        match body:
+            case MarkersRead(markers) if not self._looking:
+                self.early = markers
+            case SlotFenced(slot):
+                self._answered(slot)
+            case _:
+                receive(self, body)
+                return
+        if not self._waits and self.early is not None:
+            markers, self.early = self.early, None
+            self._tell(PublishersOpened(markers))
+
+    patch.setattr(CoordinatorProcess, "_open", eager)
+    patch.setattr(CoordinatorProcess, "receive", combine)
+
+
+def segment_acknowledged_before_it_is_durable(patch: Patch) -> None:
+    def at_once(process: Any, puts: Any, then: Any, what: str) -> None:
+        put_all(process, puts, lambda: None, what)
+        process.act(what, then)
+
+    put_all = worker_process.put_all
+    patch.setattr(worker_process, "put_all", at_once)
+
+
+def restored_store_is_not_brought_forward(patch: Patch) -> None:
+    from rayflow.checkpoint import restore
+
+    def trust(held: Any, chain: Any, task: Any) -> Any:
+        return () if held is not None and held.lineage == chain.manifest.lineage else None
+
+    patch.setattr(restore, "_epochs_to_apply", trust)
+
+
+def channel_watermark_of_idle_forgotten(patch: Patch) -> None:
+    patch.setattr(EventTime, "restore", lambda self, watermark: None)
+
+
+MUTANTS = [
+    Mutant("publish before the manifest", publish_before_the_manifest, 100),
+    Mutant("marker after the transaction", marker_after_the_transaction, 100),
+    Mutant("no fencing at open", no_fencing, 200),
+    Mutant("no alignment", no_alignment, 50),
+    Mutant("delta applied when sealed", delta_applied_when_sealed, 100),
+    Mutant("staged output dropped at recovery", staged_output_dropped, 100),
+    Mutant("positions taken after the barrier", positions_after_the_barrier, 100),
+    Mutant("timers not in the checkpoint", timers_not_in_the_checkpoint, 100),
+    Mutant("progress not restored", positions_not_restored, 100),
+    Mutant("newest event time not in the checkpoint", event_time_not_restored, 100),
+    Mutant("watermark not restored", channel_watermark_of_idle_forgotten, 100),
+    Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 200),
+    Mutant("lost marker ignored", lost_marker_ignored, 200),
+    Mutant("older attempts are listened to", older_attempts_are_listened_to, 100),
+    Mutant("manifest overwritten", manifest_is_overwritten, 200),
+    Mutant("manifest not read again after fencing", manifest_not_read_again, 200),
+    Mutant("republished through another slot", republished_through_another_slot, 400),
+    Mutant("markers read before all slots are fenced", markers_read_before_all_slots_are_fenced, 400),
+    Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 200),
+    Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 100),
+]
+

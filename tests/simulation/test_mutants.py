@@ -1,0 +1,24 @@
+"""The simulation is worth its name only if it finds what is broken: every mutant of the protocol, within its seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
+from tests.simulation.mutants import MUTANTS, Mutant
+
+
+def seeds_until_found(mutant: Mutant) -> int | None:
+    """How many seeds it takes; None when `found_in` are not enough."""
+    for seed in range(mutant.first, mutant.first + mutant.found_in):
+        try:
+            Simulation(seed).run()
+        except SimulationFailed:
+            return seed - mutant.first + 1
+    return None
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_of_the_protocol_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant.apply(monkeypatch)
+    assert seeds_until_found(mutant) is not None
