@@ -51,7 +51,10 @@ def settings_table() -> str:
     """Every setting: how it is given, its default, what it does."""
     meanings = _attributes(Settings)
     flags = {param.name: param.opts[0] for param in run.params if isinstance(param, click.Option)}
-    lines = ["| in rayflow.toml | flag of `run` | environment | default | what it says |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| in rayflow.toml | flag of `run` | environment | default | what it says |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, field in Settings.model_fields.items():
         flag = f"`{flags[name]}`" if name in flags else f"`--set {name}=`"
         variable = f"`{PREFIX}{name.upper()}`"

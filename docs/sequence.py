@@ -38,9 +38,11 @@ def svg(source: str) -> str:
             raise ValueError(f"the diagram has a line that is not understood: {line}")
     width, height = LEFT * 2 + COLUMN * (len(columns) - 1), y + 20
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"',
+        ' font-size="12">',
         '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#555"/></marker></defs>',
+        "<style>text{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}</style>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
     for label, x in zip(labels, columns.values(), strict=True):

@@ -72,7 +72,9 @@ def _summary(reports: list[Report]) -> str:
     epochs = sum(report.epochs for report in reports)
     records = sum(report.records for report in reports)
     virtual = sum(report.seconds for report in reports)
-    return f"{len(reports)} exact: {records} records, {epochs} epochs, {attempts} attempts, {virtual:.0f} virtual seconds"
+    return (
+        f"{len(reports)} exact: {records} records, {epochs} epochs, {attempts} attempts, {virtual:.0f} virtual seconds"
+    )
 
 
 if __name__ == "__main__":

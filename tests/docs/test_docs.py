@@ -1,4 +1,4 @@
-"""What the docs show is what happens: their code runs, their commands give the output shown, their links lead somewhere."""
+"""What the docs show is what happens: code runs, commands give the output shown, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ def test_blocks_that_do_not_run_are_marked_as_such(page: Path) -> None:
 
 def test_what_is_generated_is_what_the_code_says() -> None:
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     stale = [name_of(path) for path, text in generate.generated() if not path.exists() or path.read_text() != text]
@@ -152,7 +153,9 @@ def test_what_is_generated_is_what_the_code_says() -> None:
 
 def test_the_site_builds_without_a_warning_and_its_links_lead_somewhere(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
-    result = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    result = subprocess.run(
+        build, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "site" / "index.html").is_file()
 

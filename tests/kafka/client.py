@@ -106,7 +106,7 @@ class Kafka:
         """Wait until the broker has written all that ends the transactions it has acknowledged.
 
         It does so after it has answered. A node that is alone (Kafka 4.3.1) and stopped before that may forget it: it
-        takes topics that it has not loaded yet for deleted ones. Then offsets of the transaction stay undecided for ever.
+        takes topics that it has not loaded yet for deleted ones. Then offsets of it stay undecided for ever.
         """
         until(lambda: not self.open_transactions(topic))
         for group in groups:
@@ -120,7 +120,11 @@ class Kafka:
         return True
 
     def read(self, topic: str, seconds: float = 30.0) -> list[Message]:
-        """All committed records, partition after partition, as confluent-kafka's messages."""
+        """All committed records, partition after partition, as confluent-kafka's messages.
+
+        Waits for transactions under way: a broker answers a commit some milliseconds before readers see it.
+        """
+        until(lambda: not self.open_transactions(topic))
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,

@@ -1,6 +1,6 @@
 """Deliberate faults in the protocol, each a small patch of the code that runs in a simulation.
 
-`found_in` is the number of seeds, from 0, within which the simulation must find the mutant.
+`found_in` is the number of seeds, from `first`, within which the simulation must find the mutant.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Mutant:
     name: str
     apply: Callable[[Patch], None]
     found_in: int
+    first: int = 0
 
 
 def publish_before_the_manifest(patch: Patch) -> None:
@@ -140,7 +141,7 @@ def event_time_not_restored(patch: Patch) -> None:
         actions = seal(self)
         for action in actions:
             if isinstance(action, EpochSealed):
-                action.sealed.progress["newest"] = {id: 10**9 for id in action.sealed.progress["newest"]}  # type: ignore[index]
+                action.sealed.progress["newest"] = dict.fromkeys(action.sealed.progress["newest"], 10**9)  # type: ignore[index]
         return actions
 
     patch.setattr(Task, "_done", earlier)
@@ -148,12 +149,16 @@ def event_time_not_restored(patch: Patch) -> None:
 
 def lost_marker_taken_as_unpublished(patch: Patch) -> None:
     unpublished = coordinator_module.unpublished
-    patch.setattr(coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "republish"))
+    patch.setattr(
+        coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "republish")
+    )
 
 
 def lost_marker_ignored(patch: Patch) -> None:
     unpublished = coordinator_module.unpublished
-    patch.setattr(coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "skip"))
+    patch.setattr(
+        coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "skip")
+    )
 
 
 def older_attempts_are_listened_to(patch: Patch) -> None:
@@ -258,4 +263,3 @@ MUTANTS = [
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 200),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 100),
 ]
-

@@ -36,7 +36,7 @@ def marker_topic(job: str, operator: str) -> str:
     >>> marker_topic("revenue", "to-totals")
     'revenue-to-totals-rayflow-markers'
     >>> marker_topic("revenue", "to totals")
-    'revenue-to-totals-36e29c9c-rayflow-markers'
+    'revenue-to-totals-8dc1582f-rayflow-markers'
     """
     name = f"{job}-{operator}"
     if not _PLAIN.fullmatch(name):

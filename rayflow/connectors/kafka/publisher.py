@@ -70,6 +70,7 @@ class ExactlyOncePublisher(Publisher):
         self._transactional_id = f"rayflow-{job}-{slot}"
         self._markers = Markers(settings, admin, job)
         self._held: dict[SinkTask, Marker | None] = {}
+        self._topics: set[str] = set()
         self._known_topics: set[str] = set()
         self._groups: dict[str, Any] = {}
         self._caller = Caller()
@@ -154,11 +155,15 @@ class ExactlyOncePublisher(Publisher):
         transaction = self._ready()
         if transaction.open:  # an earlier publish was left in the middle
             yield from self._abort("waiting")
-        for topic in sorted({batch.topic for batches in outputs.values() for batch in batches} - self._known_topics):
-            yield from self._call(partial(self._admin.partitions, topic), "waiting")
-            self._known_topics.add(topic)
+        self._topics = {batch.topic for batches in outputs.values() for batch in batches}
+        yield from self._see_topics()
         if self._markers.unprepared(outputs):
             yield from self._call(partial(self._markers.prepare, list(outputs)), "waiting")
+
+    def _see_topics(self) -> Iterator[str]:
+        for topic in sorted(self._topics - self._known_topics):
+            yield from self._call(partial(self._admin.partitions, topic), "waiting")
+            self._known_topics.add(topic)
 
     def _attempt(
         self,
@@ -257,6 +262,9 @@ class ExactlyOncePublisher(Publisher):
                 yield from self._judge(error_of(failure), topic, step)
                 if once:
                     raise _Unknown(error_of(failure)) from failure
+                if transaction.open:  # a producer waits in silence for a topic that was deleted
+                    self._known_topics.clear()
+                    yield from self._see_topics()
             except BrokerUnavailable:
                 yield "waiting"
             self._give_up(transaction)
@@ -314,12 +322,11 @@ class ExactlyOncePublisher(Publisher):
     def _give_up(self, transaction: Transaction, silence: float = 0.0) -> None:
         """Give a producer up while its transaction is still its own, or when a call of it does not return.
 
-        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before. Also when
-        a topic is said to be gone, since a producer would wait for it until then.
+        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before.
         """
         if not transaction.open:
             return
-        if transaction.age > self._settings.transaction_timeout / 2 or transaction.contact.doubt:
+        if transaction.age > self._settings.transaction_timeout / 2:
             raise _Unknown
         if silence > STUCK and self._answers(transaction):
             _logger.debug("a call of librdkafka did not return for %.0f s though the broker answers", silence)

@@ -71,9 +71,7 @@ class CoordinatorProcess(Process):
         ending: "stop" or "drain", whichever was asked for first; "" while nothing was.
     """
 
-    def __init__(
-        self, world: Surroundings, name: str, plan: JobPlan, options: CoordinatorOptions, retain: int
-    ) -> None:
+    def __init__(self, world: Surroundings, name: str, plan: JobPlan, options: CoordinatorOptions, retain: int) -> None:
         super().__init__(world, name)
         self.coordinator = Coordinator(plan, world.partitions(), options)
         self.workers = options.workers

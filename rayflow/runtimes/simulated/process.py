@@ -126,9 +126,7 @@ class RecordedStore(CheckpointStore):
         self.deleted.extend(names)
 
 
-def put_all(
-    process: Process, puts: Sequence[tuple[str, Sequence[bytes]]], then: Callable[[], None], what: str
-) -> None:
+def put_all(process: Process, puts: Sequence[tuple[str, Sequence[bytes]]], then: Callable[[], None], what: str) -> None:
     """Write objects one after the other; `then` is a step of the process."""
 
     def put(at: int) -> None:

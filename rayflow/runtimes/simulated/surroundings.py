@@ -68,9 +68,7 @@ class Surroundings(Protocol):
     def state(self, process: Any, task: TaskId) -> Store:
         """The local store of a task on the machine of a worker process."""
 
-    def put(
-        self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None]
-    ) -> None:
+    def put(self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None]) -> None:
         """Write an object in the background; `then` is a step of the process when it is durable, an error ends it."""
 
     def create(self, process: Any, name: str, data: bytes, then: Callable[[bool], None]) -> None:

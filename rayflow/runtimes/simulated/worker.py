@@ -106,6 +106,7 @@ class WorkerProcess(Process):
                 else:
                     self._work(event)
             case BarrierInjected():
+                self._last = body.drain
                 self._work(body)
             case EpochCommitted():
                 self._work(body)
@@ -180,7 +181,7 @@ class WorkerProcess(Process):
     # Running
 
     def _poll(self) -> None:
-        assert self._reader is not None and self.worker is not None
+        assert self._reader is not None
         self.later(self.world.random.randrange(1, 40) * MILLISECOND, "poll", self._poll)
         if self._held or self._last:
             return

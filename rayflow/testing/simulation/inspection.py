@@ -8,6 +8,7 @@ from typing import Any
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.ids import TaskId
 from rayflow.runtimes.segments import positions_of, read_progress
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key
@@ -23,7 +24,7 @@ def check_checkpoint(
 ) -> None:
     """Compare every state of a checkpoint with the inputs up to its positions (None: a gap). Raises AssertionError."""
     oracle = Oracle(shape)
-    progress = read_progress(store, manifest)
+    progress: dict[TaskId, dict[str, Any]] = read_progress(store, manifest)
     read: list[list[Record]] = [[] for _ in inputs]
     for (_, p), position in sorted(positions_of(progress).items()):
         read[p] = [record for record in inputs[p][:position] if record is not None]
@@ -33,7 +34,9 @@ def check_checkpoint(
             continue
         held = _table(rows, table_prefix(branch, TABLES[branch]), nested=branch == "windows")
         if branch == "windows":
-            marks = {task.partition: part["watermark"] for task, part in progress.items() if task.stage == _last(manifest)}
+            marks = {
+                task.partition: part["watermark"] for task, part in progress.items() if task.stage == _last(manifest)
+            }
             seen = oracle.windows(read)
             closed = {at: row for at, row in seen.items() if at not in held}
             expect("open windows", held, {at: row for at, row in seen.items() if at not in closed})
@@ -53,10 +56,7 @@ def _last(manifest: Manifest) -> str:
 def _rows(store: CheckpointStore, manifest: Manifest) -> list[tuple[bytes, bytes]]:
     chain = Chain(store, manifest)
     return [
-        row
-        for task in manifest.tasks()
-        for keys, values in chain.rows(task)
-        for row in zip(keys, values, strict=True)
+        row for task in manifest.tasks() for keys, values in chain.rows(task) for row in zip(keys, values, strict=True)
     ]
 
 

@@ -127,7 +127,7 @@ class ModelKafka:
         """Add offsets of a group. Raises Fenced."""
         self._enter(transaction)
         for place, offset in offsets.items():
-            transaction.offsets[group, *place] = offset
+            transaction.offsets[(group, *place)] = offset
 
     def end(self, transaction: Transaction, answer: Callable[[str], None]) -> None:
         """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect."""
@@ -155,7 +155,7 @@ class ModelKafka:
         wanted = {(group, *place) for place in places}
         if any(not wanted.isdisjoint(transaction.offsets) for transaction in self._open.values()):
             raise BrokerUnavailable("offsets are not stable yet")
-        return {place: self.offsets[group, *place] for place in places if (group, *place) in self.offsets}
+        return {place: self.offsets[(group, *place)] for place in places if (group, *place) in self.offsets}
 
     def open_transactions(self) -> list[str]:
         """The ids that have a transaction open."""

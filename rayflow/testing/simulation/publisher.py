@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 
 from rayflow.connectors.base import Publisher
 from rayflow.core.batch import EncodedBatch
@@ -61,14 +62,14 @@ class ModelPublisher(Publisher):
         marker: Marker,
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, bool]:
         """One transaction; returns whether its outcome is known to be the commit."""
         if self._epoch is None:
             raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
         transaction = self._kafka.begin(self._id, self._epoch)
         yield "begun"
         for batch in [batch for batches in outputs.values() for batch in batches]:
-            while not self._reached(lambda batch=batch: self._kafka.produce(transaction, batch)):  # type: ignore[misc]
+            while not self._reached(partial(self._kafka.produce, transaction, batch)):
                 if self._overdue(transaction):
                     return False
                 yield "waiting"
@@ -102,7 +103,7 @@ class ModelPublisher(Publisher):
         offsets = {marker_place(sink): (marker.epoch, text) for sink in sinks}
         self._kafka.add_offsets(transaction, f"{self._job}-markers", offsets)
 
-    def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Iterator[str]:
+    def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
         """After a commit whose outcome is unknown: whether the epoch is published."""
         while not self._reached(self._take_over):
             yield "waiting"
@@ -123,9 +124,9 @@ class ModelPublisher(Publisher):
     def _overdue(self, transaction: Transaction) -> bool:
         return self._schedule.now - transaction.began > TRANSACTION_TIMEOUT / 2
 
-    def _reached(self, call: object) -> bool:
+    def _reached(self, call: Callable[[], object]) -> bool:
         try:
-            call()  # type: ignore[operator]
+            call()
         except BrokerUnavailable:
             return False
         return True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Literal
 
 from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest
 from rayflow.checkpoint.store import CheckpointStore
@@ -18,24 +17,25 @@ from rayflow.core.errors import (
     Fenced,
     MarkerLost,
     ObjectMissing,
+    OutputOfAnotherRun,
 )
-from rayflow.core.ids import Attempt, SinkTask, TaskId, TopicPartition, WorkerId
+from rayflow.core.ids import Attempt, TaskId, TopicPartition, WorkerId
 from rayflow.engine import history
 from rayflow.engine.coordinator import CoordinatorOptions
-from rayflow.engine.recovery import sink_tasks_of
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.state.base import Store
+from rayflow.testing.simulation.ending import check_end
+from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.inspection import check_checkpoint
 from rayflow.testing.simulation.jobs import TOPIC, Shape, make_job
 from rayflow.testing.simulation.kafka import ModelKafka
 from rayflow.testing.simulation.network import Network
-from rayflow.testing.simulation.oracle import Oracle, expect
-from rayflow.testing.simulation.publisher import ModelPublisher, marker_place
+from rayflow.testing.simulation.publisher import ModelPublisher
 from rayflow.testing.simulation.reader import ModelReader
 from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.store import ModelStore, failure
@@ -44,8 +44,6 @@ from rayflow.testing.simulation.supervisor import Incarnation, Machines
 SECOND = 1_000_000
 STEPS = 400_000
 """Events after which a simulation counts as one that does not end."""
-A_WEEK = 8 * 24 * 3600 * 1000
-"""More than brokers keep the offsets of a group that nobody uses, ms."""
 
 
 class SimulationFailed(AssertionError):
@@ -93,12 +91,13 @@ class Simulation:
         self._incarnations: list[Incarnation] = []
         self._done = False
         self._skipped = 0
-        self._expired = False
-        self._lost_marker: Any = None
+        self._expiry = Expiry(self.kafka, self.store, self.plan.name)
+        self._lost_marker: Literal["republish", "skip"] | None = None
         self._watermarks: dict[tuple[int, TaskId], int] = {}
         self._memory_limit = self.random.choice((400, 4000, 1 << 20))
         self._retain = self.random.choice((1, 2, 3))
-        self._kafka_setup()
+        for topic in (TOPIC, *self.shape.branches):
+            self.kafka.create(topic, self.shape.partitions)
         self.feeder = Feeder(self.schedule, self.kafka, self.shape)
         self._trouble_ends = int(self.feeder.seconds * self.random.choice((0.8, 1.2)) * SECOND)
 
@@ -141,7 +140,9 @@ class Simulation:
             current.coordinator.stop()
         if self.schedule.chance(faults.broker_away) and not self.kafka.away:
             self._set_away(True)
-            self.schedule.after(self.random.randrange(1000, faults.away_time * 1000 + 1001), partial(self._set_away, False))
+            self.schedule.after(
+                self.random.randrange(1000, faults.away_time * 1000 + 1001), partial(self._set_away, False)
+            )
 
     def _set_away(self, away: bool) -> None:
         self.note("broker", "goes away" if away else "is back")
@@ -182,8 +183,10 @@ class Simulation:
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
         if incarnation.over:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
-        if isinstance(error, MarkerLost) and self._expired and process is incarnation.coordinator:
-            self._lost_marker = self._decide()
+        if newest_manifest(self.store) is not None:  # an older attempt committed its first epoch after this one looked
+            harmless += (OutputOfAnotherRun,)
+        if isinstance(error, MarkerLost) and self._expiry.happened and process is incarnation.coordinator:
+            self._lost_marker = self._expiry.decide()
         elif not isinstance(error, harmless):
             raise error
         process.kill()
@@ -203,8 +206,18 @@ class Simulation:
             else:
                 process.kill()
         if self.schedule.chance(self.faults.markers_expire):
-            self._expire_markers()
+            self._forget_markers()
         self._incarnate()
+
+    def _forget_markers(self) -> None:
+        """A week passes with nothing running."""
+        if not self._expiry.allowed():
+            return
+        for process in self._living():
+            process.kill()
+        self.note("world", "a week passes, and the broker forgets the markers")
+        self._expiry.forget()
+        self._skipped += A_WEEK
 
     def _incarnate(self) -> None:
         for machine, disk in enumerate(self._machines.disks):
@@ -270,6 +283,8 @@ class Simulation:
             process = WorkerProcess(self, name, slot, self.plan, self._memory_limit, self.random.randrange(1, 40))
             process.attempt = coordinator.attempt
             incarnation.workers[slot] = process
+            if incarnation.over:  # started by a coordinator that is a zombie itself
+                self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), process.kill)
             incarnation.machines[slot] = self._machines.take(slot, process)
 
     def finished(self, coordinator: CoordinatorProcess, restart: bool) -> None:
@@ -288,7 +303,7 @@ class Simulation:
     def committed(self, manifest: Manifest) -> None:
         self.report.epochs += 1
         if self.random.random() < 0.2:
-            self._check_checkpoint(read_manifest(self.store, manifest.epoch))
+            check_checkpoint(self.store, read_manifest(self.store, manifest.epoch), self.shape, self.feeder.entries)
 
     def partitions(self) -> dict[str, int]:
         return {source.id: self.shape.partitions for stage in self.plan.stages for source in stage.sources}
@@ -302,7 +317,10 @@ class Simulation:
     def ends(self) -> dict[TopicPartition, int] | None:
         if not self.feeder.done:
             return None
-        return {TopicPartition(TOPIC, p): len(self.kafka.logs[TopicPartition(TOPIC, p)]) for p in range(self.shape.partitions)}
+        return {
+            TopicPartition(TOPIC, p): len(self.kafka.logs[TopicPartition(TOPIC, p)])
+            for p in range(self.shape.partitions)
+        }
 
     def state(self, process: WorkerProcess, task: TaskId) -> Store:
         return self._machines.disks[self._of(process).machines[process.slot]].store(task)
@@ -338,62 +356,12 @@ class Simulation:
     def _living(self) -> list[Process]:
         return [process for incarnation in self._incarnations for process in incarnation.processes]
 
-    # Markers that the broker forgets
-
-    def _expire_markers(self) -> None:
-        """A week passes with nothing running. Only if what the user must then decide has an answer, and not in the
-        first epoch of a sink, in which a marker that is gone looks like one that never was."""
-        manifest = newest_manifest(self.store)
-        if manifest is None or any(entry.since == manifest.epoch for entry in manifest.sinks.values()):
-            return
-        if len({self._is_published(manifest, sink) for sink in sink_tasks_of(manifest)}) != 1:
-            return
-        for process in self._living():
-            process.kill()
-        self.note("world", "a week passes, and the broker forgets the markers")
-        for place in list(self.kafka.offsets):
-            if place[0].endswith("-markers"):
-                del self.kafka.offsets[place]
-        self._expired = True
-        self._skipped += A_WEEK
-
-    def _decide(self) -> str:
-        """The user looks into the topics whether the epoch in question is there."""
-        manifest = newest_manifest(self.store)
-        assert manifest is not None
-        markers = self.kafka.offsets
-        lost = [s for s in sink_tasks_of(manifest) if (f"{self.plan.name}-markers", *marker_place(s)) not in markers]
-        return "skip" if all(self._is_published(manifest, sink) for sink in lost) else "republish"
-
-    def _is_published(self, manifest: Manifest, sink: SinkTask) -> bool:
-        place = (f"{self.plan.name}-markers", *marker_place(sink))
-        return any(at == place and epoch == manifest.epoch for at, epoch, _ in self.kafka.markers_set)
-
     # What must hold
-
-    def _kafka_setup(self) -> None:
-        for topic in (TOPIC, *self.shape.branches):
-            self.kafka.create(topic, self.shape.partitions)
-
-    def _check_checkpoint(self, manifest: Manifest) -> None:
-        check_checkpoint(self.store, manifest, self.shape, self.feeder.entries)
 
     def _check_end(self) -> None:
         while self.kafka.open_transactions() and self.schedule.step():
             pass
-        expect("open transactions", self.kafka.open_transactions(), [])
-        manifest = newest_manifest(self.store)
-        assert manifest is not None
-        self._check_checkpoint(manifest)
-        seen: dict[Any, int] = {}
-        for place, epoch, _ in self.kafka.markers_set:
-            if epoch <= seen.get(place, 0):
-                raise SimulationFailed(f"seed {self.seed}: epoch {epoch} of {place[1]}/{place[2]} was published twice")
-            seen[place] = epoch
-        oracle = Oracle(self.shape)
-        for branch in self.shape.branches:
-            written = [(p, entry.key, entry.value) for p, entry in self.kafka.committed(branch)]
-            oracle.check(self.feeder.inputs, branch, written)
+        check_end(self.kafka, self.store, self.shape, self.feeder)
 
 
 @contextmanager
@@ -405,6 +373,3 @@ def small_bases(floor: int, chain: int) -> Iterator[None]:
         yield
     finally:
         history.BASE_FLOOR, history.MAX_CHAIN = before
-
-
-__all__ = ["Report", "Simulation", "SimulationFailed", "random", "replace"]

@@ -40,7 +40,7 @@ class Machines:
 
     def take(self, slot: WorkerId, process: Process) -> int:
         """A machine on which nobody runs."""
-        preferred = [slot, *range(len(self._users))]
+        preferred: list[int] = [slot, *range(len(self._users))]
         for machine in preferred:
             while machine >= len(self._users):
                 self._users.append(None)

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import pytest
 
-from rayflow.connectors.base import Connector
+from rayflow.connectors.base import Connector, Publisher
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.core.batch import EncodedBatch, Headers
-from rayflow.core.ids import TopicPartition
+from rayflow.core.ids import Marker, SinkTask, TopicPartition
 from tests.contracts.connector_records import MakeTopic, everything
 from tests.contracts.connectors import ConnectorContract
-from tests.kafka.client import Kafka
+from tests.kafka.client import Kafka, until
+
+Outputs: TypeAlias = Mapping[SinkTask, Sequence[EncodedBatch]]
+
+
+class SettlingConnector(KafkaConnector):
+    """Its publishers wait, after an epoch is committed, until readers see it.
+
+    A broker answers a commit once it is decided, and shows it to readers a few milliseconds later.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        super().__init__(kafka.url, {}, {})
+        self.kafka = kafka
+
+    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+        made = super().publisher(job, slot, delivery)
+        publish = made.publish
+
+        def settling(marker: Marker, outputs: Outputs, positions: Mapping[TopicPartition, int]) -> Iterator[str]:
+            yield from publish(marker, outputs, positions)
+            topics = {batch.topic for batches in outputs.values() for batch in batches}
+            until(lambda: not any(map(self.kafka.open_transactions, topics)))
+            until(lambda: set(made.markers(list(outputs)).values()) == {marker})
+            shown = {tuple(place): (position, str(marker.epoch)) for place, position in positions.items()}
+            until(lambda: shown.items() <= self.kafka.group_offsets(job).items())
+
+        made.publish = settling  # type: ignore[method-assign]
+        return made
 
 
 class TestKafkaKeepsTheContract(ConnectorContract):
@@ -20,7 +49,7 @@ class TestKafkaKeepsTheContract(ConnectorContract):
 
     @pytest.fixture
     def make_connector(self, kafka: Kafka) -> Callable[[], Connector]:
-        return lambda: KafkaConnector(kafka.url)
+        return lambda: SettlingConnector(kafka)
 
     @pytest.fixture
     def shown_positions(self, kafka: Kafka) -> Callable[[str, list[TopicPartition]], dict[TopicPartition, int]]:

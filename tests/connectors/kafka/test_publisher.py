@@ -13,7 +13,7 @@ from rayflow.connectors.kafka.markers import marker_topic
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
-from tests.kafka.client import Kafka
+from tests.kafka.client import Kafka, until
 
 TASK = SinkTask("out", 0)
 
@@ -47,13 +47,14 @@ def test_markers_and_positions_show_as_offsets_of_two_groups(kafka: Kafka, publi
     positions = {TopicPartition(source, 0): 0, TopicPartition(source, 1): 0}
     list(publisher.publish(Marker("a lineage", 5), {TASK: [one(topic, b"v")], other: []}, positions))
     metadata = '{"lineage": "a lineage", "epoch": 5}'
-    assert kafka.group_offsets(f"{job}-markers") == {
+    markers = {
         (marker_topic(job, "out"), 0): (5, metadata),
         (marker_topic(job, "to other.topic"), 3): (5, metadata),
     }
-    assert kafka.group_offsets(job) == {(source, 0): (0, "5"), (source, 1): (0, "5")}
+    until(lambda: kafka.group_offsets(f"{job}-markers") == markers)
+    until(lambda: kafka.group_offsets(job) == {(source, 0): (0, "5"), (source, 1): (0, "5")})
     assert kafka.ends(marker_topic(job, "to other.topic")) == [0, 0, 0, 0]
-    assert not kafka.open_transactions(topic)
+    assert kafka.values(topic) == [b"v"]
 
 
 def test_a_sink_task_that_was_not_opened_here_is_given_its_place_when_it_publishes(
@@ -119,6 +120,7 @@ def test_an_offset_that_someone_else_set_is_no_marker(kafka: Kafka, publisher: P
     topic = kafka.create()
     publisher.open([TASK])
     list(publisher.publish(Marker("l", 1), {TASK: [one(topic, b"v")]}, {}))
+    kafka.settle(topic, f"{job}-markers")
     kafka.set_offset(f"{job}-markers", marker_topic(job, "out"), 0, 7)
     assert publisher.open([TASK]) == {TASK: None}
 

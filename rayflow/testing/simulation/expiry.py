@@ -1,0 +1,57 @@
+"""Markers that the broker forgets, and the user who then looks into the topics."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rayflow.checkpoint.manifest import Manifest, newest_manifest
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.ids import SinkTask
+from rayflow.engine.recovery import sink_tasks_of
+from rayflow.testing.simulation.kafka import ModelKafka
+from rayflow.testing.simulation.publisher import marker_place
+
+A_WEEK = 8 * 24 * 3600 * 1000
+"""More than brokers keep the offsets of a group that nobody uses, ms."""
+
+
+class Expiry:
+    """Forgets the markers of one job.
+
+    Attributes:
+        happened: whether they were ever forgotten.
+    """
+
+    def __init__(self, kafka: ModelKafka, store: CheckpointStore, job: str) -> None:
+        self.happened = False
+        self._kafka = kafka
+        self._store = store
+        self._group = f"{job}-markers"
+
+    def allowed(self) -> bool:
+        """Whether what the user must decide afterwards has an answer: the epoch in question is out, or it is not.
+
+        Never in the first epoch of a sink, in which a marker that is gone looks like one that never was.
+        """
+        manifest = newest_manifest(self._store)
+        if manifest is None or any(entry.since == manifest.epoch for entry in manifest.sinks.values()):
+            return False
+        return len({self._is_published(manifest, sink) for sink in sink_tasks_of(manifest)}) == 1
+
+    def forget(self) -> None:
+        """All markers are gone."""
+        self.happened = True
+        for place in [place for place in self._kafka.offsets if place[0] == self._group]:
+            del self._kafka.offsets[place]
+
+    def decide(self) -> Literal["republish", "skip"]:
+        """What the user finds in the topics."""
+        manifest = newest_manifest(self._store)
+        assert manifest is not None
+        offsets = self._kafka.offsets
+        lost = [sink for sink in sink_tasks_of(manifest) if (self._group, *marker_place(sink)) not in offsets]
+        return "skip" if all(self._is_published(manifest, sink) for sink in lost) else "republish"
+
+    def _is_published(self, manifest: Manifest, sink: SinkTask) -> bool:
+        place = (self._group, *marker_place(sink))
+        return any(at == place and epoch == manifest.epoch for at, epoch, _ in self._kafka.markers_set)
