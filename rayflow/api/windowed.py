@@ -29,7 +29,7 @@ class WindowedStream(Misuse, Generic[K, V]):
     """A keyed stream divided into windows. Results have the window's key.
 
     With `emit="final"` (the default) a window gives one result, when the watermark passes its end and the grace; with
-    `emit="updates"` the newest result of each changed window once per epoch, until it is final.
+    `emit="updates"` the new result with every record, until the window is final.
     """
 
     __slots__ = ("_flow", "_grace", "_late", "_window")

@@ -62,6 +62,7 @@ class Manifest:
         bytes: size of this epoch's segments.
         outputs: names of the objects with this epoch's staged output; needed until it is published.
         sinks: every sink that keeps markers, by operator.
+        systems: which system each source was read from (`Connector.identity`), by source.
         savepoint: whether it is to be kept until it is deleted by name.
         restored_from: URI of the savepoint that the lineage began with, or None.
     """
@@ -83,6 +84,7 @@ class Manifest:
     bytes: int
     outputs: tuple[str, ...] = ()
     sinks: Mapping[str, SinkEntry] = field(default_factory=dict)
+    systems: Mapping[str, str] = field(default_factory=dict)
     savepoint: bool = False
     restored_from: str | None = None
 
@@ -180,6 +182,7 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
     bytes: int
     outputs: tuple[str, ...]
     sinks: dict[str, SinkEntry]
+    systems: dict[str, str]
     savepoint: bool
     restored_from: str | None
 
@@ -207,6 +210,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
         "bytes": manifest.bytes,
         "outputs": list(manifest.outputs),
         "sinks": {operator: asdict(entry) for operator, entry in manifest.sinks.items()},
+        "systems": dict(manifest.systems),
         "savepoint": manifest.savepoint,
         "restored_from": manifest.restored_from,
     }

@@ -70,6 +70,7 @@ def start_from_savepoint(
         segments=segments,
         bases=bases,
         outputs=(),
+        systems={},  # whoever starts from a savepoint says where its topics are now
         published=epoch,
         savepoint=False,
         restored_from=savepoint.uri,

@@ -194,5 +194,12 @@ class Connector(ABC):
     def check(self, timeout: float = 5.0) -> str:
         """Reach the system and say in one line what is there (version, nodes). Raises as `topics` does."""
 
+    def identity(self) -> str:
+        """Which system this is, however it is reached: positions in one mean nothing in another.
+
+        Raises BrokerUnavailable, AuthenticationFailed.
+        """
+        return self.url
+
     def close(self) -> None:
         """Let go of everything that the connector itself holds."""

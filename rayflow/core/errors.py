@@ -234,6 +234,13 @@ class OutputOfAnotherRun(RayflowError):
     )
 
 
+class SourceMoved(RayflowError):
+    """A topic is read from another system than the one that the checkpoint's positions belong to."""
+
+    code = "RF-3013"
+    default_advice = "Give each broker its own --state directory (and --checkpoints), or name the broker of that run"
+
+
 # 4xxx: state and checkpoints
 
 

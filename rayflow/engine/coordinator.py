@@ -6,7 +6,7 @@ The protocol is told in docs/concepts/exactly-once.md, whose steps the names her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -47,7 +47,7 @@ from rayflow.engine.orders import (
     WriteBase,
     WriteManifest,
 )
-from rayflow.engine.recovery import check_states, check_unused, sink_tasks_of, unpublished
+from rayflow.engine.recovery import check_states, check_systems, check_unused, sink_tasks_of, unpublished
 from rayflow.engine.regrouping import earlier_partitions
 from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.fingerprint import fingerprint
@@ -97,11 +97,16 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorOptions:
-    """What the coordinator is told of a run. `interval` in ms; `lineage` is used when there is no checkpoint yet."""
+    """What the coordinator is told of a run.
+
+    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which system each source is read
+    from (`Connector.identity`).
+    """
 
     lineage: str
     interval: int
     workers: tuple[WorkerId, ...] = (0,)
+    systems: Mapping[str, str] = field(default_factory=dict)
     drop_state: bool = False
     allow_new_partitions: bool = False
     new_lineage: bool = False
@@ -206,6 +211,7 @@ class Coordinator:
         """First to know which publishers to fence, then, when nobody else can commit any more, to go on from."""
         self._manifest = manifest
         if manifest is not None:
+            check_systems(manifest, self._options.systems)
             check_states(self._plan, manifest, drop_state=self._options.drop_state)
         self._topology = resolve(
             self._plan,
@@ -256,15 +262,18 @@ class Coordinator:
         owed = self._manifest is not None and bool(self._manifest.outputs)
         if self._ending is None and not self._requested and not (due and (busy or owed)):
             return []
+        if self._ending is not None:
+            self._final = self.epoch + 1
+        return self._inject(drain=self._ending == "drain")
+
+    def _inject(self, *, drain: bool) -> list[Order]:
         self._last_barrier = self._now
         self._requested = False
         self._under_way = True
         self.epoch += 1
-        if self._ending is not None:
-            self._final = self.epoch
         self._acks = {}
         self._done = set()
-        return [InjectBarrier(self.epoch, self._ending == "drain")]
+        return [InjectBarrier(self.epoch, drain)]
 
     def _end(self, how: Literal["stop", "drain", "restart"]) -> list[Order]:
         if self._ending is None:
@@ -329,6 +338,7 @@ class Coordinator:
                 for sink in stage.sinks
                 if exactly_once
             },
+            systems=dict(self._options.systems),
             published=self.epoch - 1 if exactly_once else self.epoch,
             bytes=sum(ack.size for ack in acks),
             restored_from=None if self._manifest is None else self._manifest.restored_from,
@@ -342,6 +352,10 @@ class Coordinator:
         self._manifest = self._written
         self._under_way = False
         orders: list[Order] = [CollectGarbage()]
+        if self._final == self.epoch and self._written is not None and self._written.outputs:
+            # One more, empty: it tells that this one's output is out, so a marker may expire while the job is down.
+            self._final += 1
+            return [*orders, *self._inject(drain=False)]
         if self._final == self.epoch:
             self.phase = Phase.FINISHED
             return [*orders, FinishAttempt(restart=self._ending == "restart")]

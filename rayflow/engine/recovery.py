@@ -10,6 +10,7 @@ from rayflow.core.errors import (
     CheckpointsBehindOutput,
     MarkerLost,
     OutputOfAnotherRun,
+    SourceMoved,
     StateDirectoryMismatch,
     StateKindChanged,
     StateWouldBeDropped,
@@ -46,6 +47,22 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
             job=plan.name,
             advice="Run the job as it was once more (--until-end is enough), or give it up with --drop-state",
         )
+
+
+def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
+    """Refuse to take one system's positions for another's: records would be skipped or read twice, silently.
+
+    Raises SourceMoved.
+    """
+    for source, system in systems.items():
+        before = manifest.systems.get(source, system)
+        if system != before:
+            raise SourceMoved(
+                f"the checkpoint of epoch {manifest.epoch} was taken while the topic was read from {before}, "
+                f"and now it is read from {system}",
+                job=manifest.job,
+                topic=source,
+            )
 
 
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:

@@ -15,6 +15,7 @@ from rayflow.core.errors import (
     InvariantBroken,
     MarkerLost,
     OutputOfAnotherRun,
+    SourceMoved,
     StateDirectoryMismatch,
     StateWouldBeDropped,
 )
@@ -211,10 +212,31 @@ def test_an_ack_of_another_epoch_is_a_broken_invariant() -> None:
 def test_an_end_takes_one_last_epoch(event: Any, drain: bool, restart: bool) -> None:
     c = running()
     assert c.handle(event) == [InjectBarrier(1, drain)]
-    ack(c)
+    ack(c, output=None)
     c.handle(ManifestWritten(1))
     assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), FinishAttempt(restart)]
     assert c.phase is Phase.FINISHED
+
+
+def test_an_end_with_output_takes_one_more_epoch_that_tells_it_is_published() -> None:
+    c = running()
+    assert c.handle(SourcesExhausted()) == [InjectBarrier(1, True)]
+    ack(c)
+    c.handle(ManifestWritten(1))
+    assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), InjectBarrier(2, False)]
+    assert ack(c, output=None).published == 1
+    c.handle(ManifestWritten(2))
+    assert c.handle(EpochDone(0, 2)) == [CollectGarbage(), FinishAttempt(False)]
+
+
+def test_positions_of_another_system_are_refused() -> None:
+    from dataclasses import replace
+
+    manifest = replace(complete(running()), systems={"in": "embedded:1"})
+    with pytest.raises(SourceMoved, match="kafka:2"):
+        recovering(manifest, at(1), systems={"in": "kafka:2"})
+    (start,) = recovering(manifest, at(1), systems={"in": "embedded:1"})
+    assert isinstance(start, StartTasks)
 
 
 def test_an_end_that_comes_during_an_epoch_waits_for_it() -> None:

@@ -89,6 +89,10 @@ class KafkaAdmin:
         )
         self._settle(lambda: self._usable(topic) < 0, "to delete the topic", topic)
 
+    def cluster_id(self) -> str:
+        """What the cluster calls itself."""
+        return str(self._cluster(CONNECT_TIMEOUT).cluster_id)
+
     def check(self, timeout: float) -> str:
         """One line about the cluster."""
         cluster = self._cluster(timeout)

@@ -74,6 +74,10 @@ class KafkaConnector(Connector):
         """Reach the cluster and say its id and its brokers."""
         return self._admin.check(timeout)
 
+    def identity(self) -> str:
+        """The cluster's id, whichever of its brokers are named in the URL."""
+        return f"kafka:{self._admin.cluster_id()}"
+
     def close(self) -> None:
         """Let go of the connection for topics."""
         self._admin.close()

@@ -68,6 +68,10 @@ class EmbeddedConnector(Connector):
         self.url = f"embedded:{self.path}"
         self._held: Environment | None = None
 
+    def identity(self) -> str:
+        with self._environment.read() as txn:
+            return f"embedded:{layout.identity_of(txn)}"
+
     def topics(self) -> list[TopicInfo]:
         with self._environment.read() as txn:
             return layout.list_topics(txn)

@@ -3,6 +3,7 @@
 | key | value |
 | --- | --- |
 | `v` | format |
+| `i` | 16 random bytes that tell this log from any other, wherever its folder is moved |
 | `n` | number that the next topic gets; a topic made again under its old name is another topic |
 | `t` name | topic number, partitions |
 | `e` topic number, partition | end position |
@@ -15,6 +16,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -55,9 +57,15 @@ def prepare(environment: Environment) -> None:
         version = None if found is None else _NUMBER.unpack(found)[0]
     if version is None:
         with environment.write() as txn:
-            txn.put(b"v", _NUMBER.pack(FORMAT), overwrite=False)
+            if txn.put(b"v", _NUMBER.pack(FORMAT), overwrite=False):
+                txn.put(b"i", os.urandom(16))
     elif version > FORMAT:
         raise FormatTooNew(f"The embedded log at {environment.path} has format {version}, this rayflow knows {FORMAT}")
+
+
+def identity_of(txn: Transaction) -> str:
+    """What tells this log from any other."""
+    return bytes(txn.get(b"i") or b"").hex()
 
 
 def find_topic(txn: Transaction, name: str) -> Topic:

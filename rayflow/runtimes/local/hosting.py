@@ -115,7 +115,8 @@ class Hosting:
         elif store.stamp != stamp:
             chain = chains.setdefault("", Chain(self._checkpoints, manifest))
             store.replace(_rows_of(chain, origin, task.partition), stamp)
-            log.info("restored", task=str(task), epoch=stamp.epoch, how="regrouped")
+            if origin.states:
+                log.info("restored", task=str(task), epoch=stamp.epoch, how="regrouped")
 
 
 def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows]:

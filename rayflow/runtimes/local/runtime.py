@@ -138,6 +138,7 @@ class LocalRuntime:
                 interval=self._options.checkpoint_interval or self._plan.checkpoint_interval,
                 drop_state=self._options.drop_state,
                 allow_new_partitions=self._options.allow_new_partitions,
+                systems=sources.systems(),
                 new_lineage=self._options.new_lineage,
                 lost_marker=self._options.lost_marker,
             ),

@@ -32,6 +32,14 @@ class Sources:
             for source in stage.sources
         }
 
+    def systems(self) -> dict[str, str]:
+        """Which system each source is read from. Raises BrokerUnavailable, AuthenticationFailed."""
+        return {
+            source.id: self._connectors.of(source.topic).identity()
+            for stage in self._plan.stages
+            for source in stage.sources
+        }
+
     def place(self, topology: Topology) -> None:
         """Fix whose task each source partition is."""
         self._owners.clear()

@@ -214,6 +214,10 @@ class CoordinatorProcess(Process):
         def then(created: bool) -> None:
             # Ours all the same, if the store did it but its answer was lost.
             winner = self.attempt if created else read_manifest(self.world.checkpoints, manifest.epoch).attempt
+            newest = newest_manifest(self.world.checkpoints)
+            if newest is not None and newest.epoch > manifest.epoch:
+                # Created anew: a later attempt had committed this epoch, gone on, and deleted its manifest as an old one.
+                winner = newest.attempt
             if winner != self.attempt:
                 self._tell(ManifestConflict(manifest.epoch, winner))
                 return

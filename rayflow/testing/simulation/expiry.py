@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.ids import SinkTask
 from rayflow.engine.recovery import sink_tasks_of
 from rayflow.testing.simulation.kafka import ModelKafka
 from rayflow.testing.simulation.publisher import marker_place
+from rayflow.testing.simulation.store import ModelStore
 
 A_WEEK = 8 * 24 * 3600 * 1000
 """More than brokers keep the offsets of a group that nobody uses, ms."""
@@ -22,7 +22,7 @@ class Expiry:
         happened: whether they were ever forgotten.
     """
 
-    def __init__(self, kafka: ModelKafka, store: CheckpointStore, job: str) -> None:
+    def __init__(self, kafka: ModelKafka, store: ModelStore, job: str) -> None:
         self.happened = False
         self._kafka = kafka
         self._store = store
@@ -31,8 +31,11 @@ class Expiry:
     def allowed(self) -> bool:
         """Whether what the user must decide afterwards has an answer: the epoch in question is out, or it is not.
 
+        Nothing may be on its way that would still change it: a week is long enough for everything to arrive.
         Never in the first epoch of a sink, in which a marker that is gone looks like one that never was.
         """
+        if self._store.creating or self._kafka.open_transactions():
+            return False
         manifest = newest_manifest(self._store)
         if manifest is None or any(entry.since == manifest.epoch for entry in manifest.sinks.values()):
             return False

@@ -90,6 +90,7 @@ class Simulation:
         self._on_note = on_note
         self._incarnations: list[Incarnation] = []
         self._done = False
+        self._undecided = False
         self._skipped = 0
         self._expiry = Expiry(self.kafka, self.store, self.plan.name)
         self._lost_marker: Literal["republish", "skip"] | None = None
@@ -185,8 +186,8 @@ class Simulation:
             harmless += (ObjectMissing,)
         if newest_manifest(self.store) is not None:  # an older attempt committed its first epoch after this one looked
             harmless += (OutputOfAnotherRun,)
-        if isinstance(error, MarkerLost) and self._expiry.happened and process is incarnation.coordinator:
-            self._lost_marker = self._expiry.decide()
+        if isinstance(error, MarkerLost) and self._expiry.happened:
+            self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
         process.kill()
@@ -199,6 +200,9 @@ class Simulation:
             self.schedule.after(delay, partial(self._replace, incarnation))
 
     def _replace(self, incarnation: Incarnation) -> None:
+        if self._undecided:
+            self._decide()
+            return
         for process in incarnation.processes:
             if self.schedule.chance(self.faults.zombie):
                 self.note(process.name, "goes on as a zombie")
@@ -207,6 +211,18 @@ class Simulation:
                 process.kill()
         if self.schedule.chance(self.faults.markers_expire):
             self._forget_markers()
+        self._incarnate()
+
+    def _decide(self) -> None:
+        """The user stops everything, waits until nothing is on its way any more, and looks into the topics."""
+        for process in self._living():
+            process.kill()
+        if self.store.creating or self.kafka.open_transactions():
+            self.schedule.after(SECOND, self._decide)
+            return
+        self._undecided = False
+        self._lost_marker = self._expiry.decide()
+        self.note("world", f"--lost-marker {self._lost_marker}")
         self._incarnate()
 
     def _forget_markers(self) -> None:

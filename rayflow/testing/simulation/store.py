@@ -13,11 +13,16 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class ModelStore(CheckpointStore):
-    """Objects in memory. The contract's own methods act at once; processes write by `put_later` and `create_later`."""
+    """Objects in memory. The contract's own methods act at once; processes write by `put_later` and `create_later`.
+
+    Attributes:
+        creating: how many objects are on their way that may yet be created.
+    """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self.uri = "model:"
         self.objects: dict[str, bytes] = {}
+        self.creating = 0
         self._schedule = schedule
         self._faults = faults
 
@@ -77,7 +82,10 @@ class ModelStore(CheckpointStore):
         lost = self._schedule.chance(faults.store_answer_lost)
         repeated = lost and random.random() < 0.5
 
+        self.creating += 1
+
         def show() -> None:
+            self.creating -= 1
             created = name not in self.objects
             if not fails:
                 self.objects.setdefault(name, data)

@@ -14,6 +14,8 @@ from rayflow.core.ids import Marker
 from tests.connectors.kafka.stepping import COUNT, TASK, epoch
 from tests.kafka.client import Kafka
 
+pytestmark = pytest.mark.xdist_group("kafka_crash")
+
 ROOT = Path(__file__).parents[3]
 STEPS = ["begun", "produced", "marked", "positioned", "committing", "committed"]
 MOMENTS = [(step, 0) for step in STEPS] + [("committing", delay) for delay in (1, 3, 6, 10)]

@@ -66,7 +66,7 @@ def test_a_wrong_password_is_refused_without_waiting_or_showing_it(
 
 def test_tls_to_a_listener_without_it_is_said_to_be_that(kafka: Kafka) -> None:
     connector = KafkaConnector(kafka.url, {"security.protocol": "SSL"}, {})
-    with pytest.raises(BrokerUnavailable, match="SSL handshake failed"):
+    with pytest.raises(BrokerUnavailable, match="SSL"):
         connector.check(0.7)
 
 
