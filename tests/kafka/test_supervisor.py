@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.kafka.broker import SUPERVISOR
@@ -52,7 +52,7 @@ def test_it_stays_until_the_last_of_several_users_lets_go(tmp_path: Path) -> Non
     folder.mkdir()
     mine = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT)
     fcntl.lockf(mine, fcntl.LOCK_SH)
-    command = [sys.executable, "-c", HOLD, folder / "users.lock"]
+    command = [sys.executable, "-c", HOLD, str(folder / "users.lock")]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"

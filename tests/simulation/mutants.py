@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -241,25 +242,35 @@ def channel_watermark_of_idle_forgotten(patch: Patch) -> None:
     patch.setattr(EventTime, "restore", lambda self, watermark: None)
 
 
+def manifest_created_anew_is_not_noticed(patch: Patch) -> None:
+    newest = coordinator_process.newest_manifest
+
+    def only_for_recovery(store: Any) -> Any:
+        return None if sys._getframe(1).f_code.co_name == "then" else newest(store)
+
+    patch.setattr(coordinator_process, "newest_manifest", only_for_recovery)
+
+
 MUTANTS = [
-    Mutant("publish before the manifest", publish_before_the_manifest, 100),
-    Mutant("marker after the transaction", marker_after_the_transaction, 100),
-    Mutant("no fencing at open", no_fencing, 200),
-    Mutant("no alignment", no_alignment, 50),
-    Mutant("delta applied when sealed", delta_applied_when_sealed, 100),
-    Mutant("staged output dropped at recovery", staged_output_dropped, 100),
-    Mutant("positions taken after the barrier", positions_after_the_barrier, 100),
-    Mutant("timers not in the checkpoint", timers_not_in_the_checkpoint, 100),
-    Mutant("progress not restored", positions_not_restored, 100),
-    Mutant("newest event time not in the checkpoint", event_time_not_restored, 100),
-    Mutant("watermark not restored", channel_watermark_of_idle_forgotten, 100),
-    Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 200),
-    Mutant("lost marker ignored", lost_marker_ignored, 200),
-    Mutant("older attempts are listened to", older_attempts_are_listened_to, 100),
-    Mutant("manifest overwritten", manifest_is_overwritten, 200),
-    Mutant("manifest not read again after fencing", manifest_not_read_again, 200),
-    Mutant("republished through another slot", republished_through_another_slot, 400),
-    Mutant("markers read before all slots are fenced", markers_read_before_all_slots_are_fenced, 400),
-    Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 200),
-    Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 100),
+    Mutant("manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 5, first=693),
+    Mutant("publish before the manifest", publish_before_the_manifest, 20),
+    Mutant("marker after the transaction", marker_after_the_transaction, 20),
+    Mutant("no fencing at open", no_fencing, 40),
+    Mutant("no alignment", no_alignment, 40),
+    Mutant("delta applied when sealed", delta_applied_when_sealed, 20),
+    Mutant("staged output dropped at recovery", staged_output_dropped, 20),
+    Mutant("positions taken after the barrier", positions_after_the_barrier, 40),
+    Mutant("timers not in the checkpoint", timers_not_in_the_checkpoint, 20),
+    Mutant("progress not restored", positions_not_restored, 20),
+    Mutant("newest event time not in the checkpoint", event_time_not_restored, 20),
+    Mutant("watermark not restored", channel_watermark_of_idle_forgotten, 60),
+    Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 40),
+    Mutant("lost marker ignored", lost_marker_ignored, 40),
+    Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
+    Mutant("manifest overwritten", manifest_is_overwritten, 60),
+    Mutant("manifest not read again after fencing", manifest_not_read_again, 20, first=200),
+    Mutant("republished through another slot", republished_through_another_slot, 60),
+    Mutant("markers read before all slots are fenced", markers_read_before_all_slots_are_fenced, 100),
+    Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
+    Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
 ]

@@ -13,7 +13,7 @@ from rayflow.testing.simulate import main
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.simulation import Simulation
 
-SEEDS = 320
+SEEDS = 200
 GROUPS = 8
 
 TRACED = """
