@@ -94,7 +94,10 @@ def main() -> None:
         (".venv/bin/rayflow topics read revenue-per-minute --max 5", "the results as they are in the topic"),
         (".venv/bin/rayflow describe jobs/revenue.py", "what the job consists of"),
         (".venv/bin/rayflow checkpoints revenue list", "its checkpoints"),
-        (".venv/bin/rayflow run jobs/revenue.py --broker kafka://localhost:9092 --state kafka-data", "the same on your Kafka"),
+        (
+            ".venv/bin/rayflow run jobs/revenue.py --broker kafka://localhost:9092 --state kafka-data",
+            "the same on your Kafka",
+        ),
     ):
         console.print(f"  [cyan]{command}[/]\n      {does}")
 

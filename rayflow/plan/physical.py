@@ -12,8 +12,10 @@ from rayflow.core.topics import TopicRef
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One state of an operator. `kind` is value, list, map, timers, windows or expiry (when rows end that have a TTL; it
-    may go without loss); `ttl` in ms or None."""
+    """One state of an operator; `ttl` in ms or None.
+
+    `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
+    """
 
     name: str
     kind: str

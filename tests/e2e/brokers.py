@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from confluent_kafka import KafkaException
 
 from rayflow.cli.topics.reading import read_topic
 from rayflow.connectors.registry import open_connector
@@ -94,7 +95,7 @@ class Broker:
         Kafka shows a transaction's records some ms after it has answered that the transaction is committed: waits.
         """
         if self.is_kafka:
-            until(lambda: not self.kafka.open_transactions(self.name(topic)))
+            until(lambda: self._is_settled(self.name(topic)))
         return [
             Record(batch.origin.partition, key, value, stamp, dict(headers))
             for polled in read_topic(self.connector, self.name(topic), from_start=True, follow=False)
@@ -103,6 +104,12 @@ class Broker:
                 batch.keys, batch.values, batch.timestamps, batch.headers or [[]] * len(batch), strict=True
             )
         ]
+
+    def _is_settled(self, topic: str) -> bool:
+        try:
+            return not self.kafka.open_transactions(topic)
+        except KafkaException:  # the topic is so new that its partitions have no leaders yet
+            return False
 
     def values(self, topic: str) -> list[Any]:
         """All values, decoded from JSON, in order within each partition."""

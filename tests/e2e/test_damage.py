@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rayflow.checkpoint.layout import manifest_name
-from rayflow.checkpoint.manifest import manifest_epochs, newest_manifest
+from rayflow.checkpoint.manifest import manifest_epochs, newest_manifest, read_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing, StateDirectoryMismatch
@@ -27,13 +27,19 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
 
 
 @pytest.fixture
-def two_epochs(embedded: Broker, state: Path, checkpoints: CheckpointStore) -> Broker:
-    """A broker on which the counts job has completed at least two epochs with output."""
+def two_runs(embedded: Broker, state: Path, checkpoints: CheckpointStore) -> Broker:
+    """A broker on which the counts job has run twice, to the end of three words each time."""
     embedded.create("in", 3)
     for _ in range(2):
         embedded.append("in", WORDS)
-        run(counts(embedded), embedded, state, checkpoints=checkpoints.uri)
+        run(counts(embedded), embedded, state, checkpoints=checkpoints.uri, retain=20)
     return embedded
+
+
+def end_of_first_run(checkpoints: CheckpointStore) -> int:
+    """The last epoch of the attempt that came first."""
+    manifests = [read_manifest(checkpoints, epoch) for epoch in manifest_epochs(checkpoints)]
+    return max(manifest.epoch for manifest in manifests if manifest.attempt == 1)
 
 
 def damage(checkpoints: CheckpointStore, name: str) -> None:
@@ -50,10 +56,10 @@ def lost_disk(state: Path) -> None:
 
 
 def test_a_damaged_manifest_is_refused_by_name_and_an_older_checkpoint_works_when_asked_for(
-    two_epochs: Broker, state: Path, checkpoints: CheckpointStore
+    two_runs: Broker, state: Path, checkpoints: CheckpointStore
 ) -> None:
-    broker = two_epochs
-    older, newest = manifest_epochs(checkpoints)[-2:]
+    broker = two_runs
+    older, newest = end_of_first_run(checkpoints), manifest_epochs(checkpoints)[-1]
     damage(checkpoints, manifest_name(newest))
     for _ in range(2):
         with pytest.raises(DamagedObject) as caught:
@@ -69,12 +75,12 @@ def test_a_damaged_manifest_is_refused_by_name_and_an_older_checkpoint_works_whe
 
 
 def test_a_damaged_segment_is_refused_by_name_and_an_older_checkpoint_works_when_asked_for(
-    two_epochs: Broker, state: Path, checkpoints: CheckpointStore
+    two_runs: Broker, state: Path, checkpoints: CheckpointStore
 ) -> None:
-    broker = two_epochs
+    broker = two_runs
     manifest = newest_manifest(checkpoints)
     assert manifest is not None
-    older = manifest_epochs(checkpoints)[-2]
+    older = end_of_first_run(checkpoints)
     (name,) = manifest.segments[manifest.epoch]
     damage(checkpoints, name)
     lost_disk(state)
@@ -87,22 +93,22 @@ def test_a_damaged_segment_is_refused_by_name_and_an_older_checkpoint_works_when
 
 
 def test_an_older_checkpoint_that_is_not_there_is_refused(
-    two_epochs: Broker, state: Path, checkpoints: CheckpointStore
+    two_runs: Broker, state: Path, checkpoints: CheckpointStore
 ) -> None:
     with pytest.raises(ObjectMissing) as caught:
-        run(counts(two_epochs), two_epochs, state, checkpoints=checkpoints.uri, from_checkpoint=99)
+        run(counts(two_runs), two_runs, state, checkpoints=checkpoints.uri, from_checkpoint=99)
     assert manifest_name(99) in caught.value.what
 
 
 def test_the_checkpoints_of_another_job_are_refused(
-    two_epochs: Broker, tmp_path: Path, checkpoints: CheckpointStore
+    two_runs: Broker, tmp_path: Path, checkpoints: CheckpointStore
 ) -> None:
     with pytest.raises(StateDirectoryMismatch) as caught:
-        run(upper(two_epochs), two_epochs, tmp_path / "other", checkpoints=checkpoints.uri)
+        run(upper(two_runs), two_runs, tmp_path / "other", checkpoints=checkpoints.uri)
     assert caught.value.code == "RF-4002"
-    assert two_epochs.name("counts") in caught.value.what
-    assert not two_epochs.exists("upper")
-    assert two_epochs.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+    assert two_runs.name("counts") in caught.value.what
+    assert not two_runs.exists("upper")
+    assert two_runs.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
 
 
 def test_jobs_of_two_names_share_a_state_directory(embedded: Broker, state: Path) -> None:
@@ -132,9 +138,9 @@ def rebuilt(caplog: pytest.LogCaptureFixture) -> int:
 
 @pytest.mark.parametrize("how", ["cut short", "empty", "garbage", "torn page", "gone"])
 def test_a_corrupted_store_is_rebuilt_from_the_checkpoints(
-    how: str, two_epochs: Broker, state: Path, checkpoints: CheckpointStore, caplog: pytest.LogCaptureFixture
+    how: str, two_runs: Broker, state: Path, checkpoints: CheckpointStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = two_epochs
+    broker = two_runs
     files = task_files(state)
     assert len(files) == 3
     for file in files:
@@ -177,9 +183,9 @@ def test_a_store_of_another_lineage_is_rebuilt_and_not_trusted(
 
 
 def test_a_store_that_fell_behind_gets_only_the_deltas_that_it_lacks(
-    two_epochs: Broker, state: Path, tmp_path: Path, checkpoints: CheckpointStore, caplog: pytest.LogCaptureFixture
+    two_runs: Broker, state: Path, tmp_path: Path, checkpoints: CheckpointStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = two_epochs
+    broker = two_runs
     shutil.copytree(state, tmp_path / "copy")
     broker.append("in", WORDS)
     run(counts(broker), broker, state, checkpoints=checkpoints.uri)

@@ -19,13 +19,11 @@ from rayflow.engine.actions import EpochSealed
 from rayflow.engine.alignment import Alignment
 from rayflow.engine.coordinator import Coordinator, Phase
 from rayflow.engine.event_time import EventTime
-from rayflow.engine.events import ManifestWritten, PublishersOpened
+from rayflow.engine.events import ManifestWritten
 from rayflow.engine.orders import CommitEpoch
 from rayflow.engine.task import Task
 from rayflow.runtimes.simulated import coordinator as coordinator_process
 from rayflow.runtimes.simulated import worker as worker_process
-from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
-from rayflow.runtimes.simulated.messages import MarkersRead, ReadMarkers, SlotFenced
 from rayflow.runtimes.simulated.process import Process
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.timer_table import TimerTable
@@ -195,31 +193,6 @@ def republished_through_another_slot(patch: Patch) -> None:
     patch.setattr(coordinator_process, "staged_by", through_the_first)
 
 
-def markers_read_before_all_slots_are_fenced(patch: Patch) -> None:
-    open_publishers, receive = CoordinatorProcess._open, CoordinatorProcess.receive
-
-    def eager(self: Any, order: Any) -> None:
-        open_publishers(self, order)
-        self.early = None
-        self._send(self.workers[0], ReadMarkers(order.sinks))
-
-    def combine(self: Any, body: Any) -> None:
-        match body:
-            case MarkersRead(markers) if not self._looking:
-                self.early = markers
-            case SlotFenced(slot):
-                self._answered(slot)
-            case _:
-                receive(self, body)
-                return
-        if not self._waits and self.early is not None:
-            markers, self.early = self.early, None
-            self._tell(PublishersOpened(markers))
-
-    patch.setattr(CoordinatorProcess, "_open", eager)
-    patch.setattr(CoordinatorProcess, "receive", combine)
-
-
 def segment_acknowledged_before_it_is_durable(patch: Patch) -> None:
     def at_once(process: Any, puts: Any, then: Any, what: str) -> None:
         put_all(process, puts, lambda: None, what)
@@ -270,7 +243,6 @@ MUTANTS = [
     Mutant("manifest overwritten", manifest_is_overwritten, 60),
     Mutant("manifest not read again after fencing", manifest_not_read_again, 20, first=200),
     Mutant("republished through another slot", republished_through_another_slot, 60),
-    Mutant("markers read before all slots are fenced", markers_read_before_all_slots_are_fenced, 100),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
 ]

@@ -78,6 +78,6 @@ def test_several_seeds_are_summed_up() -> None:
 
 def test_a_failing_seed_gives_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rayflow.engine.alignment.Alignment.holds", lambda self, event: False)
-    result = CliRunner().invoke(main, ["--seeds", "8"])
+    result = CliRunner().invoke(main, ["--first", "10", "--seeds", "8"])
     assert result.exit_code == 1
     assert "seed" in result.output

@@ -13,7 +13,7 @@ from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock
-from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists, ObjectMissing
 from rayflow.core.ids import Marker
 from rayflow.core.logging import get_logger
 from rayflow.engine.actions import (
@@ -268,6 +268,10 @@ class Attempt:
             except ObjectExists:
                 # Ours all the same, if the store did it but its answer was lost.
                 return read_manifest(self._store, manifest.epoch).attempt
+            newest = newest_manifest(self._store)
+            if newest is not None and newest.epoch > manifest.epoch:
+                # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
+                return newest.attempt
             return manifest.attempt
 
         def then(attempt: int) -> None:
@@ -299,7 +303,11 @@ class Attempt:
     def _collect_garbage(self) -> None:
         try:
             collect(self._store, self._options.retain)
-        except (DamagedObject, CheckpointStoreFailed) as error:  # it can wait; a checkpoint that is there cannot harm
+        except (
+            DamagedObject,
+            ObjectMissing,
+            CheckpointStoreFailed,
+        ) as error:  # it can wait; a checkpoint that is there cannot harm
             log.warning("old checkpoints could not be deleted", job=self._plan.name, reason=error.what, code=error.code)
 
     # The worker's actions

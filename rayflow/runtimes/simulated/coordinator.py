@@ -216,7 +216,7 @@ class CoordinatorProcess(Process):
             winner = self.attempt if created else read_manifest(self.world.checkpoints, manifest.epoch).attempt
             newest = newest_manifest(self.world.checkpoints)
             if newest is not None and newest.epoch > manifest.epoch:
-                # Created anew: a later attempt had committed this epoch, gone on, and deleted its manifest as an old one.
+                # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
                 winner = newest.attempt
             if winner != self.attempt:
                 self._tell(ManifestConflict(manifest.epoch, winner))

@@ -186,7 +186,8 @@ class Simulation:
             harmless += (ObjectMissing,)
         if newest_manifest(self.store) is not None:  # an older attempt committed its first epoch after this one looked
             harmless += (OutputOfAnotherRun,)
-        if isinstance(error, MarkerLost) and self._expiry.happened:
+        # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
+        if isinstance(error, MarkerLost) and (self._expiry.happened or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
