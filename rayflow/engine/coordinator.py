@@ -352,10 +352,6 @@ class Coordinator:
         self._manifest = self._written
         self._under_way = False
         orders: list[Order] = [CollectGarbage()]
-        if self._final == self.epoch and self._written is not None and self._written.outputs:
-            # One more, empty: it tells that this one's output is out, so a marker may expire while the job is down.
-            self._final += 1
-            return [*orders, *self._inject(drain=False)]
         if self._final == self.epoch:
             self.phase = Phase.FINISHED
             return [*orders, FinishAttempt(restart=self._ending == "restart")]

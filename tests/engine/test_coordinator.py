@@ -218,17 +218,6 @@ def test_an_end_takes_one_last_epoch(event: Any, drain: bool, restart: bool) -> 
     assert c.phase is Phase.FINISHED
 
 
-def test_an_end_with_output_takes_one_more_epoch_that_tells_it_is_published() -> None:
-    c = running()
-    assert c.handle(SourcesExhausted()) == [InjectBarrier(1, True)]
-    ack(c)
-    c.handle(ManifestWritten(1))
-    assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), InjectBarrier(2, False)]
-    assert ack(c, output=None).published == 1
-    c.handle(ManifestWritten(2))
-    assert c.handle(EpochDone(0, 2)) == [CollectGarbage(), FinishAttempt(False)]
-
-
 def test_positions_of_another_system_are_refused() -> None:
     from dataclasses import replace
 
