@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -77,6 +78,8 @@ def main(
             runs = run_all(workloads or tuple(WORKLOADS), records, rounds, address, only, folder, console)
     except (WrongResult, RunFailed) as error:
         raise click.ClickException(f"{error}\nlogs are in {folder}") from error
+    except KafkaException as error:
+        raise click.ClickException(f"the broker: {error.args[0].str()}") from error
     shutil.rmtree(folder, ignore_errors=True)
     console.print(table(runs))
     if json_file is not None:

@@ -49,7 +49,7 @@ class Topics:
 
     def __init__(self, broker: str) -> None:
         self.broker = broker
-        self._admin = AdminClient({"bootstrap.servers": broker})
+        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
 
     def create(self, topic: str) -> None:
         """A topic of four partitions that keeps its records, old as their timestamps are."""
@@ -73,6 +73,7 @@ class Topics:
             {
                 "bootstrap.servers": self.broker,
                 "partitioner": "murmur2_random",
+                "log_level": 0,
                 "enable.idempotence": True,  # without it, retries change the order
                 "linger.ms": 20,
                 "batch.size": 1 << 20,
@@ -128,6 +129,7 @@ class Topics:
     def _consumer(self) -> Consumer:
         settings: dict[str, Any] = {
             "bootstrap.servers": self.broker,
+            "log_level": 0,
             "group.id": "benchmarks",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
