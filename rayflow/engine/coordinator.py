@@ -157,10 +157,7 @@ class Coordinator:
             case ManifestRead():
                 return self._on_manifest(event.manifest)
             case MarkersSeen():
-                self._enter(Phase.LOOKING, Phase.FENCING)
-                check_unused(self._plan.name, event.markers)
-                assert self._opening is not None
-                return [self._opening]
+                return self._on_markers(event.markers)
             case PublishersOpened():
                 self._enter(Phase.FENCING, Phase.READING_AGAIN)
                 self._markers = event.markers
@@ -207,6 +204,16 @@ class Coordinator:
         """Whether the last barrier is out: what is read from now on belongs to nobody."""
         return self._final is not None
 
+    def _on_markers(self, markers: Mapping[SinkTask, Marker | None]) -> list[Order]:
+        """An older attempt may have committed and published its first epoch since the manifest was read: read again."""
+        if any(markers.values()):
+            self._enter(Phase.LOOKING, Phase.READING)
+            self._markers = markers
+            return [ReadManifest()]
+        self._enter(Phase.LOOKING, Phase.FENCING)
+        assert self._opening is not None
+        return [self._opening]
+
     def _on_manifest(self, manifest: Manifest | None) -> list[Order]:
         """First to know which publishers to fence, then, when nobody else can commit any more, to go on from."""
         self._manifest = manifest
@@ -223,6 +230,7 @@ class Coordinator:
         opening = OpenPublishers(sorted(slots), self._sinks_to_read())
         if self.phase is Phase.READING:
             if manifest is None and opening.sinks and not self._options.new_lineage:
+                check_unused(self._plan.name, self._markers)
                 self._enter(Phase.READING, Phase.LOOKING)
                 self._opening = opening
                 return [LookAtMarkers(self._options.workers[0], opening.sinks)]

@@ -339,12 +339,27 @@ def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published()
     c.start()
     c.handle(AttemptClaimed(1))
     c.handle(ManifestRead(None))
+    assert c.handle(MarkersSeen(at(9, "other"))) == [ReadManifest()]
     with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
-        c.handle(MarkersSeen(at(9, "other")))
+        c.handle(ManifestRead(None))
     anew = coordinator(new_lineage=True)
     anew.start()
     anew.handle(AttemptClaimed(1))
     assert anew.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
+
+
+def test_a_first_epoch_that_an_older_attempt_publishes_meanwhile_is_not_another_runs() -> None:
+    manifest = complete(running())
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(2))
+    assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
+    assert c.handle(MarkersSeen(at(1))) == [ReadManifest()]
+    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0], SINKS)]
+    c.handle(PublishersOpened(at(1)))
+    (start,) = c.handle(ManifestRead(manifest))
+    assert isinstance(start, StartTasks)
+    assert (start.epoch, start.lineage) == (2, manifest.lineage)
 
 
 def test_a_marker_ahead_of_the_checkpoints_is_refused() -> None:

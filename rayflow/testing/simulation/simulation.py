@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest
+from rayflow.checkpoint.manifest import Manifest, read_manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.connectors.base import Publisher, Reader
 from rayflow.core.errors import (
@@ -17,7 +17,6 @@ from rayflow.core.errors import (
     Fenced,
     MarkerLost,
     ObjectMissing,
-    OutputOfAnotherRun,
 )
 from rayflow.core.ids import Attempt, TaskId, TopicPartition, WorkerId
 from rayflow.engine import history
@@ -184,8 +183,6 @@ class Simulation:
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
         if incarnation.over:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
-        if newest_manifest(self.store) is not None:  # an older attempt committed its first epoch after this one looked
-            harmless += (OutputOfAnotherRun,)
         # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
         if isinstance(error, MarkerLost) and (self._expiry.happened or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
