@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, write_manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.ids import Attempt, Epoch
+from rayflow.core.ids import Epoch
 
 
-def rewind_to(store: CheckpointStore, epoch: Epoch, *, lineage: str, attempt: Attempt, created: int) -> Manifest:
+def rewind_to(store: CheckpointStore, epoch: Epoch, claim: Claim, *, lineage: str, created: int) -> Manifest:
     """Make the checkpoint of `epoch` the newest one again, under a new lineage, and give its manifest.
 
     What was published after it stays published, and will be published again as the job gets there. Its own staged
-    output counts as published. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
+    output counts as published. `claim` must be new: its slots, which nobody has fenced yet, are named for whoever
+    starts from here. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
 
     Raises ObjectMissing when there is no such checkpoint, DamagedObject.
     """
@@ -24,8 +26,9 @@ def rewind_to(store: CheckpointStore, epoch: Epoch, *, lineage: str, attempt: At
         old,
         lineage=lineage,
         epoch=newest,
-        attempt=attempt,
+        attempt=claim.attempt,
         created=created,
+        workers=claim.slots,
         segments=segments,
         outputs=(),
         published=newest,

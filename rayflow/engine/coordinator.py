@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Literal
 
 from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry, StateEntry
 from rayflow.core.errors import Fenced, InvariantBroken
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, WorkerId
@@ -127,6 +128,7 @@ class Coordinator:
         self._plan = plan
         self._sources = dict(sources)
         self._options = options
+        self._claim = Claim(0)
         self._manifest: Manifest | None = None
         self._topology: Topology | None = None
         self._history = History([], None)
@@ -145,14 +147,15 @@ class Coordinator:
 
     def start(self) -> list[Order]:
         """Begin the attempt."""
-        return [ClaimAttempt()]
+        return [ClaimAttempt(self._options.workers, self._options.lineage)]
 
     def handle(self, event: Event) -> list[Order]:
         """Take one event. Raises Fenced, and what recovery may refuse (see `engine.recovery`, `engine.topology`)."""
         match event:
             case AttemptClaimed():
                 self._enter(Phase.CLAIMING, Phase.READING)
-                self.attempt = event.attempt
+                self.attempt = event.claim.attempt
+                self._claim = event.claim
                 return [ReadManifest()]
             case ManifestRead():
                 return self._on_manifest(event.manifest)
@@ -197,7 +200,7 @@ class Coordinator:
     @property
     def lineage(self) -> str:
         """The lineage of checkpoints that this attempt goes on with."""
-        return self._options.lineage if self._manifest is None else self._manifest.lineage
+        return self._claim.lineage if self._manifest is None else self._manifest.lineage
 
     @property
     def final_barrier_sent(self) -> bool:
@@ -226,7 +229,7 @@ class Coordinator:
             None if manifest is None else earlier_partitions(self._plan, manifest),
             allow_new_partitions=self._options.allow_new_partitions,
         )
-        slots = set(self._options.workers) | set(() if manifest is None else manifest.workers)
+        slots = set(self._claim.slots) | set(() if manifest is None else manifest.workers)
         opening = OpenPublishers(sorted(slots), self._sinks_to_read())
         if self.phase is Phase.READING:
             if manifest is None and opening.sinks and not self._options.new_lineage:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from rayflow.checkpoint.claim import Claim
 from rayflow.core.batch import Batch
 from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
 
@@ -129,7 +130,7 @@ WorkerEvent: TypeAlias = (
 class AttemptClaimed:
     """This attempt is ours alone."""
 
-    attempt: Attempt
+    claim: Claim
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,13 @@ from rayflow.engine.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class ClaimAttempt:
-    """Claim the next attempt number, ours alone; then report AttemptClaimed."""
+    """Claim the next attempt number, ours alone; then report AttemptClaimed.
+
+    `slots`: those of the attempt's workers. `lineage`: of its checkpoints, should the store be new.
+    """
+
+    slots: Sequence[WorkerId]
+    lineage: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import rayflow as rf
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import (
     CheckpointsBehindOutput,
@@ -68,8 +69,8 @@ def coordinator(**options: Any) -> Coordinator:
 
 def running(epoch_done: int = 0) -> Coordinator:
     c = coordinator()
-    assert c.start() == [ClaimAttempt()]
-    c.handle(AttemptClaimed(1))
+    assert c.start() == [ClaimAttempt((0,), "new")]
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
@@ -102,7 +103,7 @@ def complete(c: Coordinator, now: int = 10_000, output: str | None = "o") -> Man
 def recovering(manifest: Manifest, markers: dict[SinkTask, Marker | None], **options: Any) -> list[Any]:
     c = coordinator(**options)
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     (opening,) = c.handle(ManifestRead(manifest))
     assert isinstance(opening, OpenPublishers)
     assert c.handle(PublishersOpened(markers)) == [ReadManifest()]
@@ -115,8 +116,8 @@ def at(epoch: int, lineage: str = "new") -> dict[SinkTask, Marker | None]:
 
 def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     c = coordinator()
-    assert c.start() == [ClaimAttempt()]
-    assert c.handle(AttemptClaimed(7)) == [ReadManifest()]
+    assert c.start() == [ClaimAttempt((0,), "new")]
+    assert c.handle(AttemptClaimed(Claim(7, (0,), "new"))) == [ReadManifest()]
     assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
     assert c.handle(MarkersSeen(dict.fromkeys(SINKS))) == [OpenPublishers([0], SINKS)]
     assert c.handle(PublishersOpened({})) == [ReadManifest()]
@@ -124,11 +125,30 @@ def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     assert c.attempt == 7
 
 
+def test_slots_of_attempts_that_never_committed_are_fenced_as_well() -> None:
+    manifest = complete(running())
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(3, (0, 1, 2), "new")))
+    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0, 1, 2], SINKS)]
+
+
+def test_a_store_without_checkpoints_goes_on_with_the_lineage_that_was_begun_in_it() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "begun")))
+    c.handle(ManifestRead(None))
+    c.handle(MarkersSeen({}))
+    c.handle(PublishersOpened({}))
+    (start,) = c.handle(ManifestRead(None))
+    assert start.lineage == "begun"  # type: ignore[union-attr]
+
+
 def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() -> None:
     manifest = complete(running())
     c = coordinator(plan=plan())
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
@@ -185,7 +205,7 @@ def test_a_conflict_at_the_manifest_ends_the_attempt() -> None:
 def test_an_epoch_that_an_older_attempt_has_committed_is_gone_on_from() -> None:
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     manifest = lost()
     c.handle(ManifestRead(manifest))
     c.handle(PublishersOpened(at(2)))
@@ -241,7 +261,7 @@ def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     c = coordinator()
     c.start()
     assert c.handle(StopRequested()) == []
-    c.handle(AttemptClaimed(1))
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
@@ -277,7 +297,7 @@ def test_recovery_after_republication_starts_the_tasks() -> None:
     manifest = complete(running())
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(manifest))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
     c.handle(ManifestRead(manifest))
@@ -325,7 +345,7 @@ def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
     begun = replace(lost(), outputs=(), published=2, restored_from="file:/savepoint")
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(begun))
     c.handle(PublishersOpened(at(2)))
     c.handle(ManifestRead(begun))
@@ -337,14 +357,14 @@ def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
 def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published() -> None:
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(1))
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     assert c.handle(MarkersSeen(at(9, "other"))) == [ReadManifest()]
     with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
         c.handle(ManifestRead(None))
     anew = coordinator(new_lineage=True)
     anew.start()
-    anew.handle(AttemptClaimed(1))
+    anew.handle(AttemptClaimed(Claim(1, (0,), "new")))
     assert anew.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
 
 
@@ -352,7 +372,7 @@ def test_a_first_epoch_that_an_older_attempt_publishes_meanwhile_is_not_another_
     manifest = complete(running())
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
     assert c.handle(MarkersSeen(at(1))) == [ReadManifest()]
     assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0], SINKS)]
@@ -382,4 +402,4 @@ def test_checkpoints_of_another_job_are_refused() -> None:
 
 def test_orders_out_of_turn_are_broken_invariants() -> None:
     with pytest.raises(InvariantBroken):
-        running().handle(AttemptClaimed(3))
+        running().handle(AttemptClaimed(Claim(3, (0,), "new")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import rayflow as rf
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
 from rayflow.core.ids import Marker, SinkTask, TaskId
 from rayflow.engine.actions import SendToWorker, WriteSegment
@@ -110,7 +111,7 @@ def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> Non
     found = manifest(epoch=7, published=6, stages={stage.id: 1 for stage in plan.stages}, segments={7: ()})
     coordinator.start()
     for event in (
-        AttemptClaimed(2),
+        AttemptClaimed(Claim(2, (0,), "new")),
         ManifestRead(found),
         PublishersOpened({SinkTask("out", 0): Marker("lineage", 7)}),
         ManifestRead(found),

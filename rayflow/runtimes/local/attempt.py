@@ -209,7 +209,7 @@ class Attempt:
             self._on_step(f"before {type(order).__name__}")
             match order:
                 case ClaimAttempt():
-                    self._tell(AttemptClaimed(claim_attempt(self._store)))
+                    self._tell(AttemptClaimed(claim_attempt(self._store, order.slots, order.lineage)))
                 case ReadManifest():
                     self.manifest = newest_manifest(self._store)
                     self._tell(ManifestRead(self.manifest))

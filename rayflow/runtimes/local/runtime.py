@@ -113,17 +113,17 @@ class LocalRuntime:
             start_from_savepoint(
                 savepoint,
                 store,
+                claim_attempt(store),
                 job=self._plan.name,
                 lineage=uuid.uuid4().hex,
-                attempt=claim_attempt(store),
                 created=self._clock(),
             )
         elif options.from_checkpoint is not None:
             rewind_to(
                 store,
                 options.from_checkpoint,
+                claim_attempt(store),
                 lineage=uuid.uuid4().hex,
-                attempt=claim_attempt(store),
                 created=self._clock(),
             )
 

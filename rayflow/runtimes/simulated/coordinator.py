@@ -144,8 +144,9 @@ class CoordinatorProcess(Process):
     def _do(self, order: Order) -> None:
         match order:
             case ClaimAttempt():
-                self.attempt = claim_attempt(self.world.checkpoints)
-                self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(self.attempt)))
+                claim = claim_attempt(self.world.checkpoints, order.slots, order.lineage)
+                self.attempt = claim.attempt
+                self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(claim)))
             case ReadManifest():
                 manifest = newest_manifest(self.world.checkpoints)
                 self.act("ManifestRead", lambda: self._tell(ManifestRead(manifest)))
