@@ -34,10 +34,9 @@ class StateEntry:
 
 @dataclass(frozen=True, slots=True)
 class SinkEntry:
-    """A sink operator: how many tasks it has, and the first epoch that it took part in."""
+    """A sink operator: how many tasks it has."""
 
     tasks: int
-    since: Epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,9 @@ class MarkerLost(RayflowError):
     """The broker no longer holds a sink's marker, and the last epoch may or may not have been published."""
 
     code = "RF-3005"
-    default_advice = "Look at the output topic, then start with --lost-marker republish or --lost-marker skip"
+    default_advice = (
+        "Look at the output topic, then start with --lost-marker republish@EPOCH or --lost-marker skip@EPOCH"
+    )
 
 
 class PartitionsChanged(RayflowError):

@@ -153,6 +153,11 @@ class OutputRepublished:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkersSet:
+    """Every sink task has a marker of the attempt's lineage."""
+
+
+@dataclass(frozen=True, slots=True)
 class TasksStarted:
     """All tasks are restored and read from their positions."""
 
@@ -205,6 +210,11 @@ class EpochDone:
 
     worker: WorkerId
     epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRecorded:
+    """It is noted durably that the attempt's last epoch is published."""
 
 
 @dataclass(frozen=True, slots=True)

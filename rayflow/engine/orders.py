@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from rayflow.checkpoint.manifest import Manifest
-from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.topology import Topology
 
 
@@ -49,6 +49,14 @@ class RepublishOutput:
 
     manifest: Manifest
     topology: Topology
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMarkers:
+    """Set the marker of these sink tasks, without output; then report MarkersSet."""
+
+    marker: Marker
     sinks: Sequence[SinkTask]
 
 
@@ -97,6 +105,14 @@ class WriteBase:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPublished:
+    """Note durably that everything up to the attempt's last epoch is published; then report PublishedRecorded."""
+
+    lineage: str
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
 class CollectGarbage:
     """Delete, in the background, what no kept checkpoint names."""
 
@@ -117,11 +133,13 @@ Order: TypeAlias = (
     | OpenPublishers
     | ReadManifest
     | RepublishOutput
+    | SetMarkers
     | StartTasks
     | InjectBarrier
     | WriteManifest
     | CommitEpoch
     | WriteBase
+    | RecordPublished
     | CollectGarbage
     | FinishAttempt
 )

@@ -9,14 +9,14 @@ from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
 from rayflow.core.ids import Marker, SinkTask, TaskId
 from rayflow.engine.actions import SendToWorker, WriteSegment
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions, ManifestRead
+from rayflow.engine.coordinator import Coordinator, ManifestRead
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
     BarrierReceived,
     PublishersOpened,
 )
-from rayflow.engine.recovery import unpublished
 from rayflow.engine.task import Task
 from rayflow.engine.topology import resolve
 from rayflow.engine.worker import Worker
@@ -92,17 +92,9 @@ def manifest(**fields: Any) -> Manifest:
         "bases": {},
         "published": 0,
         "bytes": 0,
-        "sinks": {"out": SinkEntry(1, 1)},
+        "sinks": {"out": SinkEntry(1)},
     }
     return Manifest(**{**given, **fields})
-
-
-def test_a_first_epoch_without_output_gets_its_marker_at_recovery() -> None:
-    """Or the next epoch's recovery would take the sink's marker for lost."""
-    sink = SinkTask("out", 0)
-    assert unpublished(manifest(), {sink: None}, None) == [sink]
-    assert unpublished(manifest(), {sink: Marker("lineage", 1)}, None) == []
-    assert unpublished(manifest(epoch=2, published=1), {sink: Marker("lineage", 1)}, None) == []
 
 
 def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> None:

@@ -18,7 +18,8 @@ from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
 from rayflow.core.metrics import Metrics
 from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions
+from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import PartitionsAdded
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
