@@ -8,14 +8,18 @@ import rayflow as rf
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
 from rayflow.core.ids import Marker, SinkTask, TaskId
-from rayflow.engine.actions import SendToWorker, WriteSegment
+from rayflow.engine.actions import AckEpoch, ApplyEpoch, PublishEpoch, ReportDone, SendToWorker, WriteSegment
 from rayflow.engine.coordinator import Coordinator, ManifestRead
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
     BarrierReceived,
+    EpochApplied,
+    EpochCommitted,
+    EpochPublished,
     PublishersOpened,
+    SegmentWritten,
 )
 from rayflow.engine.task import Task
 from rayflow.engine.topology import resolve
@@ -111,3 +115,18 @@ def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> Non
         coordinator.handle(event)
         coordinator.validate()
     assert coordinator.epoch == 7
+
+
+def test_a_worker_without_tasks_sees_its_epochs_through() -> None:
+    plan = three_stages()
+    topology = resolve(plan, {source.id: 1 for stage in plan.stages for source in stage.sources})
+    idle = Worker(1, plan, topology, {}, dict.fromkeys(topology.tasks(), 0), codec=Codec(), memory_limit=1 << 30)
+    assert idle.start({}) == []
+    for epoch in (1, 2):
+        assert idle.handle(BarrierInjected(epoch)) == [WriteSegment(epoch, ())]
+        (ack,) = idle.handle(SegmentWritten(epoch, "name", None, 10, {}))
+        assert isinstance(ack, AckEpoch)
+        assert idle.handle(EpochCommitted(epoch)) == [PublishEpoch(epoch, {}, {}), ApplyEpoch(epoch, ())]
+        assert idle.handle(EpochApplied(epoch)) == []
+        assert idle.handle(EpochPublished(epoch)) == [ReportDone(epoch)]
+        idle.validate()
