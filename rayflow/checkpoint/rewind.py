@@ -5,9 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rayflow.checkpoint.claim import Claim
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, write_manifest
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest, write_manifest
 from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import Epoch
+
+
+def origin_of_checkpoint(epoch: Epoch) -> str:
+    """What `Manifest.restored_from` says of a lineage that began with an older checkpoint.
+
+    >>> origin_of_checkpoint(12)
+    'checkpoint 12'
+    """
+    return f"checkpoint {epoch}"
+
+
+def lineage_origin(store: CheckpointStore) -> str | None:
+    """What the lineage of the newest checkpoint began with. None is also the answer if its manifest is damaged: the
+    user who then goes back to an older one has not done so before."""
+    try:
+        newest = newest_manifest(store)
+    except DamagedObject:
+        return None
+    return None if newest is None else newest.restored_from
 
 
 def rewind_to(store: CheckpointStore, epoch: Epoch, claim: Claim, *, lineage: str, created: int) -> Manifest:
@@ -33,7 +53,7 @@ def rewind_to(store: CheckpointStore, epoch: Epoch, claim: Claim, *, lineage: st
         outputs=(),
         published=newest,
         savepoint=False,
-        restored_from=f"checkpoint {epoch}",
+        restored_from=origin_of_checkpoint(epoch),
     )
     write_manifest(store, manifest)
     return manifest

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.rewind import rewind_to
+from rayflow.checkpoint.rewind import lineage_origin, origin_of_checkpoint, rewind_to
 from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock, system_clock
@@ -120,6 +120,9 @@ class LocalRuntime:
                 created=self._clock(),
             )
         elif options.from_checkpoint is not None:
+            if lineage_origin(store) == origin_of_checkpoint(options.from_checkpoint):
+                log.info("this job went back to that checkpoint already: going on from its last one")
+                return
             rewind_to(
                 store,
                 options.from_checkpoint,
