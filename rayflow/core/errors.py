@@ -134,7 +134,8 @@ class RecordTooLarge(RayflowError):
 
     code = "RF-2005"
     default_advice = (
-        "Raise max.message.bytes of the topic and message.max.bytes of the producer, or write smaller records"
+        "Raise max.message.bytes of the topic and message.max.bytes of the producer. Or write smaller records: correct "
+        "the job and start it with --from-checkpoint N, an epoch before this one (rayflow checkpoints JOB list)"
     )
 
 
