@@ -247,6 +247,8 @@ class Attempt:
                 case CollectGarbage():
                     self._background.call(self._collect_garbage, lambda _: None)
                 case FinishAttempt():
+                    if not order.restart:
+                        self.sinks.settle()
                     self.finished = order
             self._on_step(f"after {type(order).__name__}")
 
