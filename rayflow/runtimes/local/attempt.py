@@ -10,6 +10,7 @@ from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.base import PART_BYTES, encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
 from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest, write_manifest
+from rayflow.checkpoint.published import is_published, record_published
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock
@@ -42,7 +43,9 @@ from rayflow.engine.events import (
     ManifestConflict,
     ManifestWritten,
     MarkersSeen,
+    MarkersSet,
     OutputRepublished,
+    PublishedRecorded,
     PublishersOpened,
     SegmentWritten,
     SourcesExhausted,
@@ -61,7 +64,9 @@ from rayflow.engine.orders import (
     OpenPublishers,
     Order,
     ReadManifest,
+    RecordPublished,
     RepublishOutput,
+    SetMarkers,
     StartTasks,
     WriteBase,
     WriteManifest,
@@ -209,16 +214,19 @@ class Attempt:
             self._on_step(f"before {type(order).__name__}")
             match order:
                 case ClaimAttempt():
-                    self._tell(AttemptClaimed(claim_attempt(self._store)))
+                    self._tell(AttemptClaimed(claim_attempt(self._store, order.slots, order.lineage)))
                 case ReadManifest():
                     self.manifest = newest_manifest(self._store)
-                    self._tell(ManifestRead(self.manifest))
+                    published = self.manifest is not None and is_published(self._store, self.manifest)
+                    self._tell(ManifestRead(self.manifest, published))
                 case LookAtMarkers():
                     self._tell(MarkersSeen(self.sinks.look(order.slot, order.sinks)))
                 case OpenPublishers():
                     self._tell(PublishersOpened(self.sinks.open(SLOT, order.sinks)))
                 case RepublishOutput():
                     self._slices.append(self._republish(order))
+                case SetMarkers():
+                    self._slices.append(self._set_markers(order))
                 case StartTasks():
                     self._start_tasks(order)
                 case InjectBarrier():
@@ -231,16 +239,22 @@ class Attempt:
                 case WriteBase():
                     # The rows are fixed here, before anything else can apply another epoch.
                     self._slices.append(self._write_base(order, self._hosting.store(order.task).rows()))
+                case RecordPublished(lineage, epoch):
+                    self._background.call(
+                        partial(record_published, self._store, lineage, epoch),
+                        lambda _: self._tell(PublishedRecorded()),
+                    )
                 case CollectGarbage():
                     self._background.call(self._collect_garbage, lambda _: None)
                 case FinishAttempt():
+                    if not order.restart:
+                        self.sinks.settle()
                     self.finished = order
             self._on_step(f"after {type(order).__name__}")
 
     def _republish(self, order: RepublishOutput) -> Generator[None, None, None]:
         manifest = order.manifest
-        if manifest.outputs:
-            log.info("publishing what the last run had staged", job=self._plan.name, epoch=manifest.epoch)
+        log.info("publishing what the last run had staged", job=self._plan.name, epoch=manifest.epoch)
         self.sources.place(order.topology)
         outputs = read_staged(self._store, manifest, order.sinks)
         positions = positions_of(read_progress(self._store, manifest))
@@ -248,6 +262,12 @@ class Attempt:
             self._on_step(f"republish {step}")
             yield
         self._tell(OutputRepublished())
+
+    def _set_markers(self, order: SetMarkers) -> Generator[None, None, None]:
+        for step in self.sinks.publish(order.marker, {sink: [] for sink in order.sinks}, {}, self.sources):
+            self._on_step(f"mark {step}")
+            yield
+        self._tell(MarkersSet())
 
     def _start_tasks(self, order: StartTasks) -> None:
         for topic in self.sinks.create_topics(order.topology):

@@ -40,7 +40,11 @@ class Entry:
 
 
 class ModelKafka:
-    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable."""
+    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable.
+
+    Attributes:
+        markers_set: every offset of a group of markers, in order. published: those committed together with records.
+    """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self.away = False
@@ -48,6 +52,7 @@ class ModelKafka:
         self.topics: dict[str, int] = {}
         self.offsets: dict[tuple[str, str, int], tuple[int, str]] = {}
         self.markers_set: list[tuple[tuple[str, str, int], int, str]] = []
+        self.published: list[tuple[tuple[str, str, int], int, str]] = []
         self._schedule = schedule
         self._faults = faults
         self._epochs: dict[str, int] = {}
@@ -180,7 +185,10 @@ class ModelKafka:
         for place in transaction.firsts:
             self.logs[place].append(Entry(None, None, 0, control=True))
         if state == "committed":
+            before = len(self.markers_set)
             self.commit_offsets(transaction.offsets)
+            if transaction.firsts:
+                self.published += self.markers_set[before:]
 
     def commit_offsets(self, offsets: dict[tuple[str, str, int], tuple[int, str]]) -> None:
         """Set offsets of groups."""
