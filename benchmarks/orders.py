@@ -56,9 +56,11 @@ class Topics:
         wanted = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "-1"})
         self._admin.create_topics([wanted])[topic].result(30)
 
-    def delete(self, topic: str) -> None:
-        """Delete a topic."""
-        self._admin.delete_topics([topic])[topic].result(30)
+    def delete_with(self, part: str) -> None:
+        """Delete every topic that has `part` in its name: an output, and what an engine has made for itself."""
+        topics = [topic for topic in self._admin.list_topics(timeout=30).topics if part in topic]
+        for deleted in self._admin.delete_topics(topics).values() if topics else ():
+            deleted.result(30)
 
     def fill(self, topic: str, count: int, told: Callable[[int], None]) -> None:
         """Have `count` orders in `topic`, unless they are there. Raises RuntimeError for a topic with others."""
