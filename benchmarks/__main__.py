@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.answers import Answers, records
-from benchmarks.broker import broker_at
+from benchmarks.broker import broker_option, workshop
 from benchmarks.campaign import STEADY, TINY, Campaign, Input, NoResult, Run
 from benchmarks.chart import svg
 from benchmarks.contenders import OWN, Contender, NotInstalled
+from benchmarks.figures import RESULTS
 from benchmarks.orders import Topics
 from benchmarks.peers import PEERS
 from benchmarks.report import summary, table, write_json
 from benchmarks.workloads import BY_HAND, RAYFLOW, WORKLOADS
-
-RESULTS = Path(__file__).with_name("results")
 
 
 def peer_names(_context: click.Context, _option: click.Parameter, value: str) -> tuple[str, ...]:
@@ -42,7 +38,7 @@ def peer_names(_context: click.Context, _option: click.Parameter, value: str) ->
 @click.option("--records", default=1_000_000, show_default=True, help="Records of the input.")
 @click.option("--rounds", default=3, show_default=True, help="How often each contender runs each workload.")
 @click.option("--steady", is_flag=True, help=f"The cost from --records to {STEADY} times as many: no warming up in it.")
-@click.option("--broker", metavar="HOST:PORT", help="A broker that runs.  [default: one is started and ended]")
+@broker_option
 @click.option("--json", "json_file", type=click.Path(path_type=Path), default=RESULTS / "workloads.json")
 @click.option("--chart", type=click.Path(path_type=Path), default=RESULTS / "workloads.svg")
 def main(
@@ -74,14 +70,8 @@ def main(
         except NotInstalled as error:
             versions[contender.name] = missing[contender.name] = f"cannot be installed: {error}"
         console.print(f"{contender.name:<14} {versions[contender.name]}", highlight=False)
-    folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
-    try:
-        with broker_at(broker, folder) as address:
-            results = run_all(
-                workloads or tuple(WORKLOADS), records, rounds, steady, address, contenders, folder, console
-            )
-    except KafkaException as error:
-        raise click.ClickException(f"the broker: {error.args[0].str()}; logs are in {folder}") from error
+    with workshop(broker) as (topics, folder):
+        results = run_all(workloads or tuple(WORKLOADS), records, rounds, steady, topics, contenders, folder, console)
     runs = [run for run in results if isinstance(run, Run)]
     leaves_out = f"steady: from {records:,} to {records * STEADY:,} records" if steady else "start-up taken out"
     title = f"CPU per record, {leaves_out}: median (least) of {rounds} round{'s' if rounds > 1 else ''}"
@@ -93,8 +83,7 @@ def main(
     console.print(f"written: {json_file}, {chart}", highlight=False)
     failed = [none for none in results if isinstance(none, NoResult) and none.contender in (BY_HAND, RAYFLOW)]
     if failed or missing:
-        raise click.ClickException(f"not everything has a result; logs are in {folder}")
-    shutil.rmtree(folder, ignore_errors=True)
+        raise click.ClickException("not everything has a result")
 
 
 def run_all(
@@ -102,13 +91,12 @@ def run_all(
     count: int,
     rounds: int,
     steady: bool,
-    address: str,
+    topics: Topics,
     contenders: Sequence[Contender],
     folder: Path,
     console: Console,
 ) -> list[Run | NoResult]:
     """Fill the topics, then run every workload; each run is shown when it ends."""
-    topics = Topics(address)
     results: list[Run | NoResult] = []
     columns = (
         SpinnerColumn(),

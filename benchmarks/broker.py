@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+from confluent_kafka import KafkaException
+
+from benchmarks.measure import RunFailed
+from benchmarks.orders import Topics
+
+broker_option = click.option(
+    "--broker", metavar="HOST:PORT", help="A broker that runs.  [default: one is started and ended]"
+)
+
 
 @contextmanager
-def broker_at(given: str | None, folder: Path) -> Iterator[str]:
-    """The bootstrap address of the given broker, or of one that is started, with its data under `folder`."""
+def workshop(given: str | None) -> Iterator[tuple[Topics, Path]]:
+    """Topics of the given broker, or of one that is started, and a folder for state and logs, which stays only when
+    something fails."""
+    folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
+    try:
+        with _broker_at(given, folder) as address:
+            yield Topics(address), folder
+    except KafkaException as error:
+        raise click.ClickException(f"the broker: {error.args[0].str()}; logs are in {folder}") from error
+    except (RunFailed, TimeoutError) as error:
+        raise click.ClickException(f"{error}\nlogs are in {folder}") from error
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _broker_at(given: str | None, folder: Path) -> Iterator[str]:
     if given is not None:
         yield given
         return

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.command import rayflow_command
 from benchmarks.workloads import BY_HAND, RAYFLOW, WORKLOADS, Workload
 
-JOBS = Path(__file__).with_name("jobs")
 EVERY_UPDATE = {"count-epoch": "updates_per_user", "shuffle-epoch": "updates_per_item"}
 """The answers of those who cannot leave updates out."""
 
@@ -50,11 +50,8 @@ class NotInstalled(Exception):
 
 def _rayflow(workload: Workload, place: Place) -> list[str]:
     """The job file, as people run it."""
-    return [
-        *(sys.executable, "-m", "rayflow.cli", "run", str(JOBS / f"{workload.job}.py")),
-        *("--broker", f"kafka://{place.broker}", "--until-end", "--state", str(place.state)),
-        *("--set", f"job={place.name}", "--set", f"source={place.source}", "--set", f"sink={place.sink}"),
-    ]
+    settings = {"job": place.name, "source": place.source, "sink": place.sink}
+    return rayflow_command(workload.job, place.state, broker=place.broker, settings=settings)
 
 
 def _by_hand(workload: Workload, place: Place) -> list[str]:
