@@ -102,7 +102,16 @@ class Answers:
 
     def check(self, name: str, output: Iterable[Record]) -> int:
         """Run the check of that name."""
-        return self._checks[name](output)
+        try:
+            return self._checks[name](output)
+        except msgspec.DecodeError as error:
+            raise WrongResult(f"a value cannot be read: {error}") from error
+
+    def _user(self, key: bytes) -> _User:
+        user = self._users.get(key)
+        if user is None:
+            raise WrongResult("a record has a key that the input does not have")
+        return user
 
     def _identity(self, output: Iterable[Record]) -> int:
         found: dict[bytes, Any] = {}
@@ -124,7 +133,7 @@ class Answers:
         number = 0
         for number, (key, value, time, _) in enumerate(output, 1):
             total = _total(value)
-            user = self._users[key]
+            user = self._user(key)
             index = _sold(user, at[key])
             if index is None or (total.user.encode(), total.total, time) != (
                 key,
@@ -143,8 +152,8 @@ class Answers:
         sums = dict.fromkeys(self._users, (0, 0.0))
         number = 0
         for number, (key, running) in enumerate(_updates(output), 1):
+            orders = self._user(key).revenue
             count, revenue = sums[key]
-            orders = self._users[key].revenue
             if count == len(orders) or (running.count, running.revenue) != (count + 1, revenue + orders[count]):
                 raise WrongResult(f"record {number} is not the next update of its key")
             sums[key] = running.count, running.revenue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -49,21 +50,20 @@ def main(keys: int, changed: tuple[int, ...], records: int, size: int, broker: s
 
 def measure(topics: Topics, folder: Path, keys: int, changed: int, records: int, size: int) -> list[Figure]:
     """The figures for one number of changed keys."""
-    job = Newest(topics, folder, size)
-    job.append(range(keys))
-    job.run(retain=KEEP_ALL)
-    before = _objects(job.checkpoints)
     hot = random.Random(7).sample(range(keys), changed)
-    job.append(islice(cycle(hot), records))
-    used, notes = job.run(retain=KEEP_ALL)
-    job.check()
-    written = {name: size for name, size in _objects(job.checkpoints).items() if name not in before}
-    epochs, rows = _deltas(job.checkpoints, [name for name in written if name.endswith(".segment")])
+    with closing(Newest(topics, folder, size)) as job:
+        job.append(range(keys))
+        job.run(retain=KEEP_ALL)
+        before = _objects(job.checkpoints)
+        job.append(islice(cycle(hot), records))
+        used, notes = job.run(retain=KEEP_ALL)
+        job.check()
+        written = {name: size for name, size in _objects(job.checkpoints).items() if name not in before}
+        epochs, rows = _deltas(job.checkpoints, [name for name in written if name.endswith(".segment")])
     entries = rows * (KEY + size)
     deltas = _sum(written, ".segment") + _sum(written, ".json")
     bases = sum(size for name, size in written.items() if name.startswith("bases/"))
     ordinary, longest = median(wait for _, wait in notes.waits), longest_per_second(notes)
-    job.close()
 
     def figure(name: str, value: float, unit: str, at_most: float | None = None) -> Figure:
         return Figure(f"{changed:,} changed: {name}", value, unit, at_most)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -72,16 +73,15 @@ def main(only: str | None, most_keys: int, records: int, broker: str | None, jso
 
 def cost(topics: Topics, folder: Path, case: Case, records: int) -> float:
     """CPU microseconds per record."""
-    job = Newest(topics, folder, case.size, case.partitions)
-    job.append(range(case.keys))
-    job.run()
     draw = drawn(case)
-    job.append(next(draw) for _ in range(FEW))
-    short, _ = job.run()
-    job.append(next(draw) for _ in range(records))
-    long, _ = job.run()
-    job.check()
-    job.close()
+    with closing(Newest(topics, folder, case.size, case.partitions)) as job:
+        job.append(range(case.keys))
+        job.run()
+        job.append(next(draw) for _ in range(FEW))
+        short, _ = job.run()
+        job.append(next(draw) for _ in range(records))
+        long, _ = job.run()
+        job.check()
     return (long.cpu - short.cpu) * 1e6 / (records - FEW)
 
 

@@ -6,7 +6,9 @@ The sink is slowed by a quota of the broker on what the job's producer may send.
 from __future__ import annotations
 
 import subprocess
+import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -45,28 +47,29 @@ def main(
 
 def large_state(topics: Topics, folder: Path, keys: int, size: int) -> list[Figure]:
     """The newest value of each of many keys, each of which goes out once."""
-    job = Newest(topics, folder, size)
-    job.append(range(keys))
-    used, _ = job.run()
-    job.check()
-    job.close()
+    with closing(Newest(topics, folder, size)) as job:
+        job.append(range(keys))
+        used, _ = job.run()
+        job.check()
     return [Figure(f"{keys:,} keys: peak", used.memory / MIB, "MiB", 600.0)]
 
 
 def slow_sink(topics: Topics, folder: Path, records: int, times: float, limit: int) -> list[Figure]:
     """The same copies twice: as fast as it goes, and with a sink that takes a part of that rate."""
     size = 100
-    source = f"bench-copies-{records}"
+    source = f"bench-copies-{uuid.uuid4().hex[:8]}"
     topics.create(source)
-    topics.append(source, values(range(records), size))
-    fast, seconds = _copies(topics, folder, source, "fast", records, limit)
-    rate = records * (KEY + size) / seconds / times
-    _quota(topics.broker, f"producer_byte_rate={round(rate)}")
     try:
-        slow, _ = _copies(topics, folder, source, "slow", records, limit)
+        topics.append(source, values(range(records), size))
+        fast, seconds = _copies(topics, folder, source, "fast", records, limit)
+        rate = records * (KEY + size) / seconds / times
+        _quota(topics.broker, f"producer_byte_rate={round(rate)}")
+        try:
+            slow, _ = _copies(topics, folder, source, "slow", records, limit)
+        finally:
+            _quota(topics.broker, None)
     finally:
-        _quota(topics.broker, None)
-    topics.delete_with(source)
+        topics.delete_with(source)
     third = len(slow) // 3
     growth = median(slow[-third:]) / median(slow[third:-third])
     return [
@@ -99,7 +102,7 @@ def _quota(broker: str, setting: str | None) -> None:
     change = ("--add-config", setting) if setting is not None else ("--delete-config", "producer_byte_rate")
     done = subprocess.run(
         [
-            *(java(), "-cp", f"{jars()}/*", "org.apache.kafka.tools.ConfigCommand", "--bootstrap-server", broker),
+            *(java(), "-cp", f"{jars()}/*", "kafka.admin.ConfigCommand", "--bootstrap-server", broker),
             *("--alter", *change, "--entity-type", "clients", "--entity-name", CLIENT),
         ],
         capture_output=True,

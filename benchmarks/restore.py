@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -31,8 +32,7 @@ def main(keys: int, size: int, rounds: int, broker: str | None, json_file: Path)
     local: list[float] = []
     remote: list[float] = []
     by_hand: list[float] = []
-    with workshop(broker) as (topics, folder):
-        job = Newest(topics, folder, size)
+    with workshop(broker) as (topics, folder), closing(Newest(topics, folder, size)) as job:
         job.append(range(keys))
         job.run()
         for number in range(rounds):
@@ -42,7 +42,6 @@ def main(keys: int, size: int, rounds: int, broker: str | None, json_file: Path)
             remote.append(first_record(job))
         job.check()
         stored = sum(file.stat().st_size for file in job.checkpoints.rglob("*") if file.is_file())
-        job.close()
     restoring = [there - here for there, here in zip(remote, local, strict=True)]
     over = median(one / other for one, other in zip(restoring, by_hand, strict=True))
     figures = [
