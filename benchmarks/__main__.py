@@ -39,8 +39,8 @@ def peer_names(_context: click.Context, _option: click.Parameter, value: str) ->
 @click.option("--rounds", default=3, show_default=True, help="How often each contender runs each workload.")
 @click.option("--steady", is_flag=True, help=f"The cost from --records to {STEADY} times as many: no warming up in it.")
 @broker_option
-@click.option("--json", "json_file", type=click.Path(path_type=Path), default=RESULTS / "workloads.json")
-@click.option("--chart", type=click.Path(path_type=Path), default=RESULTS / "workloads.svg")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where figures go.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Where the picture goes.")
 def main(
     workloads: tuple[str, ...],
     peers: tuple[str, ...],
@@ -49,8 +49,8 @@ def main(
     rounds: int,
     steady: bool,
     broker: str | None,
-    json_file: Path,
-    chart: Path,
+    json_file: Path | None,
+    chart: Path | None,
 ) -> None:
     """Measure WORKLOADS (default: all), exactly once where the contender can, one checkpoint a second.
 
@@ -77,6 +77,8 @@ def main(
     title = f"CPU per record, {leaves_out}: median (least) of {rounds} round{'s' if rounds > 1 else ''}"
     console.print(table(results, title))
     about = {"versions": versions, "missing": missing, "records": records, "rounds": rounds, "steady": steady}
+    name = "steady" if steady else "workloads"
+    json_file, chart = json_file or RESULTS / f"{name}.json", chart or RESULTS / f"{name}.svg"
     write_json(summary(results, about), json_file)
     chart.parent.mkdir(parents=True, exist_ok=True)
     chart.write_text(svg(runs, f"CPU microseconds per record ({leaves_out}); shorter is better"))

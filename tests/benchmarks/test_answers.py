@@ -1,10 +1,11 @@
 import msgspec
 import pytest
 
-from benchmarks.answers import Answers, WrongResult
+from benchmarks.answers import Answers, Record, WrongResult
 from benchmarks.orders import BEGIN, orders
 
 encode = msgspec.json.encode
+Outputs = dict[str, list[Record]]
 COUNT = 50_000
 """50 s of orders: windows close, and some stay open."""
 
@@ -14,19 +15,19 @@ def partition_of(key: bytes) -> int:
 
 
 @pytest.fixture(scope="module")
-def source() -> list[tuple[bytes, bytes, int, int]]:
+def source() -> list[Record]:
     return [(key, value, time, partition_of(key)) for key, value, time in orders(COUNT)]
 
 
 @pytest.fixture(scope="module")
-def answers(source: list[tuple[bytes, bytes, int, int]]) -> Answers:
+def answers(source: list[Record]) -> Answers:
     return Answers(source)
 
 
 @pytest.fixture(scope="module")
-def outputs(source: list[tuple[bytes, bytes, int, int]]) -> dict[str, list[tuple[bytes, bytes, int, int]]]:
+def outputs(source: list[Record]) -> Outputs:
     """What a right program writes, by the name of the check."""
-    made: dict[str, list[tuple[bytes, bytes, int, int]]] = {"identity": source, "map": []}
+    made: dict[str, list[Record]] = {"identity": source, "map": []}
     rows: dict[str, list[float]] = {}
     windows: dict[tuple[str, int, int], list[float]] = {}
     for name in ("updates_per_user", "updates_per_item"):
@@ -69,28 +70,24 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_right_result_is_right(name: str, answers: Answers, outputs: dict[str, list[object]]) -> None:
-    assert answers.check(name, outputs[name]) == len(outputs[name])  # type: ignore[arg-type]
+def test_a_right_result_is_right(name: str, answers: Answers, outputs: Outputs) -> None:
+    assert answers.check(name, outputs[name]) == len(outputs[name])
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_missing_record_is_a_wrong_result(name: str, answers: Answers, outputs: dict[str, list[object]]) -> None:
+def test_a_missing_record_is_a_wrong_result(name: str, answers: Answers, outputs: Outputs) -> None:
     with pytest.raises(WrongResult):
-        answers.check(name, outputs[name][:-1])  # type: ignore[arg-type]
+        answers.check(name, outputs[name][:-1])
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_record_that_comes_twice_is_a_wrong_result(
-    name: str, answers: Answers, outputs: dict[str, list[object]]
-) -> None:
+def test_a_record_that_comes_twice_is_a_wrong_result(name: str, answers: Answers, outputs: Outputs) -> None:
     with pytest.raises(WrongResult):
-        answers.check(name, [*outputs[name], outputs[name][-1]])  # type: ignore[arg-type]
+        answers.check(name, [*outputs[name], outputs[name][-1]])
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_record_with_another_value_is_a_wrong_result(
-    name: str, answers: Answers, outputs: dict[str, list[tuple[bytes, bytes, int, int]]]
-) -> None:
+def test_a_record_with_another_value_is_a_wrong_result(name: str, answers: Answers, outputs: Outputs) -> None:
     key, value, time, partition = outputs[name][-1]
     changed = msgspec.json.decode(value)
     field = next(field for field in ("price", "total", "revenue") if field in changed)
@@ -100,18 +97,14 @@ def test_a_record_with_another_value_is_a_wrong_result(
 
 
 @pytest.mark.parametrize("name", CHECKS[1:])
-def test_a_value_that_cannot_be_read_is_a_wrong_result(
-    name: str, answers: Answers, outputs: dict[str, list[tuple[bytes, bytes, int, int]]]
-) -> None:
+def test_a_value_that_cannot_be_read_is_a_wrong_result(name: str, answers: Answers, outputs: Outputs) -> None:
     key, _, time, partition = outputs[name][-1]
     with pytest.raises(WrongResult, match="cannot be read"):
         answers.check(name, [*outputs[name][:-1], (key, b"{", time, partition)])
 
 
 @pytest.mark.parametrize("name", ["map", "updates_per_user", "updates_per_item"])
-def test_a_key_that_the_input_does_not_have_is_a_wrong_result(
-    name: str, answers: Answers, outputs: dict[str, list[tuple[bytes, bytes, int, int]]]
-) -> None:
+def test_a_key_that_the_input_does_not_have_is_a_wrong_result(name: str, answers: Answers, outputs: Outputs) -> None:
     _, _, time, partition = outputs[name][-1]
     value = encode({"user": "u99999", "total": 1.0, "key": "u99999", "count": 1, "revenue": 1.0})
     with pytest.raises(WrongResult):

@@ -23,7 +23,7 @@ def run(contender: str, number: int, microseconds: float, workload: str = "map")
     return Run(workload, contender, number, 1_000_000, 800_000, 100, short, long)
 
 
-RESULTS = [
+RESULTS: list[Run | NoResult] = [
     run(BY_HAND, 1, 4.0),
     run(RAYFLOW, 1, 5.0),
     run(KAFKA_STREAMS, 1, 10.0),
