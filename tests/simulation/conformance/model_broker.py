@@ -12,7 +12,7 @@ from rayflow.testing.simulation.kafka import Entry, ModelKafka, Transaction
 from rayflow.testing.simulation.reader import ModelReader
 from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.store import ModelStore
-from tests.simulation.conformance.reading import PARTITIONS, Read, offset_in_model, read_to_ends
+from tests.simulation.conformance.reading import PARTITIONS, Read, offset_in_model, read_to_ends, told_at_assign
 from tests.simulation.conformance.script import (
     GROUPS,
     Abort,
@@ -92,6 +92,10 @@ class ModelBroker:
 
     def read(self, positions: dict[int, int]) -> Read:
         return read_to_ends(ModelReader(self.kafka, self.schedule), "topic", positions)
+
+    def assign(self, positions: dict[int, int | None]) -> str:
+        """What a reader is told."""
+        return told_at_assign(ModelReader(self.kafka, self.schedule), "topic", positions)
 
     def _commit(self, transaction: Transaction) -> str:
         answers: list[str] = []

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Reader
 from rayflow.connectors.kafka.faults import heals
-from rayflow.core.errors import BrokerUnavailable, SourceDataLost
+from rayflow.core.errors import BrokerUnavailable, RayflowError, SourceDataLost
 from rayflow.core.ids import TopicPartition
 from rayflow.testing.simulation.kafka import ModelKafka
 from tests.kafka.client import Kafka, until
@@ -59,6 +59,17 @@ def read_to_ends(reader: Reader, topic: str, positions: dict[int, int]) -> Read:
             found[p] = ([*found[p][0], *records], one.next_position)
     reader.close()
     return found
+
+
+def told_at_assign(reader: Reader, topic: str, positions: dict[int, int | None]) -> str:
+    """ "done", or the class of the error."""
+    try:
+        reader.assign({TopicPartition(topic, p): at for p, at in positions.items()})
+    except RayflowError as error:
+        return type(error).__name__
+    finally:
+        reader.close()
+    return "done"
 
 
 def offset_in_model(kafka: ModelKafka, group: str, place: TopicPartition) -> Any:

@@ -13,7 +13,14 @@ from rayflow.connectors.kafka.markers import group_metadata
 from rayflow.core.ids import TopicPartition
 from tests.kafka.client import QUIET, Kafka, until
 from tests.simulation.conformance.model_broker import batch_of
-from tests.simulation.conformance.reading import PARTITIONS, Read, new_topic, offset_in_kafka, read_to_ends
+from tests.simulation.conformance.reading import (
+    PARTITIONS,
+    Read,
+    new_topic,
+    offset_in_kafka,
+    read_to_ends,
+    told_at_assign,
+)
 from tests.simulation.conformance.script import (
     GROUPS,
     Abort,
@@ -95,6 +102,14 @@ class RealBroker:
         connector = KafkaConnector(self._kafka.url, {}, {})
         try:
             return read_to_ends(connector.reader("reader"), self._topic, positions)
+        finally:
+            connector.close()
+
+    def assign(self, positions: dict[int, int | None]) -> str:
+        """What a reader is told."""
+        connector = KafkaConnector(self._kafka.url, {}, {})
+        try:
+            return told_at_assign(connector.reader("reader"), self._topic, positions)
         finally:
             connector.close()
 

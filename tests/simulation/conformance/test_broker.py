@@ -10,6 +10,7 @@ import pytest
 from tests.kafka.client import Kafka
 from tests.simulation.conformance.comparing import in_parallel
 from tests.simulation.conformance.model_broker import ModelBroker
+from tests.simulation.conformance.reading import PARTITIONS
 from tests.simulation.conformance.real_broker import RealBroker
 from tests.simulation.conformance.script import (
     Abort,
@@ -110,3 +111,17 @@ def test_what_an_observer_sees_is_the_same_after_each_operation(kafka: Kafka) ->
 def test_drawn_scripts_look_the_same(kafka: Kafka, part: int) -> None:
     seeds = range(part * DRAWN // 2, (part + 1) * DRAWN // 2)
     in_parallel({f"seed {seed}": partial(compare, kafka, seed, draw_script(Random(seed), LENGTH)) for seed in seeds})
+
+
+def test_a_partition_that_is_not_there_cannot_be_assigned(kafka: Kafka) -> None:
+    model, real = ModelBroker(0), RealBroker(kafka, 60_000)
+    scripts: list[dict[int, int | None]] = [{PARTITIONS: None}, {0: None, PARTITIONS: 0}, {0: 0}]
+    told = [(real.assign(positions), model.assign(positions)) for positions in scripts]
+    assert told == [("UnknownTopic", "UnknownTopic")] * 2 + [("done", "done")]
+
+
+def test_a_model_reader_cannot_be_assigned_while_the_broker_is_away() -> None:
+    """Nor can the real one: see tests/connectors/kafka/test_outage.py."""
+    model = ModelBroker(0)
+    model.kafka.away = True
+    assert model.assign({0: None}) == "BrokerUnavailable"
