@@ -121,7 +121,7 @@ class Simulation:
         self._incarnate()
         self.schedule.after(SECOND, self._every_second)
         self.schedule.after(self._trouble_ends, self._end_trouble)
-        while not (self._done and not self._living()):
+        while not (self._done and not self._living() and not self.kafka.settling()):
             if self.schedule.steps > STEPS:
                 raise SimulationFailed(f"seed {self.seed}: does not end within {STEPS} events")
             self.schedule.step()
