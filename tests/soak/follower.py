@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Message
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from tests.kafka.client import Kafka, until
+from tests.kafka.client import QUIET, Kafka, until
 from tests.soak.expected import Expected
 from tests.soak.job import SINKS, SOURCE
 from tests.soak.load import PARTITIONS
@@ -15,6 +15,8 @@ from tests.soak.topic_log import Place, TopicLog
 
 PAUSE = 0.05
 """Seconds between two rounds."""
+DECIDED = 0.5
+"""Seconds to wait for a position that a transaction has not decided yet."""
 READY = {"echoes", "totals"}
 """Topics that each visit alone has an effect on, so that something new there tells of a recovery."""
 
@@ -33,8 +35,16 @@ class Follower:
         self.wrong: BaseException | None = None
         self.moved = time.monotonic()
         self.lag = 0
-        self._kafka = kafka
-        self._group = group
+        # Never a member; read_committed makes it ask for what is decided.
+        self._group = Consumer(
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                **QUIET,
+            }
+        )
         self._input = TopicLog(kafka, [SOURCE], PARTITIONS, "read_uncommitted")
         self._output = TopicLog(kafka, SINKS, PARTITIONS, "read_committed")
         self._marks: dict[Place, int] | None = None
@@ -48,11 +58,11 @@ class Follower:
         self._thread.start()
 
     def mark(self) -> bool:
-        """The job is dead: watch for what comes behind all that is there. False if there is nothing left to do."""
-        ends, positions, input_ends = until(self._ends_and_positions)
+        """The job is dead: watch for what comes behind all that is there. False if it had nothing left to do."""
+        ends = until(self._output_ends)
         self._recovered = None
         self._marks = {place: end for place, end in ends.items() if place[0] in READY}
-        return any(end > positions.get(partition, 0) for (_, partition), end in input_ends.items())
+        return self.lag > 0
 
     @property
     def recovered(self) -> float | None:
@@ -74,13 +84,12 @@ class Follower:
         self._thread.join(60)
         self._input.close()
         self._output.close()
+        self._group.close()
 
-    def _ends_and_positions(self) -> tuple[dict[Place, int], dict[int, int], dict[Place, int]] | None:
-        """Ends of the output, positions, ends of the input; None while a position is undecided."""
+    def _output_ends(self) -> dict[Place, int] | None:
         try:
-            output_ends = self._output.ends(committed=False)
-            return output_ends, self._positions(), self._input.ends(committed=False)
-        except KafkaException:
+            return self._output.ends(committed=False)
+        except KafkaException:  # it is just coming back
             return None
 
     def _run(self) -> None:
@@ -99,8 +108,9 @@ class Follower:
     def _round(self) -> None:
         """Read outputs first and the input then, so that whatever is shown has its input."""
         if self._pending is None:
-            # In this order: what belongs to these positions is then below these ends.
-            self._pending = self._positions(), self._output.ends(committed=False)
+            positions = self._positions()
+            if positions is not None:  # in this order: what belongs to these positions is below these ends
+                self._pending = positions, self._output.ends(committed=False)
         outputs = self._output.read(self._output.ends(committed=True))
         now = time.monotonic()
         self._look_at_marks(outputs, now)
@@ -114,11 +124,10 @@ class Follower:
             self.expected.show(str(message.topic()), message.key(), message.value())
         self._unseen.clear()
         before = self.expected.committed
-        positions, ends = self._pending
         # Kafka ends a transaction partition by partition: positions may be visible before the output is.
-        if self._output.has_reached(ends):
+        if self._pending is not None and self._output.has_reached(self._pending[1]):
+            self.expected.behind(self._pending[0])
             self._pending = None
-            self.expected.behind(positions)
         self.lag = self.expected.taken - self.expected.committed
         if not self.lag or self.expected.committed > before:
             self.moved = now
@@ -133,12 +142,16 @@ class Follower:
                 self._recovered, self._marks = now, None
                 return
 
-    def _positions(self) -> dict[int, int]:
-        """By partition of the input, the position that the job has committed. Raises KafkaException."""
-        asked = [ConsumerGroupTopicPartitions(self._group)]
-        answers = self._kafka.admin.list_consumer_group_offsets(asked, require_stable=True, request_timeout=10)
-        found = answers[self._group].result(15).topic_partitions
-        return {place.partition: place.offset for place in found if place.topic == SOURCE and place.offset >= 0}
+    def _positions(self) -> dict[int, int] | None:
+        """By partition of the input, the position that the job has committed; None while that is undecided."""
+        asked = [TopicPartition(SOURCE, partition) for partition in range(PARTITIONS)]
+        try:
+            found = self._group.committed(asked, timeout=DECIDED)
+        except KafkaException:
+            return None
+        if any(place.error is not None for place in found):
+            return None
+        return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def _finish_round(self, limit: float) -> None:
         """Wait for a round that begins after now."""

@@ -14,7 +14,7 @@ from rayflow.core.errors import ObjectMissing
 from rayflow.state.row_keys import PREFIX, table_prefix
 from tests.kafka.client import Kafka
 from tests.soak.processes import Job
-from tests.soak.transactions import TransactionalIds
+from tests.soak.transactions import Transactions
 
 
 class Sample(NamedTuple):
@@ -68,11 +68,11 @@ class Samples:
         for name, rows in (rows_of(folder) or {}).items():
             self.add(f"rows {name}", rows)
 
-    def take_kafka(self, kafka: Kafka, transactional_ids: TransactionalIds) -> None:
+    def take_kafka(self, kafka: Kafka, transactions: Transactions) -> None:
         """Consumer groups, topics and transactional ids that the broker knows. Raises KafkaException."""
         self.add("groups", len(kafka.admin.list_consumer_groups(request_timeout=10).result(15).valid))
         self.add("topics", len(kafka.admin.list_topics(timeout=10).topics))
-        self.add("transactional ids", len(transactional_ids.look()))
+        self.add("transactional ids", len(transactions.look()))
 
 
 def sizes_of(folder: Path) -> list[int]:

@@ -16,15 +16,13 @@ from tests.soak.job import job as definition
 from tests.soak.load import PARTITIONS, Orders
 from tests.soak.processes import Job, LoadProcess
 from tests.soak.samples import Sample, Samples
-from tests.soak.transactions import TOPIC, TransactionalIds
+from tests.soak.transactions import TOPIC, Transactions
 from tests.soak.wrong import Wrong
 
 INTERVAL = 200
 """Between two checkpoints, ms."""
 STALLED = 120.0
 """Seconds that a job may have something to do and commit nothing, while broker and processes are left alone."""
-GROUPS = (definition.name, f"{definition.name}-markers")
-"""The job's consumer groups: of its positions, and of its markers."""
 
 
 class Scene:
@@ -46,7 +44,7 @@ class Scene:
         self.life: list[Sample] | None = None
         self._on_look = on_look
         self._kafka_every = kafka_every
-        self._transactional_ids: TransactionalIds | None = None
+        self._transactions: Transactions | None = None
         self._next_second = self._next_rows = self._next_kafka = 0.0
         with ExitStack() as stack:
             self.broker = Broker(folder / "kafka").start()
@@ -74,13 +72,9 @@ class Scene:
         self._start(1 - self.job.side)
 
     def is_quiet(self) -> bool:
-        """Whether no transaction of the job is open or undecided. The job must not run meanwhile."""
-        try:
-            for group in GROUPS:
-                self.broker.group_offsets(group)
-        except KafkaException:  # unstable
-            return False
-        return not any(map(self.broker.open_transactions, SINKS))
+        """Whether every transaction has ended; it is to stay so while the job does not run."""
+        transactions = self._known_transactions()
+        return transactions is not None and all(transactions.look().values())
 
     def await_running(self) -> None:
         """Wait until the job says that it runs."""
@@ -131,12 +125,16 @@ class Scene:
                 self._sample_kafka()
 
     def _sample_kafka(self) -> None:
-        if self._transactional_ids is None:
-            if not self.broker.partitions(TOPIC):  # it comes with the job's first transaction
-                return
-            self._transactional_ids = TransactionalIds(self.broker)
-            self._stack.callback(self._transactional_ids.close)
-        self.samples.take_kafka(self.broker, self._transactional_ids)
+        transactions = self._known_transactions()
+        if transactions is not None:
+            self.samples.take_kafka(self.broker, transactions)
+
+    def _known_transactions(self) -> Transactions | None:
+        """None until the job's first transaction makes the topic."""
+        if self._transactions is None and self.broker.partitions(TOPIC):
+            self._transactions = Transactions(self.broker)
+            self._stack.callback(self._transactions.close)
+        return self._transactions
 
     def __enter__(self) -> Scene:
         return self

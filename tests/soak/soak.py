@@ -17,7 +17,7 @@ from tests.soak.scene import Scene
 from tests.soak.wrong import Wrong
 
 WARM = 15.0
-"""Seconds until the first windows, timers and TTLs have ended: not looked at for growth."""
+"""Seconds until the first windows, timers and TTLs have ended: not looked at for growth. No soak takes less."""
 SETTLES = 120.0
 """Seconds until everything must have been shown after the load has ended."""
 LEFT = {"sessions/count": PARTITIONS, "sessions/shops": PARTITIONS, "sessions/timers.ttl": 2 * PARTITIONS}
@@ -57,7 +57,7 @@ class Soak:
         self._folder = folder
         self._seed = seed
         self._rate = rate
-        self._seconds = seconds
+        self._seconds = max(seconds, WARM)
         self._on_look = on_look
         self._began = time.monotonic()
         self._scene: Scene | None = None
