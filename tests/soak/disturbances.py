@@ -66,6 +66,7 @@ class Disturbances:
                 self._kill()
             case "stop":
                 scene.wait(min(left, chance.uniform(2.0, 8.0)))
+                scene.await_running()  # before that SIGTERM just ends it
                 scene.job.stop()
                 scene.restart()
             case "second process":

@@ -81,7 +81,7 @@ class Job:
             ended = self.command.wait(END)
         except subprocess.TimeoutExpired:
             raise Wrong(f"process {self.pid} has not ended within {END:.0f} s") from None
-        found = ended.failure.get("code") if ended.code == exit_code != 0 else None
+        found = next((line.get("code") for line in ended.log if line["level"] == "error"), None)
         if (ended.code, found) != (exit_code, error_code):
             raise Wrong(f"the job ended with {ended.code}, not {exit_code} {error_code or ''}:\n{ended.err[-3000:]}")
 
