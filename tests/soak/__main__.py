@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def main(minutes: float, rate: float, seed: int | None, json_file: Path | None, 
     At the end everything must be exact, and nothing may have grown. Exit code 1 if anything was wrong; the folder with
     logs, state and checkpoints is then kept.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process of it stays behind
     seed = random.randrange(1 << 32) if seed is None else seed
     console = Console()
     place = Path(tempfile.mkdtemp(prefix="rayflow-soak-")) if folder is None else folder.absolute()

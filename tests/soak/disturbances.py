@@ -51,6 +51,7 @@ class Disturbances:
             self.done[card] += 1
 
     def _cards(self) -> Iterator[str]:
+        yield from ("kill early", "kill")  # so that the shortest soak has them
         while True:
             yield from self._chance.sample(DECK, len(DECK))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tests.e2e.processes import ROOT, Command
+from tests.kafka.supervisor import die_with_parent
 from tests.soak.job import job as definition
 from tests.soak.load import Orders, Written
 from tests.soak.wrong import Wrong
@@ -111,6 +112,7 @@ class LoadProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=err,
+                preexec_fn=die_with_parent,
             )
 
     def check(self) -> None:

@@ -9,9 +9,9 @@ from tests.soak.samples import Sample
 
 
 def grown(name: str, values: Sequence[float], age: float | None = None) -> bool | None:
-    """The verdict on one value a second."""
-    samples = {name: [Sample(at, age, value) for at, value in enumerate(values)]}
-    (verdict,) = verdicts(samples, 0, len(values))
+    """The verdict on one value every ten seconds."""
+    samples = {name: [Sample(10.0 * at, age, value) for at, value in enumerate(values)]}
+    (verdict,) = verdicts(samples, 0, 10.0 * len(values))
     return verdict.grown
 
 
@@ -31,10 +31,16 @@ def test_the_first_third_may_grow() -> None:
 
 
 def test_memory_is_compared_at_like_ages_only() -> None:
-    samples = {"private memory": [Sample(at, 6.0 if at % 2 else 60.0, 1e8 if at % 2 else 1e7 * at) for at in range(60)]}
-    (verdict,) = verdicts(samples, 0, 60)
+    samples = {
+        "private memory": [Sample(10.0 * at, 6.0 if at % 2 else 60.0, 1e8 if at % 2 else 1e7 * at) for at in range(60)]
+    }
+    (verdict,) = verdicts(samples, 0, 600)
     assert verdict.grown is False
 
 
 def test_too_few_samples_are_no_verdict() -> None:
-    assert grown("groups", [2, 2, 2]) is None
+    assert grown("private memory", [1e8 * n for n in range(30)], age=60.0) is None
+
+
+def test_too_short_a_time_is_no_verdict() -> None:
+    assert grown("groups", [0.0 + n for n in range(17)]) is None
