@@ -27,9 +27,7 @@ def workshop(given: str | None) -> Iterator[tuple[Topics, Path]]:
     something fails."""
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if load > cpus / 2:
-        click.echo(
-            f"the machine is busy (load {load:.1f}, {cpus} CPUs): figures are only indicative", err=True
-        )
+        click.echo(f"the machine is busy (load {load:.1f}, {cpus} CPUs): figures are only indicative", err=True)
     folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
     try:
         with _broker_at(given, folder) as address:
