@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +29,9 @@ def workshop(given: str | None) -> Iterator[tuple[Topics, Path]]:
     something fails."""
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
     if load > cpus / 2:
-        click.echo(
-            f"the machine is busy (load {load:.1f}, {cpus} CPUs): figures are only indicative", err=True
-        )
+        click.echo(f"the machine is busy (load {load:.1f}, {cpus} CPUs): figures are only indicative", err=True)
+    # So that what was started is ended, and what was set is taken back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
     try:
         with _broker_at(given, folder) as address:

@@ -25,11 +25,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """What a state was declared as, and the stage whose tasks hold it. `ttl` in ms, or None."""
+    """What a state was declared as, and the stage whose tasks hold it. `ttl` in ms, or None; `shape`: see the plan's
+    StateSpec."""
 
     kind: str
     ttl: int | None
     stage: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)

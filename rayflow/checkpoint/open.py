@@ -28,3 +28,12 @@ def open_store(uri: str) -> CheckpointStore:
         return ObjectStore(uri)
     found = f"'{scheme}:'" if colon else "a URI without a scheme"
     raise InvalidSetting(f"Checkpoints cannot be kept under {found}", advice="Use file:, s3:, gs: or az:")
+
+
+def uri_of_job(uri: str, job: str) -> str:
+    """Where a job's checkpoints lie in a place that several jobs share: under the job's name.
+
+    >>> uri_of_job("s3:bucket/checkpoints/", "revenue")
+    's3:bucket/checkpoints/revenue'
+    """
+    return f"{uri.rstrip('/')}/{job}"

@@ -72,7 +72,8 @@ def checkpoints_option(command: F) -> F:
     return click.option(
         "--checkpoints",
         metavar="URI",
-        help="Checkpoint store: file:, s3:, gs: or az:.  [default: in the state directory]",
+        help="Where checkpoints are kept, each job's under its name: file:, s3:, gs: or az:.  "
+        "[default: in the state directory]",
     )(command)
 
 
@@ -106,15 +107,16 @@ def connector_of(settings: Settings) -> Connector:
     return open_connector(broker_of(settings))
 
 
-def run_options(settings: Settings, **only: Any) -> RunOptions:
-    """What the runtime is told: settings, and what only flags say."""
+def run_options(settings: Settings, job: str, **only: Any) -> RunOptions:
+    """What the runtime is told of a job's run: settings, and what only flags say."""
+    from rayflow.checkpoint.open import uri_of_job
     from rayflow.runtimes.options import RunOptions
 
     return RunOptions(
         broker=settings.broker,
         broker_config=dict(broker_of(settings).config),
         state=settings.state,
-        checkpoints=settings.checkpoints,
+        checkpoints=None if settings.checkpoints is None else uri_of_job(settings.checkpoints, job),
         checkpoint_interval=settings.checkpoint_interval,
         retain=settings.retain,
         memory_limit=int(settings.memory_limit),

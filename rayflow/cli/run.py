@@ -72,7 +72,7 @@ def run(
     )
     plan = plan_of(load_job(job))
     refuse_unread(sets)
-    run_plan(plan, run_options(settings, **only), settings)
+    run_plan(plan, run_options(settings, plan.name, **only), settings)
 
 
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress:

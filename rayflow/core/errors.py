@@ -312,10 +312,12 @@ class FormatTooNew(RayflowError):
 
 
 class StateKindChanged(RayflowError):
-    """A state exists under this name with another kind."""
+    """A state exists under this name with another kind, other windows or other columns."""
 
     code = "RF-4010"
-    default_advice = "Give the new state another name, or start with --drop-state"
+    default_advice = (
+        "Give the new state (or its operator) another name, or start with --drop-state, which discards the old one"
+    )
 
 
 # 5xxx: rayflow itself

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     Attributes:
         broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
         state: directory of everything local; in rayflow.toml relative to that file.
-        checkpoints: URI of the checkpoint store; None: under `state`.
+        checkpoints: URI under which each job's checkpoints lie by its name; None: under `state`.
         checkpoint_interval: ms, written as "500ms" or "10s"; None: the job's own.
         retain: checkpoints kept.
         memory_limit: bytes of changed state and staged output, written as "256MiB"; past it, a checkpoint comes early.

@@ -10,7 +10,7 @@ from rayflow.plan.physical import JobPlan
 def state_entries(plan: JobPlan) -> dict[str, StateEntry]:
     """Every state, by "operator/name"."""
     return {
-        f"{operator.id}/{spec.name}": StateEntry(spec.kind, spec.ttl, stage.id)
+        f"{operator.id}/{spec.name}": StateEntry(spec.kind, spec.ttl, stage.id, spec.shape)
         for stage in plan.stages
         for operator in stage.operators
         for spec in operator.states

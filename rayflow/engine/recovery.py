@@ -21,7 +21,7 @@ from rayflow.plan.physical import JobPlan
 
 
 def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None:
-    """Refuse to lose state: every state of the checkpoint must have its operator, of the same kind.
+    """Refuse to lose state: every state of the checkpoint must have its operator, of the same kind and shape.
 
     Raises StateDirectoryMismatch for another job's checkpoint, StateWouldBeDropped, StateKindChanged.
     """
@@ -37,8 +37,9 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
             job=plan.name,
         )
     for name, entry in manifest.states.items():
-        if name in states and states[name].kind != entry.kind:
-            raise StateKindChanged(f"state {name} was {entry.kind} and is {states[name].kind} now", job=plan.name)
+        if name in states and (states[name].kind, states[name].shape) != (entry.kind, entry.shape):
+            before, now = _described(entry.kind, entry.shape), _described(states[name].kind, states[name].shape)
+            raise StateKindChanged(f"state {name} was {before} and is {now} now", job=plan.name)
     sinks = {sink.operator for stage in plan.stages for sink in stage.sinks}
     unpublished_sinks = sorted(set(manifest.sinks) - sinks) if manifest.outputs else []
     if unpublished_sinks and manifest.published < manifest.epoch:
@@ -48,6 +49,10 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
             job=plan.name,
             advice="Run the job as it was once more (--until-end is enough), or give it up with --drop-state",
         )
+
+
+def _described(kind: str, shape: str) -> str:
+    return f"{kind} ({shape})" if shape else kind
 
 
 def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:

@@ -22,31 +22,32 @@ class StageOrigin:
     Attributes:
         stages: the checkpoint's stages that hold some of it; none when it is new or keeps no state.
         whole: whether that is one stage with exactly these states, so that its rows can be taken as they are.
-        states: the names ("operator/name") of the stage's states.
+        states: the names ("operator/name") of the stage's states. taken: those that the checkpoint holds as they are
+            now; what it holds as another kind or shape is given up.
+        layout: short hash of the states: a local store of another layout is not this stage's, whatever its stamp says.
     """
 
     stages: tuple[str, ...]
     whole: bool
     states: frozenset[str]
-
-    @property
-    def layout(self) -> str:
-        """Short hash of the states: a local store of another layout is not this stage's, whatever its stamp says."""
-        return f"{crc32(chr(0).join(sorted(self.states)).encode()):08x}"
-
-
-def states_of(stage: StagePlan) -> frozenset[str]:
-    """The names ("operator/name") of a stage's states."""
-    return frozenset(f"{operator.id}/{spec.name}" for operator in stage.operators for spec in operator.states)
+    taken: frozenset[str]
+    layout: str
 
 
 def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
     """Where the state of `stage` lies in `manifest`."""
-    states = states_of(stage)
-    held = {} if manifest is None else manifest.states
-    stages = tuple(sorted({held[name].stage for name in states if name in held}))
-    whole = len(stages) == 1 and {name for name, entry in held.items() if entry.stage == stages[0]} == states
-    return StageOrigin(stages, whole, states)
+    states = {f"{operator.id}/{spec.name}": spec for operator in stage.operators for spec in operator.states}
+    entries = {} if manifest is None else manifest.states
+    taken = frozenset(
+        name
+        for name, spec in states.items()
+        if name in entries and (entries[name].kind, entries[name].shape) == (spec.kind, spec.shape)
+    )
+    stages = tuple(sorted({entries[name].stage for name in taken}))
+    there = {name for name, entry in entries.items() if stages and entry.stage == stages[0]}
+    whole = len(stages) == 1 and there == taken == set(states)
+    layout = chr(0).join(f"{name} {spec.kind} {spec.shape}" for name, spec in sorted(states.items()))
+    return StageOrigin(stages, whole, frozenset(states), taken, f"{crc32(layout.encode()):08x}")
 
 
 def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-from rayflow.api.specs import LatestSpec, TableSpec, WindowSpec
 from rayflow.plan.physical import JobPlan, OperatorPlan, StagePlan
 
 
@@ -48,23 +47,5 @@ def _operator(operator: OperatorPlan) -> dict[str, Any]:
         "id": operator.id,
         "kind": operator.kind,
         "outputs": {port: list(targets) for port, targets in operator.outputs.items()},
-        "states": [[state.name, state.kind, state.ttl] for state in operator.states],
-        "shape": _shape(operator),
+        "states": [[state.name, state.kind, state.ttl, state.shape] for state in operator.states],
     }
-
-
-def _shape(operator: OperatorPlan) -> Any:
-    """What decides how an operator's state is laid out."""
-    spec = operator.spec
-    if isinstance(spec, WindowSpec):
-        return [spec.window.size, spec.window.every, _reducer(spec.reducer)]
-    if isinstance(spec, TableSpec):
-        return _reducer(spec.reducer)
-    return "latest" if isinstance(spec, LatestSpec) else None
-
-
-def _reducer(reducer: Any) -> Any:
-    names = getattr(reducer, "aggregations", None)
-    if names is None:
-        return "fold"
-    return [[name, getattr(aggregation, "kind", "custom")] for name, aggregation in names]

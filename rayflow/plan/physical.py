@@ -15,11 +15,13 @@ class StateSpec:
     """One state of an operator; `ttl` in ms or None.
 
     `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
+    `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
     """
 
     name: str
     kind: str
     ttl: int | None = None
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)

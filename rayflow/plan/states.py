@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rayflow.api.process import has_timers
 from rayflow.api.processing import class_of
-from rayflow.api.specs import LatestSpec, OperatorSpec, ProcessSpec, TableSpec, WindowSpec
+from rayflow.api.specs import AggregateSpec, FoldSpec, LatestSpec, OperatorSpec, ProcessSpec, TableSpec, WindowSpec
 from rayflow.api.state import states_of
 from rayflow.plan.physical import StateSpec
 
-VALUES = StateSpec("values", "value")
-"""The newest value, or the accumulator, per key of a table."""
+VALUES = StateSpec("values", "value", shape="newest")
+"""The newest value per key of a table; an aggregation keeps its accumulator under the same name."""
 WINDOWS = StateSpec("windows", "windows")
 """The accumulator per window and key."""
 TIMERS = StateSpec("timers", "timers")
@@ -24,10 +26,13 @@ CLOCK_TTL_TIMERS = StateSpec("timers.ttl-processing", "expiry")
 
 def states_of_spec(spec: OperatorSpec) -> tuple[StateSpec, ...]:
     """The states of one operator; () for one that keeps none."""
-    if isinstance(spec, TableSpec | LatestSpec):
+    if isinstance(spec, LatestSpec):
         return (VALUES,)
+    if isinstance(spec, TableSpec):
+        return (replace(VALUES, shape=_columns(spec.reducer)),)
     if isinstance(spec, WindowSpec):
-        return (WINDOWS,)
+        window = spec.window
+        return (replace(WINDOWS, shape=f"{window.size} ms every {window.every} ms: {_columns(spec.reducer)}"),)
     if isinstance(spec, ProcessSpec):
         function = class_of(spec)
         declared = tuple(StateSpec(state.name, state.kind, state.ttl) for state in states_of(function))
@@ -35,3 +40,10 @@ def states_of_spec(spec: OperatorSpec) -> tuple[StateSpec, ...]:
         expiry = (TTL_TIMERS, CLOCK_TTL_TIMERS) if any(state.ttl for state in declared) else ()
         return (*declared, *timers, *expiry)
     return ()
+
+
+def _columns(reducer: AggregateSpec | FoldSpec) -> str:
+    """What an accumulator holds: a fold's may be anything, and is the user's own affair."""
+    if isinstance(reducer, FoldSpec):
+        return "fold"
+    return ", ".join(f"{name}={aggregation.kind}" for name, aggregation in reducer.aggregations)

@@ -17,7 +17,7 @@ class RunOptions:
         broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
         broker_config: the connector's settings (Kafka: librdkafka's, secrets included).
         state: directory of everything local: LMDB, lock, and by default embedded log and checkpoints.
-        checkpoints: URI of the checkpoint store; None: `file:` under `state`.
+        checkpoints: URI of the job's own checkpoint store; None: `file:` under `state`.
         until_end: stop at the end positions seen at the start.
         from_savepoint: URI of a savepoint to start from. from_checkpoint: an older checkpoint's epoch to start from.
         savepoint_at_stop: URI to write a savepoint to when the job stops.

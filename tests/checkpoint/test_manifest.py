@@ -34,7 +34,12 @@ def test_a_manifest_comes_back_as_it_was() -> None:
 def test_a_manifest_is_json_that_people_can_read() -> None:
     document = json.loads(encode_manifest(example_manifest()))
     assert document["checkpoint"]["job"] == "revenue"
-    assert document["checkpoint"]["states"]["aggregate-1/seen"] == {"kind": "map", "ttl": 60_000, "stage": "by user"}
+    assert document["checkpoint"]["states"]["aggregate-1/seen"] == {
+        "kind": "map",
+        "ttl": 60_000,
+        "stage": "by user",
+        "shape": "",
+    }
     assert document["checkpoint"]["bases"]["orders/0"]["epoch"] == 1
     assert list(document["checkpoint"]["segments"]) == ["2", "3"]
 

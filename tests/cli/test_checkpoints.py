@@ -61,6 +61,17 @@ def test_a_savepoint_is_looked_at_by_its_uri(rayflow: Run) -> None:
     assert "savepoint" in result.stdout
 
 
+def test_several_jobs_share_one_uri_for_their_checkpoints(rayflow: Run, own_folder: Path) -> None:
+    Path("rayflow.toml").write_text('checkpoints = "file:shared/"\n')
+    for name in ("wordcount", "other"):
+        text = (JOBS / "wordcount.py").read_text().replace('rf.Job("wordcount")', f'rf.Job("{name}")')
+        Path(f"{name}.py").write_text(text)
+        result = rayflow("run", f"{name}.py", "--until-end", "--state", f"state-of-{name}")
+        assert result.exit_code == 0, result.stderr
+        assert f"job        {name}" in rayflow("checkpoints", name, "show").stdout
+    assert sorted(path.name for path in Path("shared").iterdir()) == ["other", "wordcount"]
+
+
 def test_a_sound_store_is_called_sound_and_a_flipped_bit_is_found(rayflow: Run) -> None:
     result = rayflow("checkpoints", "wordcount", "verify")
     assert (result.exit_code, result.stdout.startswith("sound: 1 checkpoint in file:")) == (0, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,57 @@ def test_a_state_whose_kind_has_changed_is_refused_and_may_be_dropped(by_word: B
     again(by_word)
     run(job(List), by_word, state)
     assert by_word.by_key("out") == {"x": [1, 2, 1, 2, 3, 4], "y": [1, 1, 2]}
+
+
+def windows_of(broker: Broker, milliseconds: int) -> rf.Job:
+    job = rf.Job(broker.name("windows"))
+    words = job.stream(
+        broker.name("in"), key=str, value=str, timestamp=lambda word: 7, watermark=rf.bounded(milliseconds=1)
+    )
+    windows = words.group_by_key().window(rf.tumbling(milliseconds=milliseconds))
+    windows.aggregate(n=rf.count(), name="seen", emit="updates").to(broker.name("out"))
+    return job
+
+
+def totals_of(broker: Broker, *columns: str) -> rf.Job:
+    job = rf.Job(broker.name("totals"))
+    words = job.stream(broker.name("in"), key=str, value=str)
+    counts = {column: rf.count() for column in columns}
+    words.group_by_key().aggregate(**counts, name="seen", emit="record").to(broker.name("out"))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (
+            lambda broker: windows_of(broker, 1000),
+            lambda broker: windows_of(broker, 500),
+            "seen/windows was windows (1000 ms every 1000 ms: n=count) and is windows (500 ms every 500 ms: n=count)",
+        ),
+        (
+            lambda broker: totals_of(broker, "n"),
+            lambda broker: totals_of(broker, "n", "m"),
+            "seen/values was value (n=count) and is value (n=count, m=count)",
+        ),
+    ],
+    ids=["windows", "columns"],
+)
+def test_windows_and_columns_that_have_changed_are_refused_and_may_be_dropped(
+    before: Callable[[Broker], rf.Job], after: Callable[[Broker], rf.Job], told: str, by_word: Broker, state: Path
+) -> None:
+    def counts() -> list[int]:
+        return [value["n"] for value in by_word.by_key("out")["x"]]
+
+    run(before(by_word), by_word, state)
+    again(by_word)
+    with pytest.raises(StateKindChanged) as caught:
+        run(after(by_word), by_word, state)
+    assert told in caught.value.what
+    assert counts() == [1, 2]
+    run(after(by_word), by_word, state, drop_state=True)
+    assert counts() == [1, 2, 1, 2]
+    run(after(by_word), by_word, state)
 
 
 def test_a_function_that_was_corrected_goes_on_over_the_same_state(by_word: Broker, state: Path) -> None:

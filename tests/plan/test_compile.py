@@ -228,9 +228,9 @@ def test_states_are_listed_by_operator_and_name() -> None:
         "process-1/timers.processing": StateSpec("timers.processing", "timers"),
         "process-1/timers.ttl": StateSpec("timers.ttl", "expiry"),
         "process-1/timers.ttl-processing": StateSpec("timers.ttl-processing", "expiry"),
-        "count-1/values": StateSpec("values", "value"),
-        "window-1/windows": StateSpec("windows", "windows"),
-        "to_table-1/values": StateSpec("values", "value"),
+        "count-1/values": StateSpec("values", "value", shape="fold"),
+        "window-1/windows": StateSpec("windows", "windows", shape="60000 ms every 60000 ms: fold"),
+        "to_table-1/values": StateSpec("values", "value", shape="newest"),
     }
 
 

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
 
 
 def opened(job: str, state: str | None, checkpoints: str | None) -> CheckpointStore:
-    """The checkpoint store of a job, by its name or its file. Raises InvalidSetting, CheckpointStoreFailed."""
-    from rayflow.checkpoint.open import open_store
+    """The checkpoint store of a job, by its name or its file; or the savepoint that `checkpoints` names.
+
+    Raises InvalidSetting, CheckpointStoreFailed.
+    """
+    from rayflow.checkpoint.layout import SAVEPOINT
+    from rayflow.checkpoint.open import open_store, uri_of_job
 
     settings = settings_of({"state": state, "checkpoints": checkpoints})
     if settings.checkpoints is not None:
-        return open_store(settings.checkpoints)
+        given = open_store(settings.checkpoints)
+        return given if given.list(SAVEPOINT) else open_store(uri_of_job(settings.checkpoints, _name_of(job)))
     return open_store(f"file:{(settings.state / 'jobs' / _name_of(job) / 'checkpoints').absolute()}")
 
 

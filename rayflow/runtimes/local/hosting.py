@@ -124,7 +124,7 @@ def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows
 
     Tables lie one behind the other in a store, so they are taken table by table, in the order of their prefixes.
     """
-    prefixes = sorted(table_prefix(*name.rsplit("/", 1)) for name in origin.states)
+    prefixes = sorted(table_prefix(*name.rsplit("/", 1)) for name in origin.taken)
     for prefix in prefixes:
         for stage in origin.stages:
             for keys, values in chain.rows(TaskId(stage, partition)):
