@@ -9,11 +9,12 @@ from typing import Any
 
 from rayflow.checkpoint.base import encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
-from rayflow.connectors.base import Publisher, Reader
+from rayflow.connectors.base import Polled, Publisher, Reader
 from rayflow.core.errors import BrokerUnavailable
 from rayflow.core.ids import Marker, TaskId, TopicPartition, WorkerId
 from rayflow.engine.actions import (
     AckEpoch,
+    AppendOutput,
     ApplyEpoch,
     HoldSources,
     PublishEpoch,
@@ -57,7 +58,7 @@ from rayflow.runtimes.simulated.messages import (
 from rayflow.runtimes.simulated.process import Process, RecordedStore, put_all
 from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
-CLOCK_EVERY = 50 * MILLISECOND
+CLOCK_EVERY = 100 * MILLISECOND
 BASE_PART = 400
 """Bytes of rows in one part of a base: so small that small states have several."""
 
@@ -66,9 +67,9 @@ class WorkerProcess(Process):
     """One slot of one attempt."""
 
     def __init__(
-        self, world: Surroundings, name: str, slot: WorkerId, plan: JobPlan, memory_limit: int, max_poll: int
+        self, world: Surroundings, incarnation: int, slot: WorkerId, plan: JobPlan, memory_limit: int, max_poll: int
     ) -> None:
-        super().__init__(world, name)
+        super().__init__(world, incarnation, f"worker {slot}")
         self.slot = slot
         self.worker: Worker | None = None
         self._plan = plan
@@ -82,8 +83,9 @@ class WorkerProcess(Process):
         self._held = False
         self._last = False
         self._told_exhausted = False
+        self._told_busy = 0
         self._hosting = Hosting(
-            plan, world.checkpoints, partial(world.state, self), clock=world.clock, memory_limit=memory_limit
+            plan, self.checkpoints, partial(world.state, self), clock=world.clock, memory_limit=memory_limit
         )
 
     def validate(self) -> None:
@@ -116,28 +118,28 @@ class WorkerProcess(Process):
     # Recovery
 
     def _fence(self, slot: WorkerId) -> None:
-        publisher = self._publishers.setdefault(slot, self.world.publisher(slot))
+        publisher = self._publishers.setdefault(slot, self.world.publisher(self, slot))
         try:
             publisher.open(())
         except BrokerUnavailable:
-            self.later(10 * MILLISECOND, "fence again", lambda: self._fence(slot))
+            self.later(self._a_while(), "fence again", lambda: self._fence(slot))
         else:
             self._tell(SlotFenced(slot))
 
     def _read_markers(self, request: ReadMarkers) -> None:
-        publisher = self._publishers.get(self.slot) or self.world.publisher(self.slot)
+        publisher = self._publishers.get(self.slot) or self.world.publisher(self, self.slot)
         try:
             markers = publisher.markers(request.sinks)
         except BrokerUnavailable:
-            self.later(10 * MILLISECOND, "read markers again", lambda: self._read_markers(request))
+            self.later(self._a_while(), "read markers again", lambda: self._read_markers(request))
         else:
             self._tell(MarkersRead(markers))
 
     def _republish(self, request: Republish) -> None:
         manifest = request.manifest
-        outputs = read_staged(self.world.checkpoints, manifest, request.sinks)
+        outputs = read_staged(self.checkpoints, manifest, request.sinks)
         self._place(manifest.source_partitions)
-        positions = self._shown(positions_of(read_progress(self.world.checkpoints, manifest)))
+        positions = self._shown(positions_of(read_progress(self.checkpoints, manifest)))
         steps = self._publishers[request.slot].publish(Marker(manifest.lineage, manifest.epoch), outputs, positions)
         self._iterate(steps, lambda: self._tell(Republished(request.slot)), "republish")
 
@@ -154,6 +156,7 @@ class WorkerProcess(Process):
         self._reader = self.world.reader()
         self._reader.assign(mine)
         self._positions = {partition: position or 0 for partition, position in mine.items()}
+        self.changed = True
         self._do(self.worker.start(progress))
         self.act("started", self._started)
 
@@ -181,11 +184,22 @@ class WorkerProcess(Process):
     # Running
 
     def _poll(self) -> None:
+        """Fetching goes on beside the steps; only what it brings is a step."""
         assert self._reader is not None
-        self.later(self.world.random.randrange(1, 40) * MILLISECOND, "poll", self._poll)
-        if self._held or self._last:
+        polled = [] if self._held or self._last or not self.alive else self._reader.poll(self._max_poll, 0.0)
+        if polled:
+            self.arrive("poll", lambda: self._take(polled))
+        elif self.alive:
+            self._poll_later()
+
+    def _poll_later(self) -> None:
+        self.world.after(self.world.random.randrange(1, 40) * MILLISECOND, self._poll)
+
+    def _take(self, found: list[Polled]) -> None:
+        self._poll_later()
+        if self._last:  # what is read behind the last barrier belongs to nobody
             return
-        for polled in self._reader.poll(self._max_poll, 0.0):
+        for polled in found:
             partition = TopicPartition(*polled.batch.origin)
             task, source = self._owners[partition]
             self._positions[partition] = polled.next_position
@@ -195,9 +209,11 @@ class WorkerProcess(Process):
         assert self.worker is not None
         self.later(CLOCK_EVERY, "clock", self._look_at_clock)
         self._work(ClockAdvanced(self.world.clock()))
-        if self.worker.busy:
-            self._tell(Busy(max((task.epoch for task in self.worker.tasks.values()), default=0)))
-        ends = self.world.ends()
+        epoch = max((task.epoch for task in self.worker.tasks.values()), default=0)
+        if self.worker.busy and epoch > self._told_busy:
+            self._told_busy = epoch
+            self._tell(Busy(epoch))
+        ends = self.world.ends(self)
         if ends is not None and not self._told_exhausted:
             self._told_exhausted = all(at >= ends[partition] for partition, at in self._positions.items())
             if self._told_exhausted:
@@ -205,6 +221,7 @@ class WorkerProcess(Process):
 
     def _work(self, event: WorkerEvent) -> None:
         assert self.worker is not None
+        self.changed = True
         self._do(self.worker.handle(event))
 
     def _do(self, actions: list[WorkerAction]) -> None:
@@ -214,7 +231,11 @@ class WorkerProcess(Process):
     def _one(self, action: WorkerAction) -> None:
         match action:
             case SendToWorker(worker, _, event):
-                self.world.send(self, worker, self.attempt, ToTask(event))
+                self.post(worker, ToTask(event))
+            case AppendOutput():
+                self._publishers[self.slot].append(action.batches)
+            case WriteSegment() if self._plan.delivery == "at_least_once":
+                self._iterate(self._publishers[self.slot].flush(), lambda: self._write_segment(action), "flush")
             case WriteSegment():
                 self._write_segment(action)
             case AckEpoch(ack):
@@ -238,7 +259,7 @@ class WorkerProcess(Process):
 
     def _write_segment(self, action: WriteSegment) -> None:
         writer = SegmentWriter(action.epoch, self.attempt, self.slot, action.parts)
-        recorded = RecordedStore(self.world.checkpoints)
+        recorded = RecordedStore(self.checkpoints)
         written = writer.write(recorded)
         put_all(self, recorded.puts, lambda: self._work(written), "SegmentWritten")
 
@@ -261,8 +282,11 @@ class WorkerProcess(Process):
             self.act(f"{what} done", then)
             return
         again = partial(self._iterate, steps, then, what)
-        slow = step in ("committing", "waiting")
-        self.later(self.world.random.randrange(50, 5000 if slow else 500), f"{what} {step}", again)
+        longest = {"committing": 5 * MILLISECOND, "waiting": 100 * MILLISECOND}.get(step, MILLISECOND // 2)
+        self.later(self.world.random.randrange(50, longest), f"{what} {step}", again)
+
+    def _a_while(self) -> int:
+        return self.world.random.randrange(10, 100) * MILLISECOND
 
     def _tell(self, body: object) -> None:
-        self.world.send(self, None, self.attempt, body)
+        self.post(None, body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Literal
 
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
@@ -22,7 +24,7 @@ class Expiry:
         happened: whether they were ever forgotten.
     """
 
-    def __init__(self, kafka: ModelKafka, store: ModelStore, job: str) -> None:
+    def __init__(self, kafka: ModelKafka, store: Callable[[], ModelStore], job: str) -> None:
         self.happened = False
         self._kafka = kafka
         self._store = store
@@ -34,9 +36,9 @@ class Expiry:
         Nothing may be on its way that would still change it: a week is long enough for everything to arrive.
         Never in the first epoch of a sink, in which a marker that is gone looks like one that never was.
         """
-        if self._store.creating or self._kafka.open_transactions():
+        if self._store().creating or self._kafka.open_transactions():
             return False
-        manifest = newest_manifest(self._store)
+        manifest = newest_manifest(self._store())
         if manifest is None or any(entry.since == manifest.epoch for entry in manifest.sinks.values()):
             return False
         return len({self._is_published(manifest, sink) for sink in sink_tasks_of(manifest)}) == 1
@@ -49,7 +51,7 @@ class Expiry:
 
     def decide(self) -> Literal["republish", "skip"]:
         """What the user finds in the topics."""
-        manifest = newest_manifest(self._store)
+        manifest = newest_manifest(self._store())
         assert manifest is not None
         offsets = self._kafka.offsets
         lost = [sink for sink in sink_tasks_of(manifest) if (self._group, *marker_place(sink)) not in offsets]
@@ -57,4 +59,8 @@ class Expiry:
 
     def _is_published(self, manifest: Manifest, sink: SinkTask) -> bool:
         place = (self._group, *marker_place(sink))
-        return any(at == place and epoch == manifest.epoch for at, epoch, _ in self._kafka.markers_set)
+        marker = (manifest.epoch, manifest.lineage)
+        return any(
+            at == place and (epoch, json.loads(text)["lineage"]) == marker
+            for at, epoch, text in self._kafka.markers_set
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, UnknownTopic
@@ -12,17 +13,21 @@ from rayflow.core.ids import TopicPartition
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.schedule import Schedule
 
+MarkerSet = tuple[tuple[str, str, int], int, str]
+"""Group, sink operator and partition; the epoch; the marker as it is stored."""
+
 TRANSACTION_TIMEOUT = 10_000_000
 """Microseconds after which the broker ends an open transaction and fences its producer."""
 
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """One transaction. `state` is "open", "committed" or "aborted"."""
+    """One transaction. `owner`: the process whose it is. `state` is "open", "committed" or "aborted"."""
 
     id: str
     epoch: int
     began: int
+    owner: Any = None
     state: str = "open"
     firsts: dict[TopicPartition, int] = field(default_factory=dict)
     offsets: dict[tuple[str, str, int], tuple[int, str]] = field(default_factory=dict)
@@ -30,24 +35,31 @@ class Transaction:
 
 @dataclass(slots=True)
 class Entry:
-    """One position of a partition: a record, or (`control`) a gap that readers never see."""
+    """One position of a partition: a record, or (`control`) a gap that readers never see. `owner`: the process that
+    wrote it without a transaction."""
 
     key: bytes | None
     value: bytes | None
     timestamp: int
     transaction: Transaction | None = None
     control: bool = False
+    owner: Any = None
 
 
 class ModelKafka:
-    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable."""
+    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable.
+
+    Attributes:
+        markers_set: every marker that has become visible, in order. on_markers: is told of them, and by whom.
+    """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self.away = False
         self.logs: dict[TopicPartition, list[Entry]] = {}
         self.topics: dict[str, int] = {}
         self.offsets: dict[tuple[str, str, int], tuple[int, str]] = {}
-        self.markers_set: list[tuple[tuple[str, str, int], int, str]] = []
+        self.markers_set: list[MarkerSet] = []
+        self.on_markers: Callable[[Any, list[MarkerSet]], None] = lambda owner, markers: None
         self._schedule = schedule
         self._faults = faults
         self._epochs: dict[str, int] = {}
@@ -58,6 +70,12 @@ class ModelKafka:
         if topic not in self.topics:
             self.topics[topic] = partitions
             self.logs.update({TopicPartition(topic, p): [] for p in range(partitions)})
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        for p in range(self.topics[topic], partitions):
+            self.logs[TopicPartition(topic, p)] = []
+        self.topics[topic] = partitions
 
     def append(self, place: TopicPartition, entry: Entry) -> None:
         """Write without a transaction: what the world outside of the job does."""
@@ -107,19 +125,22 @@ class ModelKafka:
         """The id's present epoch."""
         return self._epochs.get(id, -1)
 
-    def begin(self, id: str, epoch: int) -> Transaction:
+    def begin(self, id: str, epoch: int, owner: Any) -> Transaction:
         """Begin a transaction. The broker hears of it only with what is put in."""
-        return Transaction(id, epoch, self._schedule.now)
+        return Transaction(id, epoch, self._schedule.now, owner)
+
+    def place_of(self, batch: EncodedBatch, key: bytes | None) -> TopicPartition:
+        """Where a record of a batch belongs. Raises UnknownTopic."""
+        if batch.topic not in self.topics:
+            raise UnknownTopic("the topic is not there", topic=batch.topic)
+        p = batch.partition if batch.partition is not None else murmur2(key or b"") % self.topics[batch.topic]
+        return TopicPartition(batch.topic, p)
 
     def produce(self, transaction: Transaction, batch: EncodedBatch) -> None:
         """Add records. Raises Fenced, UnknownTopic."""
         self._enter(transaction)
-        if batch.topic not in self.topics:
-            raise UnknownTopic("the topic is not there", topic=batch.topic)
-        partitions = self.topics[batch.topic]
         for key, value, timestamp in zip(batch.keys, batch.values, batch.timestamps, strict=True):
-            p = batch.partition if batch.partition is not None else murmur2(key or b"") % partitions
-            place = TopicPartition(batch.topic, p)
+            place = self.place_of(batch, key)
             transaction.firsts.setdefault(place, len(self.logs[place]))
             self.logs[place].append(Entry(key, value, timestamp, transaction))
 
@@ -133,7 +154,7 @@ class ModelKafka:
         """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect."""
         self._reach()
         random = self._schedule.random
-        lost = self._schedule.chance(self._faults().commit_answer_lost)
+        lost = self._schedule.chance(self._faults().commit_answer_lost, "commit answer lost")
         never = lost and random.random() < 0.4
 
         def take_effect() -> None:
@@ -180,12 +201,14 @@ class ModelKafka:
         for place in transaction.firsts:
             self.logs[place].append(Entry(None, None, 0, control=True))
         if state == "committed":
-            self.commit_offsets(transaction.offsets)
+            self.commit_offsets(transaction.offsets, transaction.owner)
 
-    def commit_offsets(self, offsets: dict[tuple[str, str, int], tuple[int, str]]) -> None:
+    def commit_offsets(self, offsets: dict[tuple[str, str, int], tuple[int, str]], owner: Any) -> None:
         """Set offsets of groups."""
         self.offsets.update(offsets)
-        self.markers_set += [(place, *offset) for place, offset in offsets.items() if place[0].endswith("-markers")]
+        markers = [(place, *offset) for place, offset in offsets.items() if place[0].endswith("-markers")]
+        self.markers_set += markers
+        self.on_markers(owner, markers)
 
     def _reach(self) -> None:
         if self.away:

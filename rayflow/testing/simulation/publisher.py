@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from rayflow.connectors.base import Publisher
 from rayflow.core.batch import EncodedBatch
@@ -18,10 +19,11 @@ class ModelPublisher(Publisher):
     """Publishes an epoch in one transaction of the slot's transactional id. Never blocks: what would wait raises
     BrokerUnavailable, or yields "waiting"."""
 
-    def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int) -> None:
+    def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int, owner: Any) -> None:
         self._kafka = kafka
         self._schedule = schedule
         self._job = job
+        self._owner = owner
         self._id = f"rayflow-{job}-{slot}"
         self._epoch: int | None = None
         self._held: dict[SinkTask, Marker | None] = {}
@@ -66,7 +68,7 @@ class ModelPublisher(Publisher):
         """One transaction; returns whether its outcome is known to be the commit."""
         if self._epoch is None:
             raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
-        transaction = self._kafka.begin(self._id, self._epoch)
+        transaction = self._kafka.begin(self._id, self._epoch, self._owner)
         yield "begun"
         for batch in [batch for batches in outputs.values() for batch in batches]:
             while not self._reached(partial(self._kafka.produce, transaction, batch)):
