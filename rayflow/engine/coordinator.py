@@ -330,10 +330,7 @@ class Coordinator:
             outputs=tuple(ack.output for ack in acks if ack.output is not None),
             bases=self._history.bases,
             sinks={
-                sink.operator: SinkEntry(
-                    tasks=self._topology.stages[stage.id],
-                    since=before[sink.operator].since if sink.operator in before else self.epoch,
-                )
+                sink.operator: self._sink_entry(before.get(sink.operator), self._topology.stages[stage.id])
                 for stage in self._plan.stages
                 for sink in stage.sinks
                 if exactly_once
@@ -343,6 +340,10 @@ class Coordinator:
             bytes=sum(ack.size for ack in acks),
             restored_from=None if self._manifest is None else self._manifest.restored_from,
         )
+
+    def _sink_entry(self, before: SinkEntry | None, tasks: int) -> SinkEntry:
+        """A sink that has gained tasks is like a new one: theirs have no marker yet, and none of them is lost."""
+        return before if before is not None and before.tasks == tasks else SinkEntry(tasks, self.epoch)
 
     def _on_done(self, event: EpochDone) -> list[Order]:
         self._expect(event.epoch)

@@ -81,10 +81,10 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class ToTask:
-    """A channel's event for a task of the worker."""
+class Frame:
+    """Channels' events for tasks of the worker, in order."""
 
-    event: ChannelEvent
+    events: tuple[ChannelEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Process(ABC):
 
     def deliver(self, letter: Envelope) -> None:
         """Take what has come on a link, unless it is another attempt's, or has come before."""
-        what = type(getattr(letter.body, "event", letter.body)).__name__
+        what = type(letter.body).__name__
         if not self.takes(letter.attempt):
             self.world.note(self.name, f"refuses {what} of attempt {letter.attempt}")
         elif self.repeats(letter):

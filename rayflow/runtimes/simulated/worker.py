@@ -29,6 +29,7 @@ from rayflow.engine.events import (
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
+    ChannelEvent,
     ClockAdvanced,
     EpochApplied,
     EpochCommitted,
@@ -46,6 +47,7 @@ from rayflow.runtimes.simulated.messages import (
     Busy,
     Exhausted,
     Fence,
+    Frame,
     MarkersRead,
     ReadMarkers,
     Republish,
@@ -53,7 +55,6 @@ from rayflow.runtimes.simulated.messages import (
     SlotFenced,
     Start,
     Started,
-    ToTask,
 )
 from rayflow.runtimes.simulated.process import Process, RecordedStore, put_all
 from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
@@ -78,7 +79,7 @@ class WorkerProcess(Process):
         self._reader: Reader | None = None
         self._owners: dict[TopicPartition, tuple[TaskId, str]] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._early: deque[ToTask] = deque()
+        self._early: deque[Frame] = deque()
         self._lineage = ""
         self._held = False
         self._last = False
@@ -102,11 +103,11 @@ class WorkerProcess(Process):
                 self._republish(body)
             case Start():
                 self._start(body)
-            case ToTask(event):
+            case Frame(events):
                 if self.worker is None:
                     self._early.append(body)
                 else:
-                    self._work(event)
+                    self._work(*events)
             case BarrierInjected():
                 self._last = body.drain
                 self._work(body)
@@ -163,8 +164,7 @@ class WorkerProcess(Process):
     def _started(self) -> None:
         self._tell(Started(self.slot))
         while self._early:
-            event = self._early.popleft().event
-            self.act(f"early {type(event).__name__}", partial(self._work, event))
+            self.act("early Frame", partial(self._work, *self._early.popleft().events))
         self._poll()
         self._look_at_clock()
 
@@ -219,19 +219,32 @@ class WorkerProcess(Process):
             if self._told_exhausted:
                 self._tell(Exhausted(self.slot))
 
-    def _work(self, event: WorkerEvent) -> None:
+    def _work(self, *events: WorkerEvent) -> None:
         assert self.worker is not None
         self.changed = True
-        self._do(self.worker.handle(event))
+        for event in events:
+            self._do(self.worker.handle(event))
 
     def _do(self, actions: list[WorkerAction]) -> None:
+        """What goes to one worker goes together, up to the next thing to do; or, at times, apart."""
+        frames: dict[WorkerId, list[ChannelEvent]] = {}
+        apart = bool(actions) and self.world.random.random() < 0.2
         for action in actions:
-            self.act(type(action).__name__, partial(self._one, action))
+            if isinstance(action, SendToWorker):
+                frames.setdefault(action.worker, []).append(action.event)
+            if apart or not isinstance(action, SendToWorker):
+                self._send(frames)
+            if not isinstance(action, SendToWorker):
+                self.act(type(action).__name__, partial(self._one, action))
+        self._send(frames)
+
+    def _send(self, frames: dict[WorkerId, list[ChannelEvent]]) -> None:
+        for worker, events in frames.items():
+            self.act("send Frame", partial(self.post, worker, Frame(tuple(events))))
+        frames.clear()
 
     def _one(self, action: WorkerAction) -> None:
         match action:
-            case SendToWorker(worker, _, event):
-                self.post(worker, ToTask(event))
             case AppendOutput():
                 self._publishers[self.slot].append(action.batches)
             case WriteSegment() if self._plan.delivery == "at_least_once":

@@ -15,6 +15,8 @@ TARGETS = (
     "republish committing",
     "StartTasks",
     "started",
+    "send Frame",
+    "receives Frame",
     "InjectBarrier",
     "WriteSegment",
     "SegmentWritten",

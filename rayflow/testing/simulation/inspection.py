@@ -57,16 +57,7 @@ class Inspection:
         expect("timers that were never set", sorted(self.timers("process", "timers") - oracle.timers(read)), [])
         strange = self.timers("states", "timers.processing") - oracle.alarms(read)
         expect("alarms that were never set", sorted(strange), [])
-
-    def check_expired(self) -> None:
-        """No row is left behind that has expired. Raises AssertionError."""
-        if "states" not in self.shape.branches:
-            return
-        mark = min(self._watermarks("states/count"))
-        for name in ("count", "ids", "fifths"):
-            for key, row in self._of(table_prefix("states", name)):
-                if len(row) > 1 and row[2] == 0 and row[3] <= mark:  # content, written, by the wall clock, its timer
-                    raise AssertionError(f"a row of {name} of {decode_key(key, PREFIX)[0]} should have expired")
+        self._check_lifetimes()
 
     def table(self, branch: str) -> dict[Any, Any]:
         """What the table of a branch holds, by key, or by window's end and key."""
@@ -92,8 +83,22 @@ class Inspection:
         expect(f"open windows of {branch}", held, {at: row for at, row in seen.items() if at not in closed})
         grace = 0 if branch == "updates" else self.shape.grace
         latest = max(self._watermarks(f"{branch}/windows"))
+        earliest = min(self._watermarks(f"{branch}/windows"))
+        expect(f"windows of {branch} left open", [at for at in held if at[0] + grace <= earliest], [])
         early = [at for at in closed if at[0] + grace > latest]
         expect(f"windows of {branch} closed ahead of event time", early, [])
+
+    def _check_lifetimes(self) -> None:
+        """Whatever row has a TTL has the timer that will remove it."""
+        sweeps = self.timers("states", "timers.ttl"), self.timers("states", "timers.ttl-processing")
+        for name in ("count", "ids", "fifths"):
+            for data, row in self._of(table_prefix("states", name)):
+                if len(row) == 1:  # an item of a list, which goes with its head
+                    continue
+                key, after = decode_key(data, PREFIX)
+                owner = (key, decode_key(data, after)[0]) if name == "fifths" else key
+                by_wall, timer = row[2] > 0, row[3]  # content, written, written by the wall clock, timer
+                assert (owner, timer) in sweeps[by_wall], f"the row of {owner} in {name} would never be removed"
 
     def _every(self, branch: str) -> int | None:
         return self.shape.window // 4 if branch == "hops" else None

@@ -176,27 +176,37 @@ class Oracle:
         return {(self._key(record), alarm(record.id)) for record in every if self.keeps(record)}
 
     def _check_expiry(self, key: str, records: list[Any]) -> None:
-        """What each record of a key saw, from the times at which those before it were written."""
+        """What each record of a key saw, from the times at which those before it were written.
+
+        Until there is event time rows expire by the wall clock too, at a time that is not known here: what is seen is
+        taken as it is, until a later write makes its time certain again.
+        """
+        ttl = self.shape.ttl
         ids: list[int] = []
         fifths: dict[int, tuple[int, int]] = {}
+        unsure: set[int | None] = set()  # None stands for the list
         written = before = WATERMARK_MIN
         for seen in records:
-            now = max(seen["at"], seen["watermark"])
-            if before == WATERMARK_MIN:  # until there is event time rows expire by the wall clock too
-                ids = ids if seen["count"] > 1 else []
-                shown = {n for n, _ in seen["fifths"]}
-                fifths = {n: e for n, e in fifths.items() if n in shown or now >= e[1] + self.shape.ttl}
+            now, fifth = max(seen["at"], seen["watermark"]), seen["id"] % 5
+            if before == WATERMARK_MIN:
+                unsure |= {None, *fifths}
             before = seen["watermark"]
-            if now >= written + self.shape.ttl:
+            if None in unsure:
+                ids = seen["ids"][:-1]
+            elif now >= written + ttl:
                 ids = []
-            written = max(now, written) if ids else now
+            if now >= written:
+                unsure.discard(None)
+            if now >= fifths.get(fifth, (0, now))[1]:
+                unsure.discard(fifth)
             ids = [*ids, seen["id"]]
-            fifth = seen["id"] % 5
+            written = max(now, written)
             fifths[fifth] = (seen["id"], max(now, fifths[fifth][1]) if fifth in fifths else now)
             expect(f"states: list of {key}", (seen["count"], seen["ids"]), (len(ids), ids))
-            # What an older record does not see yet, as expired, a later one of an earlier time may still see.
-            entries = [[n, id] for n, (id, at) in sorted(fifths.items()) if now < at + self.shape.ttl]
-            expect(f"states: map of {key}", seen["fifths"], entries)
+            # What is expired for one record may still be seen by a later one of an earlier time.
+            live = {n: id for n, (id, at) in fifths.items() if now < at + ttl and n not in unsure}
+            shown = {n: id for n, id in seen["fifths"] if n not in unsure}
+            expect(f"states: map of {key}", shown, live)
 
     def _amounts(self, every: list[Record]) -> dict[str, list[int]]:
         amounts: dict[str, list[int]] = defaultdict(list)
