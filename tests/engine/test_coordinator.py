@@ -273,6 +273,35 @@ def test_a_first_epoch_has_no_markers_yet_and_is_published() -> None:
     assert list(order.sinks) == SINKS
 
 
+def test_a_sink_task_that_a_wider_topic_has_brought_has_no_marker_to_lose() -> None:
+    job = rf.Job("job")
+    job.stream("in", value=str).to("out", name="out")
+    narrow = Coordinator(plan_of(job), {"in": 1}, CoordinatorOptions("new", 1000))
+    first = first_manifest(narrow, {SINKS[0]: None})
+    wide = coordinator(plan=plan_of(job))
+    second = first_manifest(wide, {SINKS[0]: Marker("new", 1), SINKS[1]: None}, first)
+    assert second.sinks["out"].tasks == 2
+    (order,) = recovering(second, {SINKS[0]: Marker("new", 2), SINKS[1]: None}, plan=plan_of(job))
+    assert isinstance(order, RepublishOutput)
+    assert order.sinks == [SINKS[1]]
+
+
+def first_manifest(c: Coordinator, markers: dict[SinkTask, Marker | None], before: Manifest | None = None) -> Manifest:
+    c.start()
+    c.handle(AttemptClaimed(1 if before is None else 2))
+    c.handle(ManifestRead(before))
+    if before is None:
+        c.handle(MarkersSeen({}))
+    c.handle(PublishersOpened(markers))
+    c.handle(ManifestRead(before))
+    c.handle(TasksStarted())
+    c.handle(Tick(0, False))
+    c.handle(Tick(2000, True))
+    (order,) = c.handle(SegmentAcked(0, c.epoch, f"seg-{c.epoch}", "o", 100, {}))
+    assert isinstance(order, WriteManifest)
+    return order.manifest
+
+
 def test_recovery_after_republication_starts_the_tasks() -> None:
     manifest = complete(running())
     c = coordinator()
