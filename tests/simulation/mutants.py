@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rayflow.checkpoint.manifest import SinkEntry, read_savepoint
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.ids import SinkTask
 from rayflow.engine import coordinator as coordinator_module
@@ -22,11 +23,15 @@ from rayflow.engine.event_time import EventTime
 from rayflow.engine.events import ManifestWritten
 from rayflow.engine.orders import CommitEpoch
 from rayflow.engine.task import Task
+from rayflow.operators.timers import Timers
 from rayflow.runtimes.simulated import coordinator as coordinator_process
 from rayflow.runtimes.simulated import worker as worker_process
 from rayflow.runtimes.simulated.process import Process
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.timer_table import TimerTable
+from rayflow.testing.simulation import moving
+from rayflow.testing.simulation.appender import ModelAppender
+from rayflow.testing.simulation.disk import ModelDisk
 from rayflow.testing.simulation.publisher import ModelPublisher
 from rayflow.testing.simulation.store import ModelStore
 
@@ -64,9 +69,9 @@ def marker_after_the_transaction(patch: Patch) -> None:
         known = yield from attempt(self, marker, outputs, positions)
         if known:
             yield "committing"
-            transaction = self._kafka.begin(self._id, self._epoch)
+            transaction = self._kafka.begin(self._id, self._epoch, self._owner)
             mark(self, transaction, marker, list(outputs))
-            self._kafka.commit_offsets(transaction.offsets)
+            self._kafka.commit_offsets(transaction.offsets, self._owner)
             self._kafka._open.pop(self._id, None)
         return known
 
@@ -224,6 +229,52 @@ def manifest_created_anew_is_not_noticed(patch: Patch) -> None:
     patch.setattr(coordinator_process, "newest_manifest", only_for_recovery)
 
 
+def repeated_messages_are_taken_again(patch: Patch) -> None:
+    patch.setattr(Process, "repeats", lambda self, letter: False)
+
+
+def store_trusted_after_a_reboot(patch: Patch) -> None:
+    patch.setattr(ModelDisk, "_trusts", lambda self, boot: boot is not None)
+
+
+def restore_goes_on_under_the_old_lineage(patch: Patch) -> None:
+    def keep(savepoint: Any, target: Any, **options: Any) -> Any:
+        return start(savepoint, target, **{**options, "lineage": read_savepoint(savepoint).lineage})
+
+    start = moving.start_from_savepoint
+    patch.setattr(moving, "start_from_savepoint", keep)
+
+
+def new_sink_tasks_taken_for_old_ones(patch: Patch) -> None:
+    def entry(self: Coordinator, before: SinkEntry | None, tasks: int) -> SinkEntry:
+        return SinkEntry(tasks, self.epoch if before is None else before.since)
+
+    patch.setattr(Coordinator, "_sink_entry", entry)
+
+
+def checkpoint_does_not_wait_for_the_flush(patch: Patch) -> None:
+    patch.setattr(ModelAppender, "flush", lambda self: iter(()))
+
+
+def nothing_is_deleted(patch: Patch) -> None:
+    patch.setattr(coordinator_process, "collect", lambda store, keep: None)
+
+
+def timers_fire_again(patch: Patch) -> None:
+    def twice(self: Timers, upto: int) -> Iterator[tuple[int, Any]]:
+        fired = list(fire(self, upto))
+        for at, key in fired[:1]:
+            self.table.add(at, key)
+        yield from fired
+
+    fire = Timers.fire
+    patch.setattr(Timers, "fire", twice)
+
+
+def idle_partitions_hold_time_back(patch: Patch) -> None:
+    patch.setattr(EventTime, "look", lambda self, now: None)
+
+
 MUTANTS = [
     Mutant("manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 5, first=693),
     Mutant("publish before the manifest", publish_before_the_manifest, 20),
@@ -245,4 +296,12 @@ MUTANTS = [
     Mutant("republished through another slot", republished_through_another_slot, 60),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
+    Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),
+    Mutant("store trusted after a reboot", store_trusted_after_a_reboot, 40),
+    Mutant("restore goes on under the old lineage", restore_goes_on_under_the_old_lineage, 60),
+    Mutant("new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 60),
+    Mutant("at least once: checkpoint does not wait for the flush", checkpoint_does_not_wait_for_the_flush, 60),
+    Mutant("nothing is deleted", nothing_is_deleted, 20),
+    Mutant("timers fire again", timers_fire_again, 20),
+    Mutant("idle partitions hold time back", idle_partitions_hold_time_back, 20),
 ]
