@@ -271,10 +271,6 @@ def timers_fire_again(patch: Patch) -> None:
     patch.setattr(Timers, "fire", twice)
 
 
-def idle_partitions_hold_time_back(patch: Patch) -> None:
-    patch.setattr(EventTime, "look", lambda self, now: None)
-
-
 MUTANTS = [
     Mutant("manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 5, first=693),
     Mutant("publish before the manifest", publish_before_the_manifest, 20),
@@ -303,5 +299,4 @@ MUTANTS = [
     Mutant("at least once: checkpoint does not wait for the flush", checkpoint_does_not_wait_for_the_flush, 60),
     Mutant("nothing is deleted", nothing_is_deleted, 20),
     Mutant("timers fire again", timers_fire_again, 20),
-    Mutant("idle partitions hold time back", idle_partitions_hold_time_back, 20),
 ]

@@ -16,7 +16,7 @@ class Feeder:
 
     Attributes:
         entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
-        seconds: for how long it feeds. done: whether all is written.
+        quiet: partitions that get no records at present. seconds: for how long it feeds. done: whether all is written.
     """
 
     def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape, records: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Feeder:
         self._pause = self.seconds * 1_000_000 // self._left * 6
         self._id = 0
         self._newest = 1_000_000
-        self._quiet: set[int] = set()
+        self.quiet: set[int] = set()
 
     def grow(self, partitions: int) -> None:
         """Write to more partitions from now on."""
@@ -48,7 +48,7 @@ class Feeder:
     def _burst(self) -> None:
         random = self._schedule.random
         if self._shape.idle and self._schedule.chance(0.1, "partitions idle"):
-            self._quiet = {p for p in range(len(self.entries)) if random.random() < 0.4}
+            self.quiet = {p for p in range(len(self.entries)) if random.random() < 0.4}
         for _ in range(min(self._left, random.randrange(1, 12))):
             self._left -= 1
             self._newest += random.randrange(40)
@@ -71,6 +71,6 @@ class Feeder:
         for _ in range(5):
             record = draw_record(self._schedule.random, self._shape, self._id, self._newest)
             p = partition_of(record.user.encode(), len(self.entries))
-            if p not in self._quiet:
+            if p not in self.quiet:
                 break
         return record, p
