@@ -1,13 +1,13 @@
 """Deliberate faults in the protocol, each a small patch of the code that runs in a simulation.
 
-`found_in` is the number of seeds, from `first`, within which the simulation must find the mutant.
+`found_in` is the number of seeds, from 0, within which the simulation must find the mutant.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -32,6 +32,8 @@ from rayflow.state.timer_table import TimerTable
 from rayflow.testing.simulation import moving
 from rayflow.testing.simulation.appender import ModelAppender
 from rayflow.testing.simulation.disk import ModelDisk
+from rayflow.testing.simulation.faults import Faults
+from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.publisher import ModelPublisher
 from rayflow.testing.simulation.store import ModelStore
 
@@ -40,12 +42,13 @@ Patch = pytest.MonkeyPatch
 
 @dataclass(frozen=True)
 class Mutant:
-    """One way to break the protocol."""
+    """One way to break the protocol. `shape` and `faults`, instead of drawn ones, lead to where it shows."""
 
     name: str
     apply: Callable[[Patch], None]
     found_in: int
-    first: int = 0
+    shape: Shape | None = None
+    faults: Faults | None = None
 
 
 def publish_before_the_manifest(patch: Patch) -> None:
@@ -271,8 +274,23 @@ def timers_fire_again(patch: Patch) -> None:
     patch.setattr(Timers, "fire", twice)
 
 
+SMALL = Shape(
+    partitions=1, stages=1, branches=("totals",), filtered=False, disorder=1, window=200, timer=1, interval=100
+)
+GROWING = replace(SMALL, branches=("pass",), grows=True)
+SLOW_MANIFESTS = Faults(
+    false_alarm=0.5, crash=0.002, target="manifest stored", target_crash=0.15, freeze=0.5, restart_time=10,
+    zombie=1.0, zombie_time=4000, store_slow=0.2, delay=1,
+)  # fmt: skip
+FROZEN_AT_MANIFESTS = Faults(
+    target="WriteManifest", target_crash=0.1, freeze=1.0, restart_time=10, zombie=1.0, zombie_time=4000, delay=1
+)
+KILLED_BEFORE_PUBLISHING = Faults(grow=0.7, target="PublishEpoch", target_crash=0.3)
+
 MUTANTS = [
-    Mutant("manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 5, first=693),
+    Mutant(
+        "manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 20, SMALL, FROZEN_AT_MANIFESTS
+    ),
     Mutant("publish before the manifest", publish_before_the_manifest, 20),
     Mutant("marker after the transaction", marker_after_the_transaction, 20),
     Mutant("no fencing at open", no_fencing, 40),
@@ -288,14 +306,16 @@ MUTANTS = [
     Mutant("lost marker ignored", lost_marker_ignored, 40),
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
     Mutant("manifest overwritten", manifest_is_overwritten, 60),
-    Mutant("manifest not read again after fencing", manifest_not_read_again, 20, first=200),
+    Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, SLOW_MANIFESTS),
     Mutant("republished through another slot", republished_through_another_slot, 60),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
     Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),
     Mutant("store trusted after a reboot", store_trusted_after_a_reboot, 40),
     Mutant("restore goes on under the old lineage", restore_goes_on_under_the_old_lineage, 60),
-    Mutant("new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 60),
+    Mutant(
+        "new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 40, GROWING, KILLED_BEFORE_PUBLISHING
+    ),
     Mutant("at least once: checkpoint does not wait for the flush", checkpoint_does_not_wait_for_the_flush, 60),
     Mutant("nothing is deleted", nothing_is_deleted, 20),
     Mutant("timers fire again", timers_fire_again, 20),

@@ -14,6 +14,7 @@ from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.inspection import check_checkpoint
 from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.kafka import MarkerSet
+from rayflow.testing.simulation.oracle import expect
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.schedule import Schedule
 
@@ -64,7 +65,10 @@ class Watch:
             )
 
     def committed(self, process: CoordinatorProcess, manifest: Manifest) -> None:
-        """Some checkpoints are compared with their input; a settled attempt leaves no more than is to be kept."""
+        """It is the newest. Some are compared with their input; a settled attempt leaves no more than is to be kept."""
+        newest = newest_manifest(process.checkpoints)
+        assert newest is not None
+        expect("the newest checkpoint", (newest.epoch, newest.attempt), (manifest.epoch, process.attempt))
         epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
         if epochs >= SETTLED:
             kept = len(manifest_epochs(process.checkpoints))
