@@ -124,6 +124,16 @@ def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     assert c.attempt == 7
 
 
+def test_an_attempt_stops_when_a_later_one_has_committed_meanwhile() -> None:
+    """Frozen between its claim and its look at the manifest, it would write what retention takes for garbage."""
+    later = replace(complete(running()), attempt=3)
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(2))
+    with pytest.raises(Fenced):
+        c.handle(ManifestRead(later))
+
+
 def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() -> None:
     manifest = complete(running())
     c = coordinator(plan=plan())
