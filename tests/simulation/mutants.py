@@ -278,6 +278,9 @@ FROZEN_AT_MANIFESTS = Faults(
 )
 KILLED_BEFORE_PUBLISHING = Faults(grow=0.7, target="PublishEpoch", target_crash=0.3)
 
+AT_LEAST_ONCE = replace(SMALL, branches=("pass",), delivery="at_least_once")
+KILLED_IN_OUTAGES = Faults(crash=0.003, false_alarm=0.5, broker_away=1.0, away_time=1000)
+
 MUTANTS = [
     Mutant(
         "manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 20, SMALL, FROZEN_AT_MANIFESTS
@@ -306,7 +309,13 @@ MUTANTS = [
     Mutant(
         "new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 40, GROWING, KILLED_BEFORE_PUBLISHING
     ),
-    Mutant("at least once: checkpoint does not wait for the flush", checkpoint_does_not_wait_for_the_flush, 60),
+    Mutant(
+        "at least once: checkpoint does not wait for the flush",
+        checkpoint_does_not_wait_for_the_flush,
+        20,
+        AT_LEAST_ONCE,
+        KILLED_IN_OUTAGES,
+    ),
     Mutant("nothing is deleted", nothing_is_deleted, 20),
     Mutant("timers fire again", timers_fire_again, 20),
 ]
