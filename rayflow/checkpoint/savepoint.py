@@ -8,11 +8,11 @@ from dataclasses import replace
 from rayflow.checkpoint.base import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
-from rayflow.checkpoint.layout import SAVEPOINT, base_part_name, segment_name
+from rayflow.checkpoint.layout import SAVEPOINT, SegmentObject, base_part_name, parse_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import ObjectExists
-from rayflow.core.ids import Attempt, TaskId
+from rayflow.core.errors import DamagedObject, ObjectExists
+from rayflow.core.ids import Attempt, TaskId, WorkerId
 
 
 def write_savepoint(source: CheckpointStore, manifest: Manifest, target: CheckpointStore) -> Manifest:
@@ -57,7 +57,7 @@ def start_from_savepoint(
     names: dict[str, str] = {}
     segments = {}
     for saved_epoch, originals in saved.segments.items():
-        renamed = [segment_name(saved_epoch, attempt, index) for index in range(len(originals))]
+        renamed = [segment_name(saved_epoch, attempt, _slot_of(original)) for original in originals]
         names.update(zip(originals, renamed, strict=True))
         segments[epoch if saved_epoch == saved.epoch else saved_epoch] = tuple(renamed)
     bases = {task: _renamed_base(task, base, attempt, names) for task, base in saved.bases.items()}
@@ -69,7 +69,7 @@ def start_from_savepoint(
         epoch=epoch,
         attempt=attempt,
         created=created,
-        workers=claim.slots,
+        workers=tuple(sorted({*claim.slots, *saved.workers})),
         segments=segments,
         bases=bases,
         outputs=(),
@@ -80,6 +80,14 @@ def start_from_savepoint(
     )
     write_manifest(target, manifest)
     return manifest
+
+
+def _slot_of(segment: str) -> WorkerId:
+    """The slot that wrote a segment: what is to be published of it is published under that slot."""
+    kind = parse_name(segment)
+    if not isinstance(kind, SegmentObject):
+        raise DamagedObject(f"{segment} is named as a segment, and is none")
+    return kind.worker
 
 
 def _renamed_base(task: TaskId, base: BaseRef, attempt: Attempt, names: dict[str, str]) -> BaseRef:

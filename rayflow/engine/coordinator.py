@@ -212,6 +212,9 @@ class Coordinator:
     def _on_manifest(self, manifest: Manifest | None) -> list[Order]:
         """First to know which publishers to fence, then, when nobody else can commit any more, to go on from."""
         self._manifest = manifest
+        if manifest is not None and manifest.attempt > self.attempt:
+            # Retention takes what an older attempt writes for garbage: it must not go on from a newer one's checkpoint.
+            raise Fenced(f"attempt {manifest.attempt} has begun after this one ({self.attempt})", job=self._plan.name)
         if manifest is not None:
             check_systems(manifest, self._options.systems)
             check_states(self._plan, manifest, drop_state=self._options.drop_state)

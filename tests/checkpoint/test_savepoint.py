@@ -9,6 +9,7 @@ import pytest
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.inspect import list_checkpoints, show, verify
+from rayflow.checkpoint.layout import SegmentObject, parse_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
@@ -126,6 +127,23 @@ def test_a_job_starts_from_a_savepoint_under_a_new_lineage(history: History) -> 
     segment = chain.segment(6, TASKS[1])
     assert segment is not None
     assert segment.progress(TASKS[1]) == {"epoch": 6}
+
+
+def test_a_start_keeps_which_slot_wrote_which_segment(history: History) -> None:
+    """What has to be published of a segment is published under its slot, which the manifest lists to be fenced."""
+    savepoint, job = ObjectStore("memory:"), history.store
+    names = {
+        epoch: tuple(segment_name(epoch, 1, slot) for slot, _ in zip((3, 5), names, strict=False))
+        for epoch, names in history.manifests[6].segments.items()
+    }
+    for epoch, originals in history.manifests[6].segments.items():
+        for original, name in zip(originals, names[epoch], strict=True):
+            job.put(name, [job.get(original)])
+    write_savepoint(job, replace(history.manifests[6], segments=names, workers=(3, 5)), savepoint)
+    manifest = start(savepoint, ObjectStore("memory:"))
+    for segments in manifest.segments.values():
+        slots = [kind.worker for kind in map(parse_name, segments) if isinstance(kind, SegmentObject)]
+        assert slots == [3, 5][: len(segments)]
 
 
 def test_starting_again_from_an_older_savepoint_makes_it_the_newest_checkpoint(history: History) -> None:

@@ -152,6 +152,16 @@ def test_a_store_without_checkpoints_goes_on_with_the_lineage_that_was_begun_in_
     assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("begun", 0), SINKS)]
 
 
+def test_an_attempt_stops_when_a_later_one_has_committed_meanwhile() -> None:
+    """Frozen between its claim and its look at the manifest, it would write what retention takes for garbage."""
+    later = replace(complete(running()), attempt=3)
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    with pytest.raises(Fenced):
+        c.handle(ManifestRead(later))
+
+
 def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() -> None:
     manifest = complete(running())
     c = coordinator(plan=plan())

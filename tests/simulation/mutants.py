@@ -1,17 +1,18 @@
 """Deliberate faults in the protocol, each a small patch of the code that runs in a simulation.
 
-`found_in` is the number of seeds, from `first`, within which the simulation must find the mutant.
+`found_in` is the number of seeds, from 0, within which the simulation must find the mutant.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from rayflow.checkpoint.manifest import SinkEntry
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.ids import SinkTask
 from rayflow.engine import coordinator as coordinator_module
@@ -24,11 +25,16 @@ from rayflow.engine.orders import CommitEpoch
 from rayflow.engine.phase import Phase
 from rayflow.engine.recovery import LostMarker
 from rayflow.engine.task import Task
+from rayflow.operators.timers import Timers
 from rayflow.runtimes.simulated import coordinator as coordinator_process
 from rayflow.runtimes.simulated import worker as worker_process
 from rayflow.runtimes.simulated.process import Process
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.timer_table import TimerTable
+from rayflow.testing.simulation.appender import ModelAppender
+from rayflow.testing.simulation.disk import ModelDisk
+from rayflow.testing.simulation.faults import Faults
+from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.publisher import ModelPublisher
 from rayflow.testing.simulation.store import ModelStore
 
@@ -37,12 +43,13 @@ Patch = pytest.MonkeyPatch
 
 @dataclass(frozen=True)
 class Mutant:
-    """One way to break the protocol."""
+    """One way to break the protocol. `shape` and `faults`, instead of drawn ones, lead to where it shows."""
 
     name: str
     apply: Callable[[Patch], None]
     found_in: int
-    first: int = 0
+    shape: Shape | None = None
+    faults: Faults | None = None
 
 
 def publish_before_the_manifest(patch: Patch) -> None:
@@ -66,9 +73,9 @@ def marker_after_the_transaction(patch: Patch) -> None:
         known = yield from attempt(self, marker, outputs, positions)
         if known:
             yield "committing"
-            transaction = self._kafka.begin(self._id, self._epoch)
+            transaction = self._kafka.begin(self._id, self._epoch, self._owner)
             mark(self, transaction, marker, list(outputs))
-            self._kafka.commit_offsets(transaction.offsets)
+            self._kafka.commit_offsets(transaction.offsets, self._owner)
             self._kafka._open.pop(self._id, None)
         return known
 
@@ -230,11 +237,63 @@ def manifest_created_anew_is_not_noticed(patch: Patch) -> None:
     patch.setattr(coordinator_process, "newest_manifest", only_for_recovery)
 
 
+def repeated_messages_are_taken_again(patch: Patch) -> None:
+    patch.setattr(Process, "repeats", lambda self, letter: False)
+
+
+def store_trusted_after_a_reboot(patch: Patch) -> None:
+    patch.setattr(ModelDisk, "_trusts", lambda self, boot: boot is not None)
+
+
+def new_sink_tasks_taken_for_old_ones(patch: Patch) -> None:
+    def entry(self: Coordinator, before: SinkEntry | None, tasks: int) -> SinkEntry:
+        return SinkEntry(tasks, self.epoch if before is None else before.since)
+
+    patch.setattr(Coordinator, "_sink_entry", entry)
+
+
+def checkpoint_does_not_wait_for_the_flush(patch: Patch) -> None:
+    patch.setattr(ModelAppender, "flush", lambda self: iter(()))
+
+
+def nothing_is_deleted(patch: Patch) -> None:
+    patch.setattr(coordinator_process, "collect", lambda store, keep: None)
+
+
+def timers_fire_again(patch: Patch) -> None:
+    def twice(self: Timers, upto: int) -> Iterator[tuple[int, Any]]:
+        fired = list(fire(self, upto))
+        for at, key in fired[:1]:
+            self.table.add(at, key)
+        yield from fired
+
+    fire = Timers.fire
+    patch.setattr(Timers, "fire", twice)
+
+
+SMALL = Shape(
+    partitions=1, stages=1, branches=("totals",), filtered=False, disorder=1, window=200, timer=1, interval=100
+)
+GROWING = replace(SMALL, branches=("pass",), grows=True)
+SLOW_MANIFESTS = Faults(
+    false_alarm=0.5, crash=0.002, target="manifest stored", target_crash=0.15, freeze=0.5, restart_time=10,
+    zombie=1.0, zombie_time=4000, store_slow=0.2, delay=1,
+)  # fmt: skip
+FROZEN_AT_MANIFESTS = Faults(
+    target="WriteManifest", target_crash=0.1, freeze=1.0, restart_time=10, zombie=1.0, zombie_time=4000, delay=1
+)
+KILLED_BEFORE_PUBLISHING = Faults(grow=0.7, target="PublishEpoch", target_crash=0.3)
+
+AT_LEAST_ONCE = replace(SMALL, branches=("pass",), delivery="at_least_once")
+KILLED_IN_OUTAGES = Faults(crash=0.003, false_alarm=0.5, broker_away=1.0, away_time=1000)
+
 MUTANTS = [
-    Mutant("manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 5, first=693),
+    Mutant(
+        "manifest created anew is not noticed", manifest_created_anew_is_not_noticed, 20, SMALL, FROZEN_AT_MANIFESTS
+    ),
     Mutant("publish before the manifest", publish_before_the_manifest, 20),
     Mutant("marker after the transaction", marker_after_the_transaction, 20),
-    Mutant("no fencing at open", no_fencing, 40),
+    Mutant("no fencing at open", no_fencing, 100),
     Mutant("no alignment", no_alignment, 40),
     Mutant("delta applied when sealed", delta_applied_when_sealed, 20),
     Mutant("staged output dropped at recovery", staged_output_dropped, 20),
@@ -247,8 +306,22 @@ MUTANTS = [
     Mutant("lost marker ignored", lost_marker_ignored, 40),
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
     Mutant("manifest overwritten", manifest_is_overwritten, 60),
-    Mutant("manifest not read again after fencing", manifest_not_read_again, 20, first=200),
+    Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, SLOW_MANIFESTS),
     Mutant("republished through another slot", republished_through_another_slot, 60),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
+    Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),
+    Mutant("store trusted after a reboot", store_trusted_after_a_reboot, 40),
+    Mutant(
+        "new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 40, GROWING, KILLED_BEFORE_PUBLISHING
+    ),
+    Mutant(
+        "at least once: checkpoint does not wait for the flush",
+        checkpoint_does_not_wait_for_the_flush,
+        20,
+        AT_LEAST_ONCE,
+        KILLED_IN_OUTAGES,
+    ),
+    Mutant("nothing is deleted", nothing_is_deleted, 20),
+    Mutant("timers fire again", timers_fire_again, 20),
 ]

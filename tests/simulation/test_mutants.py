@@ -10,11 +10,11 @@ from tests.simulation.mutants import MUTANTS, Mutant
 
 def seeds_until_found(mutant: Mutant) -> int | None:
     """How many seeds it takes; None when `found_in` are not enough."""
-    for seed in range(mutant.first, mutant.first + mutant.found_in):
+    for seed in range(mutant.found_in):
         try:
-            Simulation(seed).run()
+            Simulation(seed, shape=mutant.shape, faults=mutant.faults).run()
         except SimulationFailed:
-            return seed - mutant.first + 1
+            return seed + 1
     return None
 
 

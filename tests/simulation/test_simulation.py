@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,41 @@ from click.testing import CliRunner
 
 from rayflow.testing.simulate import main
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.simulation import Simulation
+from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 
-SEEDS = 200
-GROUPS = 8
+SEEDS = 1000
+GROUPS = 16
+
+KINDS = {
+    "attempt given up",
+    "broker away",
+    "clock jumps",
+    "commit answer lost",
+    "crash",
+    "crash of several",
+    "disk lost",
+    "link cut",
+    "machine rebooted",
+    "markers expired",
+    "message delayed",
+    "message repeated",
+    "partitions added while down",
+    "partitions added while running",
+    "partitions idle",
+    "process frozen",
+    "rescaled",
+    "savepoint",
+    "savepoint cut off",
+    "slots scattered",
+    "stop",
+    "store answer lost",
+    "store slow",
+    "store write fails",
+    "torn object",
+    "zombie",
+}
+"""Every kind of fault."""
 
 TRACED = """
 import hashlib, sys
@@ -28,12 +62,40 @@ for seed in (1, 5, 9, 27):
 print(digest.hexdigest())
 """
 
+KEYED_BY_EXCHANGE = Shape(
+    partitions=2, stages=2, branches=("pass", "updates", "windows"), filtered=False,
+    disorder=1, window=200, timer=1, interval=100,
+)  # fmt: skip
+WITH_EVERYTHING = replace(KEYED_BY_EXCHANGE, idle=300, grows=True)
+KEYED_BY_SOURCE = replace(KEYED_BY_EXCHANGE, stages=1, branches=("totals",))
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_every_seed_is_exact(group: int) -> None:
-    for seed in range(group * SEEDS // GROUPS, (group + 1) * SEEDS // GROUPS):
-        Simulation(seed).run()
+    seeds = range(group * SEEDS // GROUPS, (group + 1) * SEEDS // GROUPS)
+    happened: Counter[str] = Counter()
+    began = time.process_time()
+    for seed in seeds:
+        happened.update(Simulation(seed).run().faults)
+    print(f"{len(seeds) * 60 / (time.process_time() - began):.0f} seeds a minute: {dict(sorted(happened.items()))}")
+    assert happened.keys() <= KINDS
+
+
+def test_every_kind_of_fault_happens_within_a_few_seeds() -> None:
+    everything = Faults(
+        crash=0.002, target="WriteSegment", target_crash=0.1, freeze=0.2, restart_time=100, both=0.3, zombie=0.5,
+        zombie_time=1000, false_alarm=0.2, stop=0.3, store_fails=0.01, store_answer_lost=0.01, store_slow=0.1,
+        torn=1.0, broker_away=0.2, away_time=500, commit_answer_lost=0.1, disk_lost=0.3, markers_expire=0.3,
+        reboot=0.3, long_delay=0.01, repeat=0.05, link_cut=0.005, cut_time=1000, rescale=0.2, scattered=0.5,
+        grow=0.3, savepoint=1.0, clock_jump=0.2,
+    )  # fmt: skip
+    happened: Counter[str] = Counter()
+    for seed in range(40):
+        happened.update(Simulation(seed, faults=everything, shape=WITH_EVERYTHING).run().faults)
+        if happened.keys() == KINDS:
+            break
+    assert happened.keys() == KINDS
 
 
 def test_a_world_in_which_nothing_goes_wrong_needs_one_attempt() -> None:
@@ -47,6 +109,54 @@ def test_crashes_cost_attempts_and_nothing_else() -> None:
     report = Simulation(3, faults=Faults(crash=0.003)).run()
     assert report.attempts > 1
     assert sum(report.crashes.values()) >= report.attempts - 1
+
+
+def test_event_time_goes_on_while_partitions_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows close before the end of the run that would stay open if idle partitions held event time back."""
+    shape = replace(KEYED_BY_EXCHANGE, partitions=8, branches=("windows",), idle=300)
+    closed = closed_before_the_end(shape)
+    monkeypatch.setattr("rayflow.engine.event_time.EventTime.look", lambda self, now: None)
+    assert closed_before_the_end(shape) < closed
+
+
+def closed_before_the_end(shape: Shape) -> int:
+    simulation = Simulation(4, faults=Faults(), shape=shape, records=60)
+    simulation.feeder.quiet = set(range(5))
+    closed: list[int] = []
+    ends = simulation.ends
+
+    def noticed(process: object) -> object:
+        if simulation.feeder.done and not closed:
+            closed.append(len(simulation.kafka.committed("windows")))
+        return ends(process)  # type: ignore[arg-type]
+
+    simulation.ends = noticed  # type: ignore[method-assign, assignment]
+    simulation.run()
+    return closed[0]
+
+
+def test_partitions_are_added_in_mid_run_behind_an_exchange() -> None:
+    faults = Faults(grow=1.0, crash=0.001)
+    report = Simulation(5, faults=faults, shape=replace(KEYED_BY_EXCHANGE, grows=True)).run()
+    assert report.faults["partitions added while running"]
+
+
+def test_partitions_added_to_a_source_that_keys_state_are_refused() -> None:
+    with pytest.raises(SimulationFailed, match="PartitionsChanged"):
+        Simulation(5, faults=Faults(grow=1.0), shape=replace(KEYED_BY_SOURCE, grows=True)).run()
+
+
+def test_a_job_goes_on_from_savepoint_to_savepoint() -> None:
+    report = Simulation(6, faults=Faults(stop=0.7, savepoint=1.0), shape=KEYED_BY_EXCHANGE, records=300).run()
+    assert report.faults["savepoint"] > 1
+
+
+def test_at_least_once_repeats_only_what_no_checkpoint_holds() -> None:
+    shape = replace(KEYED_BY_EXCHANGE, branches=("pass", "totals"), delivery="at_least_once")
+    simulation = Simulation(7, faults=Faults(crash=0.003), shape=shape)
+    report = simulation.run()
+    assert report.attempts > 1
+    assert len(simulation.kafka.committed("pass")) > report.records
 
 
 def test_a_seed_gives_the_same_trace_and_the_same_bytes_whatever_the_hash_seed() -> None:
@@ -78,6 +188,6 @@ def test_several_seeds_are_summed_up() -> None:
 
 def test_a_failing_seed_gives_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rayflow.engine.alignment.Alignment.holds", lambda self, event: False)
-    result = CliRunner().invoke(main, ["--first", "10", "--seeds", "8"])
+    result = CliRunner().invoke(main, ["--first", "0", "--seeds", "10"])
     assert result.exit_code == 1
     assert "seed" in result.output

@@ -10,6 +10,7 @@ from rayflow.checkpoint.manifest import Manifest, encode_manifest, newest_manife
 from rayflow.checkpoint.published import is_published
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.segment import SegmentReader
+from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import SinkTask, TaskId, WorkerId
 from rayflow.engine.coordinator import Coordinator, Event, ManifestRead
@@ -26,6 +27,7 @@ from rayflow.engine.events import (
     MarkersSeen,
     MarkersSet,
     OutputRepublished,
+    PartitionsAdded,
     PublishedRecorded,
     PublishersOpened,
     SegmentAcked,
@@ -67,19 +69,24 @@ from rayflow.runtimes.simulated.messages import (
 from rayflow.runtimes.simulated.process import Process, RecordedStore
 from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
-TICK = 20 * MILLISECOND
+TICK = 50 * MILLISECOND
 
 
 class CoordinatorProcess(Process):
     """Runs one attempt from its claim on.
 
     Attributes:
+        sources: the number of partitions that each source had when the attempt began.
         ending: "stop" or "drain", whichever was asked for first; "" while nothing was.
+        began: what the tasks were started with; None before.
     """
 
-    def __init__(self, world: Surroundings, name: str, plan: JobPlan, options: CoordinatorOptions, retain: int) -> None:
-        super().__init__(world, name)
-        self.coordinator = Coordinator(plan, world.partitions(), options)
+    def __init__(
+        self, world: Surroundings, incarnation: int, plan: JobPlan, options: CoordinatorOptions, retain: int
+    ) -> None:
+        super().__init__(world, incarnation, "coordinator")
+        self.sources = world.partitions()
+        self.coordinator = Coordinator(plan, self.sources, options)
         self.workers = options.workers
         self._retain = retain
         self._plan = plan
@@ -91,6 +98,7 @@ class CoordinatorProcess(Process):
         self._opening: OpenPublishers | None = None
         self._placement: dict[TaskId, WorkerId] = {}
         self.ending = ""
+        self.began: StartTasks | None = None
 
     def begin(self) -> None:
         """Start the attempt."""
@@ -99,6 +107,10 @@ class CoordinatorProcess(Process):
     def stop(self) -> None:
         """Ask for a last checkpoint and the end."""
         self.arrive("stop", self._stop)
+
+    def rescale(self) -> None:
+        """Ask for a last barrier and another attempt, with other workers or more partitions."""
+        self.arrive("rescale", lambda: self._tell(PartitionsAdded()))
 
     def _stop(self) -> None:
         self.ending = self.ending or "stop"
@@ -141,6 +153,7 @@ class CoordinatorProcess(Process):
         self.later(TICK, "tick", self._tick)
 
     def _tell(self, event: Event) -> None:
+        self.changed = True
         self._obey(self.coordinator.handle(event))
 
     def _obey(self, orders: list[Order]) -> None:
@@ -150,12 +163,12 @@ class CoordinatorProcess(Process):
     def _do(self, order: Order) -> None:
         match order:
             case ClaimAttempt():
-                claim = claim_attempt(self.world.checkpoints, order.slots, order.lineage)
+                claim = claim_attempt(self.checkpoints, order.slots, order.lineage)
                 self.attempt = claim.attempt
                 self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(claim)))
             case ReadManifest():
-                manifest = newest_manifest(self.world.checkpoints)
-                published = manifest is not None and is_published(self.world.checkpoints, manifest)
+                manifest = newest_manifest(self.checkpoints)
+                published = manifest is not None and is_published(self.checkpoints, manifest)
                 self.act("ManifestRead", lambda: self._tell(ManifestRead(manifest, published)))
             case LookAtMarkers():
                 self._looking = True
@@ -187,7 +200,7 @@ class CoordinatorProcess(Process):
                 self.world.finished(self, order.restart)
 
     def _send(self, slot: WorkerId, body: object) -> None:
-        self.world.send(self, slot, self.attempt, body)
+        self.post(slot, body)
 
     def _broadcast(self, body: object) -> None:
         for slot in self.workers:
@@ -212,35 +225,38 @@ class CoordinatorProcess(Process):
         return slot if slot in self.workers else self.workers[0]
 
     def _republish(self, order: RepublishOutput) -> None:
-        staged = staged_by(self.world, self._plan, order)
+        staged = staged_by(self.checkpoints, self._plan, order)
         self._waits = set(staged)
         for slot in sorted(staged):
             self._send(self._holder(slot), Republish(slot, order.manifest, staged[slot]))
 
     def _start(self, order: StartTasks) -> None:
-        for at, task in enumerate(order.topology.tasks()):
-            self._placement[task] = self.workers[at % len(self.workers)]
+        self.began = order
+        self.changed = True
+        tasks = order.topology.tasks()
+        self.world.random.shuffle(tasks)
+        self._placement = {task: self.workers[at % len(self.workers)] for at, task in enumerate(tasks)}
         self._waits = set(self.workers)
         self._broadcast(Start(order, self._placement))
 
     def _write_manifest(self, manifest: Manifest) -> None:
         def then(created: bool) -> None:
             # Ours all the same, if the store did it but its answer was lost.
-            winner = self.attempt if created else read_manifest(self.world.checkpoints, manifest.epoch).attempt
-            newest = newest_manifest(self.world.checkpoints)
+            winner = self.attempt if created else read_manifest(self.checkpoints, manifest.epoch).attempt
+            newest = newest_manifest(self.checkpoints)
             if newest is not None and newest.epoch > manifest.epoch:
                 # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
                 winner = newest.attempt
             if winner != self.attempt:
                 self._tell(ManifestConflict(manifest.epoch, winner))
                 return
-            self.world.committed(manifest)
+            self.world.committed(self, manifest)
             self.act("ManifestWritten", lambda: self._tell(ManifestWritten(manifest.epoch)))
 
         self.world.create(self, manifest_name(manifest.epoch), encode_manifest(manifest), then)
 
     def _collect(self) -> None:
-        recorded = RecordedStore(self.world.checkpoints)
+        recorded = RecordedStore(self.checkpoints)
         try:
             collect(recorded, self._retain)
         except DamagedObject:
@@ -248,7 +264,7 @@ class CoordinatorProcess(Process):
         self.world.delete(self, recorded.deleted)
 
 
-def staged_by(world: Surroundings, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
+def staged_by(checkpoints: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
     """Which slot has to publish which of the sinks of a `RepublishOutput`.
 
     The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
@@ -260,7 +276,7 @@ def staged_by(world: Surroundings, plan: JobPlan, order: RepublishOutput) -> dic
     for name in manifest.segments[manifest.epoch]:
         kind = parse_name(name)
         assert isinstance(kind, SegmentObject)
-        slots.update(dict.fromkeys(SegmentReader(world.checkpoints, name).tasks, kind.worker))
+        slots.update(dict.fromkeys(SegmentReader(checkpoints, name).tasks, kind.worker))
     stages = {sink.operator: stage.id for stage in plan.stages for sink in stage.sinks}
     found: dict[WorkerId, list[SinkTask]] = {}
     for sink in order.sinks:

@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rayflow.checkpoint.manifest import Manifest
-from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import ChannelEvent
 from rayflow.engine.orders import StartTasks
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a link carries. `number` rises by one on each link, so that what a link repeats is known."""
+
+    sender: str
+    number: int
+    attempt: Attempt
+    body: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +81,10 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class ToTask:
-    """A channel's event for a task of the worker."""
+class Frame:
+    """Channels' events for tasks of the worker, in order."""
 
-    event: ChannelEvent
+    events: tuple[ChannelEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
-from rayflow.core.ids import Attempt
+from rayflow.core.ids import Attempt, WorkerId
+from rayflow.runtimes.simulated.messages import Envelope
 from rayflow.runtimes.simulated.surroundings import Surroundings
 
 Step = tuple[str, Callable[[], None]]
@@ -19,14 +20,22 @@ class Process(ABC):
     """Steps in order, each an event of its own: first what an earlier step gave rise to, then what came from outside.
 
     Attributes:
+        incarnation: number of the coordinator, with its workers, that the process belongs to.
+        checkpoints: the store of that incarnation.
         alive: a dead process does nothing any more. attempt: whose messages it takes; 0: none yet.
+        changed: whether a state machine has been told something since the last look at its invariants.
     """
 
-    def __init__(self, world: Surroundings, name: str) -> None:
+    def __init__(self, world: Surroundings, incarnation: int, name: str) -> None:
         self.world = world
-        self.name = name
+        self.incarnation = incarnation
+        self.name = f"{incarnation}/{name}"
+        self.checkpoints = world.checkpoints
         self.alive = True
         self.attempt: Attempt = 0
+        self.changed = False
+        self._sent: dict[WorkerId | None, int] = {}
+        self._heard: dict[str, int] = {}
         self._actions: deque[Step] = deque()
         self._arrived: deque[Step] = deque()
         self._awake = False
@@ -64,10 +73,30 @@ class Process(ABC):
         """Whether a message of that attempt is for this process."""
         return attempt == self.attempt
 
+    def post(self, slot: WorkerId | None, body: object) -> None:
+        """Send to a worker of the same attempt, or to its coordinator (None)."""
+        number = self._sent[slot] = self._sent.get(slot, 0) + 1
+        self.world.send(self, slot, Envelope(self.name, number, self.attempt, body))
+
+    def deliver(self, letter: Envelope) -> None:
+        """Take what has come on a link, unless it is another attempt's, or has come before."""
+        what = type(letter.body).__name__
+        if not self.takes(letter.attempt):
+            self.world.note(self.name, f"refuses {what} of attempt {letter.attempt}")
+        elif self.repeats(letter):
+            self.world.note(self.name, f"knows {what} already")
+        else:
+            self._heard[letter.sender] = letter.number
+            self.arrive(f"receives {what}", lambda: self.receive(letter.body))
+
+    def repeats(self, letter: Envelope) -> bool:
+        """Whether a letter has come before: a link keeps the order, but may say a thing twice."""
+        return letter.number <= self._heard.get(letter.sender, 0)
+
     def _wake(self) -> None:
         if not self._awake:
             self._awake = True
-            self.world.after(self.world.random.randrange(5, 150), self._turn)
+            self.world.after(5 + int(self.world.random.random() * 145), self._turn)
 
     def thaw(self) -> None:
         """Go on after `survives` has said no to a process that still lives."""
@@ -89,7 +118,8 @@ class Process(ABC):
             call()
         except RayflowError as error:
             self.world.failed(self, error)
-        if self.alive:
+        if self.alive and self.changed:
+            self.changed = False
             self.world.stepped(self)
         if self.alive and (self._actions or self._arrived):
             self._wake()

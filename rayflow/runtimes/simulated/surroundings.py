@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.connectors.base import Publisher, Reader
-from rayflow.core.ids import Attempt, TaskId, TopicPartition, WorkerId
+from rayflow.core.ids import TaskId, TopicPartition, WorkerId
 from rayflow.state.base import Store
 
 MILLISECOND = 1000
@@ -20,8 +20,10 @@ class Surroundings(Protocol):
     """Time, chance, transport and the systems outside, for the processes of one attempt (an incarnation)."""
 
     random: Random
-    checkpoints: CheckpointStore
-    """For reading, at once. Writing takes time: see `put` and `create`."""
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """The store of processes that start now. For reading, at once. Writing takes time: see `put` and `create`."""
 
     def clock(self) -> int:
         """The wall clock, ms since the Unix epoch."""
@@ -41,8 +43,9 @@ class Surroundings(Protocol):
     def note(self, who: str, what: str) -> None:
         """Tell the trace."""
 
-    def send(self, sender: Any, slot: WorkerId | None, attempt: Attempt, body: object) -> None:
-        """Send to a worker, or to the coordinator (None): in order per pair of processes, some time later."""
+    def send(self, sender: Any, slot: WorkerId | None, letter: Any) -> None:
+        """Have `deliver` of a worker, or of the coordinator (None), called some time later: in order per pair of
+        processes, perhaps more than once."""
 
     def workers(self, coordinator: Any, slots: Sequence[WorkerId]) -> None:
         """Start a worker process for each of these slots."""
@@ -50,19 +53,19 @@ class Surroundings(Protocol):
     def finished(self, coordinator: Any, restart: bool) -> None:
         """The attempt has come to its end as it should."""
 
-    def committed(self, manifest: Manifest) -> None:
+    def committed(self, process: Any, manifest: Manifest) -> None:
         """A manifest has been written: look whether it is right."""
 
     def partitions(self) -> dict[str, int]:
         """The number of partitions of each source."""
 
-    def publisher(self, slot: WorkerId) -> Publisher:
-        """A new publisher of a slot. Its calls do not block: what would take time raises BrokerUnavailable."""
+    def publisher(self, process: Any, slot: WorkerId) -> Publisher:
+        """A process's new publisher of a slot. What would take time raises BrokerUnavailable instead of blocking."""
 
     def reader(self) -> Reader:
         """A new reader."""
 
-    def ends(self) -> dict[TopicPartition, int] | None:
+    def ends(self, process: Any) -> dict[TopicPartition, int] | None:
         """Where the sources end, once nothing more will come and the run is to be drained; else None."""
 
     def state(self, process: Any, task: TaskId) -> Store:

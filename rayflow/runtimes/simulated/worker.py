@@ -9,11 +9,12 @@ from typing import Any
 
 from rayflow.checkpoint.base import encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
-from rayflow.connectors.base import Publisher, Reader
+from rayflow.connectors.base import Polled, Publisher, Reader
 from rayflow.core.errors import BrokerUnavailable
 from rayflow.core.ids import Marker, TaskId, TopicPartition, WorkerId
 from rayflow.engine.actions import (
     AckEpoch,
+    AppendOutput,
     ApplyEpoch,
     HoldSources,
     PublishEpoch,
@@ -28,6 +29,7 @@ from rayflow.engine.events import (
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
+    ChannelEvent,
     ClockAdvanced,
     EpochApplied,
     EpochCommitted,
@@ -46,6 +48,7 @@ from rayflow.runtimes.simulated.messages import (
     Busy,
     Exhausted,
     Fence,
+    Frame,
     MarkersRead,
     ReadMarkers,
     Republish,
@@ -53,12 +56,11 @@ from rayflow.runtimes.simulated.messages import (
     SlotFenced,
     Start,
     Started,
-    ToTask,
 )
 from rayflow.runtimes.simulated.process import Process, RecordedStore, put_all
 from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
-CLOCK_EVERY = 50 * MILLISECOND
+CLOCK_EVERY = 100 * MILLISECOND
 BASE_PART = 400
 """Bytes of rows in one part of a base: so small that small states have several."""
 
@@ -67,9 +69,9 @@ class WorkerProcess(Process):
     """One slot of one attempt."""
 
     def __init__(
-        self, world: Surroundings, name: str, slot: WorkerId, plan: JobPlan, memory_limit: int, max_poll: int
+        self, world: Surroundings, incarnation: int, slot: WorkerId, plan: JobPlan, memory_limit: int, max_poll: int
     ) -> None:
-        super().__init__(world, name)
+        super().__init__(world, incarnation, f"worker {slot}")
         self.slot = slot
         self.worker: Worker | None = None
         self._plan = plan
@@ -78,13 +80,14 @@ class WorkerProcess(Process):
         self._reader: Reader | None = None
         self._owners: dict[TopicPartition, tuple[TaskId, str]] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._early: deque[ToTask] = deque()
+        self._early: deque[Frame] = deque()
         self._lineage = ""
         self._held = False
         self._last = False
         self._told_exhausted = False
+        self._told_busy = 0
         self._hosting = Hosting(
-            plan, world.checkpoints, partial(world.state, self), clock=world.clock, memory_limit=memory_limit
+            plan, self.checkpoints, partial(world.state, self), clock=world.clock, memory_limit=memory_limit
         )
 
     def validate(self) -> None:
@@ -104,11 +107,11 @@ class WorkerProcess(Process):
                 self._iterate(steps, lambda: self._tell(MarkersSet()), "mark")
             case Start():
                 self._start(body)
-            case ToTask(event):
+            case Frame(events):
                 if self.worker is None:
                     self._early.append(body)
                 else:
-                    self._work(event)
+                    self._work(*events)
             case BarrierInjected():
                 self._last = body.drain
                 self._work(body)
@@ -120,28 +123,28 @@ class WorkerProcess(Process):
     # Recovery
 
     def _fence(self, slot: WorkerId) -> None:
-        publisher = self._publishers.setdefault(slot, self.world.publisher(slot))
+        publisher = self._publishers.setdefault(slot, self.world.publisher(self, slot))
         try:
             publisher.open(())
         except BrokerUnavailable:
-            self.later(10 * MILLISECOND, "fence again", lambda: self._fence(slot))
+            self.later(self._a_while(), "fence again", lambda: self._fence(slot))
         else:
             self._tell(SlotFenced(slot))
 
     def _read_markers(self, request: ReadMarkers) -> None:
-        publisher = self._publishers.get(self.slot) or self.world.publisher(self.slot)
+        publisher = self._publishers.get(self.slot) or self.world.publisher(self, self.slot)
         try:
             markers = publisher.markers(request.sinks)
         except BrokerUnavailable:
-            self.later(10 * MILLISECOND, "read markers again", lambda: self._read_markers(request))
+            self.later(self._a_while(), "read markers again", lambda: self._read_markers(request))
         else:
             self._tell(MarkersRead(markers))
 
     def _republish(self, request: Republish) -> None:
         manifest = request.manifest
-        outputs = read_staged(self.world.checkpoints, manifest, request.sinks)
+        outputs = read_staged(self.checkpoints, manifest, request.sinks)
         self._place(manifest.source_partitions)
-        positions = self._shown(positions_of(read_progress(self.world.checkpoints, manifest)))
+        positions = self._shown(positions_of(read_progress(self.checkpoints, manifest)))
         steps = self._publishers[request.slot].publish(Marker(manifest.lineage, manifest.epoch), outputs, positions)
         self._iterate(steps, lambda: self._tell(Republished(request.slot)), "republish")
 
@@ -158,14 +161,14 @@ class WorkerProcess(Process):
         self._reader = self.world.reader()
         self._reader.assign(mine)
         self._positions = {partition: position or 0 for partition, position in mine.items()}
+        self.changed = True
         self._do(self.worker.start(progress))
         self.act("started", self._started)
 
     def _started(self) -> None:
         self._tell(Started(self.slot))
         while self._early:
-            event = self._early.popleft().event
-            self.act(f"early {type(event).__name__}", partial(self._work, event))
+            self.act("early Frame", partial(self._work, *self._early.popleft().events))
         self._poll()
         self._look_at_clock()
 
@@ -185,11 +188,22 @@ class WorkerProcess(Process):
     # Running
 
     def _poll(self) -> None:
+        """Fetching goes on beside the steps; only what it brings is a step."""
         assert self._reader is not None
-        self.later(self.world.random.randrange(1, 40) * MILLISECOND, "poll", self._poll)
-        if self._held or self._last:
+        polled = [] if self._held or self._last or not self.alive else self._reader.poll(self._max_poll, 0.0)
+        if polled:
+            self.arrive("poll", lambda: self._take(polled))
+        elif self.alive:
+            self._poll_later()
+
+    def _poll_later(self) -> None:
+        self.world.after(self.world.random.randrange(1, 40) * MILLISECOND, self._poll)
+
+    def _take(self, found: list[Polled]) -> None:
+        self._poll_later()
+        if self._last:  # what is read behind the last barrier belongs to nobody
             return
-        for polled in self._reader.poll(self._max_poll, 0.0):
+        for polled in found:
             partition = TopicPartition(*polled.batch.origin)
             task, source = self._owners[partition]
             self._positions[partition] = polled.next_position
@@ -199,26 +213,46 @@ class WorkerProcess(Process):
         assert self.worker is not None
         self.later(CLOCK_EVERY, "clock", self._look_at_clock)
         self._work(ClockAdvanced(self.world.clock()))
-        if self.worker.busy:
-            self._tell(Busy(max((task.epoch for task in self.worker.tasks.values()), default=0)))
-        ends = self.world.ends()
+        epoch = max((task.epoch for task in self.worker.tasks.values()), default=0)
+        if self.worker.busy and epoch > self._told_busy:
+            self._told_busy = epoch
+            self._tell(Busy(epoch))
+        ends = self.world.ends(self)
         if ends is not None and not self._told_exhausted:
             self._told_exhausted = all(at >= ends[partition] for partition, at in self._positions.items())
             if self._told_exhausted:
                 self._tell(Exhausted(self.slot))
 
-    def _work(self, event: WorkerEvent) -> None:
+    def _work(self, *events: WorkerEvent) -> None:
         assert self.worker is not None
-        self._do(self.worker.handle(event))
+        self.changed = True
+        for event in events:
+            self._do(self.worker.handle(event))
 
     def _do(self, actions: list[WorkerAction]) -> None:
+        """What goes to one worker goes together, up to the next thing to do; or, at times, apart."""
+        frames: dict[WorkerId, list[ChannelEvent]] = {}
+        apart = bool(actions) and self.world.random.random() < 0.2
         for action in actions:
-            self.act(type(action).__name__, partial(self._one, action))
+            if isinstance(action, SendToWorker):
+                frames.setdefault(action.worker, []).append(action.event)
+            if apart or not isinstance(action, SendToWorker):
+                self._send(frames)
+            if not isinstance(action, SendToWorker):
+                self.act(type(action).__name__, partial(self._one, action))
+        self._send(frames)
+
+    def _send(self, frames: dict[WorkerId, list[ChannelEvent]]) -> None:
+        for worker, events in frames.items():
+            self.act("send Frame", partial(self.post, worker, Frame(tuple(events))))
+        frames.clear()
 
     def _one(self, action: WorkerAction) -> None:
         match action:
-            case SendToWorker(worker, _, event):
-                self.world.send(self, worker, self.attempt, ToTask(event))
+            case AppendOutput():
+                self._publishers[self.slot].append(action.batches)
+            case WriteSegment() if self._plan.delivery == "at_least_once":
+                self._iterate(self._publishers[self.slot].flush(), lambda: self._write_segment(action), "flush")
             case WriteSegment():
                 self._write_segment(action)
             case AckEpoch(ack):
@@ -242,7 +276,7 @@ class WorkerProcess(Process):
 
     def _write_segment(self, action: WriteSegment) -> None:
         writer = SegmentWriter(action.epoch, self.attempt, self.slot, action.parts)
-        recorded = RecordedStore(self.world.checkpoints)
+        recorded = RecordedStore(self.checkpoints)
         written = writer.write(recorded)
         put_all(self, recorded.puts, lambda: self._work(written), "SegmentWritten")
 
@@ -265,8 +299,11 @@ class WorkerProcess(Process):
             self.act(f"{what} done", then)
             return
         again = partial(self._iterate, steps, then, what)
-        slow = step in ("committing", "waiting")
-        self.later(self.world.random.randrange(50, 5000 if slow else 500), f"{what} {step}", again)
+        longest = {"committing": 5 * MILLISECOND, "waiting": 100 * MILLISECOND}.get(step, MILLISECOND // 2)
+        self.later(self.world.random.randrange(50, longest), f"{what} {step}", again)
+
+    def _a_while(self) -> int:
+        return self.world.random.randrange(10, 100) * MILLISECOND
 
     def _tell(self, body: object) -> None:
-        self.world.send(self, None, self.attempt, body)
+        self.post(None, body)

@@ -1,13 +1,19 @@
-"""A model machine: the local state of tasks, which outlives processes."""
+"""A model machine: the local state of tasks, which outlives processes but not a reboot."""
 
 from __future__ import annotations
 
+from random import Random
+
 from rayflow.core.ids import TaskId
+from rayflow.state.base import Delta
 from rayflow.state.memory_store import MemoryStore
 
 
 class ModelDisk:
     """The stores of one machine. They are what they were when the last process on it died.
+
+    As in a state directory, each records the machine's boot under which it was written, and is empty under another:
+    nothing was synced, so what is there after a reboot may be anything.
 
     >>> disk = ModelDisk()
     >>> disk.store(TaskId("a", 0)) is disk.store(TaskId("a", 0))
@@ -15,12 +21,29 @@ class ModelDisk:
     """
 
     def __init__(self) -> None:
-        self._stores: dict[TaskId, MemoryStore] = {}
+        self._boot = 0
+        self._stores: dict[TaskId, tuple[int, MemoryStore]] = {}
 
     def store(self, task: TaskId) -> MemoryStore:
         """The store of a task: as it was left, or empty."""
-        return self._stores.setdefault(task, MemoryStore())
+        boot, store = self._stores.get(task, (None, None))
+        if store is None or not self._trusts(boot):
+            store = MemoryStore()
+            self._stores[task] = (self._boot, store)
+        return store
 
     def lose(self) -> None:
         """Everything is gone."""
         self._stores.clear()
+
+    def reboot(self, random: Random) -> None:
+        """The machine goes down: some rows never reached the disk, whatever the stamp says."""
+        self._boot += 1
+        for _, store in self._stores.values():
+            if store.stamp is not None:
+                keys = [key for run, _ in store.rows() for key in run]
+                lost = [key for key in keys if random.random() < 0.5]
+                store.apply(Delta(lost, [None] * len(lost)), store.stamp)
+
+    def _trusts(self, boot: int | None) -> bool:
+        return boot == self._boot

@@ -15,9 +15,12 @@ TARGETS = (
     "republish committing",
     "StartTasks",
     "started",
+    "send Frame",
+    "receives Frame",
     "InjectBarrier",
     "WriteSegment",
     "SegmentWritten",
+    "flush waiting",
     "AckEpoch",
     "WriteManifest",
     "manifest stored",
@@ -55,8 +58,14 @@ class Faults:
         store_fails, store_answer_lost: of a write. store_slow: that a write takes up to a second.
         torn: that a write which was under way when its process died leaves half an object.
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
-        disk_lost: of a machine at a restart. markers_expire: at a restart.
-        long_delay: of a message; delay: usual one at most.
+        disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
+        markers_expire: at a restart.
+        long_delay: of a message; delay: usual one at most. repeat: that it comes once more, to a later attempt too.
+        link_cut: per message, that the link is cut from it on; cut_time: for how long at most.
+        rescale: per second, that another attempt follows in good order. scattered: that slots are not 0, 1, 2 ...
+        grow: per second, and at a restart, that the input gets more partitions.
+        savepoint: at a stop, that the job goes on from a savepoint.
+        clock_jump: per second, of the wall clock, by up to an hour either way.
     """
 
     crash: float = 0.0
@@ -78,8 +87,17 @@ class Faults:
     commit_answer_lost: float = 0.0
     disk_lost: float = 0.0
     markers_expire: float = 0.0
+    reboot: float = 0.0
     long_delay: float = 0.0
     delay: int = 2
+    repeat: float = 0.0
+    link_cut: float = 0.0
+    cut_time: int = 1
+    rescale: float = 0.0
+    scattered: float = 0.0
+    grow: float = 0.0
+    savepoint: float = 0.0
+    clock_jump: float = 0.0
 
     @classmethod
     def draw(cls, random: Random) -> Faults:
@@ -98,7 +116,7 @@ class Faults:
             zombie=rate(0.3, 0.8, 1.0),
             zombie_time=random.choice((200, 1000, 4000)),
             false_alarm=rate(0.1, 0.5),
-            stop=rate(0.1),
+            stop=rate(0.1, 0.3),
             store_fails=rate(0.002, 0.01),
             store_answer_lost=rate(0.002, 0.02),
             store_slow=rate(0.02, 0.2),
@@ -110,4 +128,13 @@ class Faults:
             markers_expire=rate(0.1, 0.4),
             long_delay=rate(0.001, 0.01, 0.05),
             delay=random.choice((1, 5, 50)),
+            reboot=rate(0.1, 0.5),
+            repeat=rate(0.01, 0.2),
+            link_cut=rate(0.0005, 0.005),
+            cut_time=random.choice((100, 1000, 4000)),
+            rescale=rate(0.1, 0.4),
+            scattered=rate(0.5),
+            grow=rate(0.1, 0.3),
+            savepoint=rate(0.5, 1.0),
+            clock_jump=rate(0.1, 0.3),
         )

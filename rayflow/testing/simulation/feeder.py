@@ -12,12 +12,14 @@ from rayflow.testing.simulation.schedule import Schedule
 class Feeder:
     """Writes records in bursts, keyed by user; now and then a gap, as transactions leave.
 
+    Where idle partitions do not hold time back, some get no records for a time. The seed draws how many there are.
+
     Attributes:
         entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
-        seconds: for how long it feeds. done: whether all is written.
+        quiet: partitions that get no records at present. seconds: for how long it feeds. done: whether all is written.
     """
 
-    def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape) -> None:
+    def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape, records: int | None = None) -> None:
         self._schedule = schedule
         self._kafka = kafka
         self._shape = shape
@@ -25,10 +27,19 @@ class Feeder:
         self.inputs: list[list[Record]] = [[] for _ in range(shape.partitions)]
         self.seconds = schedule.random.choice((2, 5, 10))
         self.done = False
-        self._left = schedule.random.choice((30, 100, 300))
+        drawn = schedule.random.choice((30, 100, 300))
+        self._left = records or drawn
         self._pause = self.seconds * 1_000_000 // self._left * 6
         self._id = 0
         self._newest = 1_000_000
+        self.quiet: set[int] = set()
+
+    def grow(self, partitions: int) -> None:
+        """Write to more partitions from now on."""
+        self._kafka.grow(TOPIC, partitions)
+        while len(self.entries) < partitions:
+            self.entries.append([])
+            self.inputs.append([])
 
     def start(self) -> None:
         """Begin."""
@@ -36,12 +47,13 @@ class Feeder:
 
     def _burst(self) -> None:
         random = self._schedule.random
+        if self._shape.idle and self._schedule.chance(0.1, "partitions idle"):
+            self.quiet = {p for p in range(len(self.entries)) if random.random() < 0.4}
         for _ in range(min(self._left, random.randrange(1, 12))):
             self._left -= 1
             self._newest += random.randrange(40)
             self._id += 1
-            record = draw_record(random, self._shape, self._id, self._newest)
-            p = partition_of(record.user.encode(), self._shape.partitions)
+            record, p = self._draw()
             place = TopicPartition(TOPIC, p)
             if random.random() < 0.05:
                 self._kafka.append(place, Entry(None, None, 0, control=True))
@@ -53,3 +65,12 @@ class Feeder:
             self._schedule.after(random.randrange(1000, 2 * self._pause), self._burst)
         else:
             self.done = True
+
+    def _draw(self) -> tuple[Record, int]:
+        """A record and its partition: one that is not quiet, if a few tries find it."""
+        for _ in range(5):
+            record = draw_record(self._schedule.random, self._shape, self._id, self._newest)
+            p = partition_of(record.user.encode(), len(self.entries))
+            if p not in self.quiet:
+                break
+        return record, p

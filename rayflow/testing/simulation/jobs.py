@@ -7,13 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import rayflow as rf
+from rayflow.testing.simulation.schedule import START
 
 TOPIC = "input"
-BRANCHES = ("pass", "totals", "windows", "process", "table")
+BRANCHES = ("pass", "totals", "windows", "process", "table", "hops", "updates", "states", "split")
 """What a job can do with its records; each has a sink of its own, whose topic is its name."""
+REPEATABLE = ("pass", "totals", "windows", "table", "split")
+"""Those whose output can be judged although some of it comes twice, as it may at least once."""
+LATE = {"windows": "late-windows", "updates": "late-updates"}
+"""Where records go that come too late for a branch's windows."""
+MOST_PARTITIONS = 8
+KEYS = ("user", "item", "group", "user")
+"""By which field the last stage is keyed, by number of stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +29,14 @@ class Shape:
     """One job.
 
     Attributes:
-        partitions: of the input. stages: 1 keeps the topic's keys, 2 has one exchange, 3 two.
+        partitions: of the input, at first. stages: 1 keeps the topic's keys, each more has an exchange.
         branches: of BRANCHES. filtered: whether odd records are left out before anything else.
         disorder: how far a record may be behind, ms. window: size, ms. timer: how long after a record its timer is, ms.
         interval: of checkpoints, ms.
+        merged: whether every third record goes round the second stage and is merged in behind it.
+        grace: of windows, ms. ttl: of states that have one, ms.
+        idle: after how long a partition does not hold event time back, ms; 0: it always does.
+        grows: whether the input may get more partitions. delivery: as in rf.Job.
     """
 
     partitions: int
@@ -35,14 +47,34 @@ class Shape:
     window: int
     timer: int
     interval: int
+    merged: bool = False
+    grace: int = 0
+    ttl: int = 500
+    idle: int = 0
+    grows: bool = False
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+
+    @property
+    def has_late(self) -> bool:
+        """Whether records can be late: those of a partition that was idle, or that nobody read yet."""
+        return self.idle > 0 or self.grows
 
     @classmethod
     def draw(cls, random: Random) -> Shape:
         """A shape with one to three branches."""
+        stages = random.choice((1, 1, 2, 2, 3, 4))
+        once = random.random() < 0.85
+        branches = random.sample(BRANCHES if once else REPEATABLE, random.randrange(1, 4))
         return cls(
-            partitions=random.randrange(1, 5),
-            stages=random.randrange(1, 4),
-            branches=tuple(sorted(random.sample(BRANCHES, random.randrange(1, 4)))),
+            partitions=random.choice((1, 1, 2, 2, 3, 4, MOST_PARTITIONS)),
+            stages=stages,
+            branches=tuple(sorted(branches)),
+            merged=stages > 2 and random.random() < 0.4,
+            grace=random.choice((0, 0, 70)),
+            ttl=random.choice((50, 500, 5000)),
+            idle=random.choice((0, 300)) if once else 0,
+            grows=once and random.random() < 0.4 and (stages > 1 or branches == ["pass"]),
+            delivery="exactly_once" if once else "at_least_once",
             filtered=random.random() < 0.5,
             disorder=random.choice((1, 50, 400)),
             window=random.choice((200, 1000)),
@@ -95,6 +127,55 @@ class Follow(rf.ProcessFunction[str, Any, Any]):
         yield {"key": ctx.key, "at": at}
 
 
+def keeper(ttl: int) -> type[rf.ProcessFunction[str, Any, Any]]:
+    """A function with every kind of state, all with a TTL (ms), and a timer of the wall clock for each record."""
+    lifetime = timedelta(milliseconds=ttl)
+
+    class Keeper(rf.ProcessFunction[str, Any, Any]):
+        count = rf.value(0, ttl=lifetime)
+        ids: rf.ListState[int] = rf.list(ttl=lifetime)
+        fifths: rf.MapState[int, int] = rf.map(ttl=lifetime)
+
+        def process(self, value: Any, ctx: rf.Context) -> Iterable[Any]:
+            self.count.set(self.count.get() + 1)
+            self.ids.append(value["id"])
+            self.fifths.set(value["id"] % 5, value["id"])
+            ctx.timer_at(alarm(value["id"]), clock="processing")
+            yield {
+                "id": value["id"],
+                "at": ctx.timestamp,
+                "watermark": ctx.watermark,
+                "count": self.count.get(),
+                "ids": self.ids.get(),
+                "fifths": list(self.fifths.items()),
+            }
+
+        def on_timer(self, at: int, ctx: rf.Context) -> Iterable[Any]:
+            yield {"alarm": at}
+
+    return Keeper
+
+
+def alarm(id: int) -> int:
+    """When (wall clock, ms) the timer of a record is due: some are in the past when they are set."""
+    return START // 1000 + id * 15
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Says which way a record went."""
+
+    way: str
+
+    def __call__(self, value: Any) -> Any:
+        return {"id": value["id"], "way": self.way}
+
+
+def way_of(id: int) -> str:
+    """Which way a record goes through the split."""
+    return "even" if id % 2 == 0 else "third" if id % 3 == 0 else "rest"
+
+
 class Relay(rf.ProcessFunction[str, Any, Any]):
     """Counts records of a key and passes them on: a stage in between, with state of its own."""
 
@@ -107,33 +188,61 @@ class Relay(rf.ProcessFunction[str, Any, Any]):
 
 def make_job(shape: Shape) -> rf.Job:
     """The job of a shape."""
-    job = rf.Job("simulated", checkpoint_interval=timedelta(milliseconds=shape.interval))
+    job = rf.Job("simulated", checkpoint_interval=timedelta(milliseconds=shape.interval), delivery=shape.delivery)
     stream: Any = job.stream(
         TOPIC,
         key=str,
         timestamp=lambda v: v["ts"],
         watermark=rf.bounded(milliseconds=shape.disorder),
+        idle_after=timedelta(milliseconds=shape.idle) if shape.idle else None,
         name="input",
     )
     if shape.filtered:
         stream = stream.filter(lambda v: v["n"] % 2 == 0, name="even")
     if "pass" in shape.branches:
         stream.map(lambda v: {"id": v["id"], "user": v["user"]}, name="pick").to("pass", name="to-pass")
-    if shape.stages == 1:
-        keyed = stream.group_by_key(name="grouped")
-    else:
-        keyed = stream.key_by(lambda v: v["item"], name="by-item")
-    if shape.stages == 3:
-        keyed = keyed.process(Relay, name="relay").key_by(lambda v: v["group"], name="by-group")
+    if "split" in shape.branches:
+        parts = stream.split(even=lambda v: v["id"] % 2 == 0, third=lambda v: v["id"] % 3 == 0, name="split")
+        marked = [
+            part.map(Mark(name), name=f"mark-{name}")
+            for name, part in [*((name, parts[name]) for name in parts), ("rest", parts.rest)]
+        ]
+        marked[0].merge(*marked[1:], name="merge").to("split", name="to-split")
+    keyed = _keyed(shape, stream)
     aggregates: Any = {"count": rf.count(), "total": rf.sum(lambda v: v["n"])}
+    size = timedelta(milliseconds=shape.window)
     if "totals" in shape.branches:
         keyed.aggregate(emit="record", name="totals", **aggregates).to("totals", key=str, name="to-totals")
     if "table" in shape.branches:
         keyed.aggregate(name="table", **aggregates).to("table", key=str, name="to-table")
     if "windows" in shape.branches:
-        windows = keyed.window(rf.tumbling(timedelta(milliseconds=shape.window)))
+        windows = keyed.window(rf.tumbling(size), grace=timedelta(milliseconds=shape.grace)).late_to(LATE["windows"])
         windows.aggregate(name="windows", **aggregates).to("windows", key=str, name="to-windows")
+    if "hops" in shape.branches:
+        hops = keyed.window(rf.hopping(size, every=size / 4), grace=timedelta(milliseconds=shape.grace))
+        hops.aggregate(name="hops", **aggregates).to("hops", key=str, name="to-hops")
+    if "updates" in shape.branches:
+        windows = keyed.window(rf.tumbling(size)).late_to(LATE["updates"])
+        windows.aggregate(name="updates", emit="updates", **aggregates).to("updates", key=str, name="to-updates")
     if "process" in shape.branches:
         follow = type("Follow", (Follow,), {"delay": shape.timer, "__module__": __name__})
         keyed.process(follow, name="process").to("process", key=str, name="to-process")
+    if "states" in shape.branches:
+        keyed.process(keeper(shape.ttl), name="states").to("states", key=str, name="to-states")
     return job
+
+
+def _keyed(shape: Shape, stream: Any) -> Any:
+    if shape.stages == 1:
+        return stream.group_by_key(name="grouped")
+    keyed = stream
+    if shape.stages > 2:
+        through = stream.filter(lambda v: v["id"] % 3, name="through") if shape.merged else stream
+        keyed = through.key_by(lambda v: v["item"], name="by-item").process(Relay, name="relay")
+        if shape.merged:
+            around = stream.filter(lambda v: v["id"] % 3 == 0, name="around")
+            keyed = keyed.merge(around.key_by(lambda v: v["item"], name="by-item-around"), name="together")
+    if shape.stages > 3:
+        keyed = keyed.key_by(lambda v: v["group"], name="by-group").process(Relay, name="relay-again")
+    last = KEYS[shape.stages - 1]
+    return keyed.key_by(lambda v: v[last], name=f"by-{last}")

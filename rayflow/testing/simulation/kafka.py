@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, UnknownTopic
@@ -15,6 +15,9 @@ from rayflow.core.hashing import murmur2
 from rayflow.core.ids import TopicPartition
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.schedule import Schedule
+
+MarkerSet = tuple[tuple[str, str, int], int, str]
+"""Group, sink operator and partition; the epoch; the marker as it is stored."""
 
 TRANSACTION_TIMEOUT = 10_000_000
 """Microseconds after which the broker ends an open transaction and fences its producer."""
@@ -28,6 +31,7 @@ class Transaction:
     """One transaction.
 
     Attributes:
+        owner: the process whose it is.
         state: "open", "committed" or "aborted". entered: whether the broker has heard of it.
         firsts: its first record of each partition in which its end does not show yet.
         offsets: what it sets; order: when each was written.
@@ -37,6 +41,7 @@ class Transaction:
     id: str
     epoch: int
     began: int
+    owner: Any = None
     state: str = "open"
     entered: bool = False
     firsts: dict[TopicPartition, int] = field(default_factory=dict)
@@ -47,13 +52,15 @@ class Transaction:
 
 @dataclass(slots=True)
 class Entry:
-    """One position of a partition: a record, or (`control`) a gap that readers never see."""
+    """One position of a partition: a record, or (`control`) a gap that readers never see. `owner`: the process that
+    wrote it without a transaction."""
 
     key: bytes | None
     value: bytes | None
     timestamp: int
     transaction: Transaction | None = None
     control: bool = False
+    owner: Any = None
 
 
 class ModelKafka:
@@ -63,7 +70,8 @@ class ModelKafka:
     and one group after the other.
 
     Attributes:
-        markers_set: every offset of a group of markers, in order. published: those committed together with records.
+        markers_set: every marker that has become visible, in order. published: those committed together with records.
+        on_markers: is told of what is published, and by whom.
     """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
@@ -71,8 +79,9 @@ class ModelKafka:
         self.logs: dict[TopicPartition, list[Entry]] = {}
         self.topics: dict[str, int] = {}
         self.offsets: dict[OffsetPlace, tuple[int, str]] = {}
-        self.markers_set: list[tuple[OffsetPlace, int, str]] = []
-        self.published: list[tuple[OffsetPlace, int, str]] = []
+        self.markers_set: list[MarkerSet] = []
+        self.published: list[MarkerSet] = []
+        self.on_markers: Callable[[Any, list[MarkerSet]], None] = lambda owner, markers: None
         self._schedule = schedule
         self._faults = faults
         self._epochs: dict[str, int] = {}
@@ -87,6 +96,12 @@ class ModelKafka:
         if topic not in self.topics:
             self.topics[topic] = partitions
             self.logs.update({TopicPartition(topic, p): [] for p in range(partitions)})
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        for p in range(self.topics[topic], partitions):
+            self.logs[TopicPartition(topic, p)] = []
+        self.topics[topic] = partitions
 
     def append(self, place: TopicPartition, entry: Entry) -> None:
         """Write without a transaction: what the world outside of the job does."""
@@ -149,18 +164,24 @@ class ModelKafka:
         """The id's present epoch."""
         return self._epochs.get(id, -1)
 
-    def begin(self, id: str, epoch: int) -> Transaction:
+    def begin(self, id: str, epoch: int, owner: Any) -> Transaction:
         """Begin a transaction. The broker hears of it only with what is put in."""
-        return Transaction(id, epoch, self._schedule.now)
+        return Transaction(id, epoch, self._schedule.now, owner)
+
+    def place_of(self, batch: EncodedBatch, key: bytes | None) -> TopicPartition:
+        """Where a record of a batch belongs. Raises UnknownTopic."""
+        if batch.topic not in self.topics:
+            raise UnknownTopic("the topic is not there", topic=batch.topic)
+        p = batch.partition if batch.partition is not None else murmur2(key or b"") % self.topics[batch.topic]
+        return TopicPartition(batch.topic, p)
 
     def produce(self, transaction: Transaction, batch: EncodedBatch) -> None:
         """Add records. Raises Fenced, UnknownTopic."""
-        partitions = self.partitions(batch.topic)
+        self.partitions(batch.topic)
         if len(batch):
             self._enter(transaction)
         for key, value, timestamp in zip(batch.keys, batch.values, batch.timestamps, strict=True):
-            p = batch.partition if batch.partition is not None else murmur2(key or b"") % partitions
-            place = TopicPartition(batch.topic, p)
+            place = self.place_of(batch, key)
             transaction.firsts.setdefault(place, len(self.logs[place]))
             self.logs[place].append(Entry(key, value, timestamp, transaction))
 
@@ -183,7 +204,7 @@ class ModelKafka:
             return
         self._reach()
         random = self._schedule.random
-        lost = self._schedule.chance(self._faults().commit_answer_lost)
+        lost = self._schedule.chance(self._faults().commit_answer_lost, "commit answer lost")
         never = lost and random.random() < 0.4
 
         def take_effect() -> None:
@@ -253,7 +274,9 @@ class ModelKafka:
         del self._open[transaction.id]
         transaction.state = state
         if state == "committed" and transaction.firsts:
-            self.published += _markers(transaction.offsets)
+            published = _markers(transaction.offsets)
+            self.published += published
+            self.on_markers(transaction.owner, published)
         self._decided[transaction.id] = transaction
         places: list[TopicPartition | str] = [*transaction.firsts, *sorted(transaction.groups)]
         for where in places:

@@ -10,19 +10,24 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class Network:
-    """Delivers calls. What was sent before its sender died still arrives."""
+    """Delivers calls. What was sent before its sender died still arrives; so does, later, what a cut link holds."""
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self._schedule = schedule
         self._faults = faults
         self._latest: dict[Any, int] = {}
 
-    def send(self, channel: Any, deliver: Callable[[], None]) -> None:
-        """Have `deliver` called some time later, and after everything sent before on the same channel."""
-        faults, random = self._faults(), self._schedule.random
+    def send(self, channel: Any, deliver: Callable[[], None], again: Callable[[], None]) -> None:
+        """Have `deliver` called some time later, and after everything sent before on the same channel; `again` is
+        called at any time after that, if the network says it twice."""
+        schedule, faults, random = self._schedule, self._faults(), self._schedule.random
         delay = random.randrange(100, faults.delay * 1000 + 200)
-        if self._schedule.chance(faults.long_delay):
+        if schedule.chance(faults.long_delay, "message delayed"):
             delay += random.randrange(2_000_000)
-        at = max(self._schedule.now + delay, self._latest.get(channel, 0))
+        if schedule.chance(faults.link_cut, "link cut"):
+            delay += random.randrange(faults.cut_time * 1000)
+        at = max(schedule.now + delay, self._latest.get(channel, 0))
         self._latest[channel] = at
-        self._schedule.after(at - self._schedule.now, deliver)
+        schedule.after(at - schedule.now, deliver)
+        while schedule.chance(faults.repeat, "message repeated"):
+            schedule.after(at - schedule.now + random.randrange(random.choice((1000, 3_000_000))), again)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from rayflow.connectors.base import Publisher
 from rayflow.core.batch import EncodedBatch
@@ -19,10 +20,11 @@ class ModelPublisher(Publisher):
     """Publishes an epoch in one transaction of the slot's transactional id. Never blocks: what would wait raises
     BrokerUnavailable, or yields "waiting"."""
 
-    def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int) -> None:
+    def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int, owner: Any) -> None:
         self._kafka = kafka
         self._schedule = schedule
         self._job = job
+        self._owner = owner
         self._id = f"rayflow-{job}-{slot}"
         self._epoch: int | None = None
         self._held: dict[SinkTask, Marker | None] = {}
@@ -92,7 +94,7 @@ class ModelPublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Generator[str, None, bool]:
         """One transaction; returns whether its outcome is known to be the commit."""
-        transaction = self._unfinished = self._kafka.begin(self._id, self._ready())
+        transaction = self._unfinished = self._kafka.begin(self._id, self._ready(), self._owner)
         yield "begun"
         for batch in [batch for batches in outputs.values() for batch in batches]:
             while not self._reached(partial(self._kafka.produce, transaction, batch)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
@@ -13,6 +14,9 @@ START = 1_000_000_000_000_000
 
 class Schedule:
     """A queue of calls by virtual time (microseconds); calls of one moment run in the order they were made.
+
+    Attributes:
+        happened: how often each kind of fault has been.
 
     >>> schedule = Schedule(seed=1)
     >>> schedule.after(20, lambda: print("later"))
@@ -26,6 +30,7 @@ class Schedule:
         self.now = START
         self.random = random.Random(seed)
         self.steps = 0
+        self.happened: Counter[str] = Counter()
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._number = count()
 
@@ -48,6 +53,10 @@ class Schedule:
         call()
         return True
 
-    def chance(self, rate: float) -> bool:
-        """True once in 1/rate times."""
-        return rate > 0 and self.random.random() < rate
+    def chance(self, rate: float, fault: str = "") -> bool:
+        """True once in 1/rate times; then `fault` is counted."""
+        if rate <= 0 or self.random.random() >= rate:
+            return False
+        if fault:
+            self.happened[fault] += 1
+        return True

@@ -20,12 +20,12 @@ class ModelStore(CheckpointStore):
         creating: how many objects are on their way that may yet be created.
     """
 
-    def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
-        self.uri = "model:"
+    def __init__(self, schedule: Schedule, faults: Callable[[], Faults], uri: str = "model:") -> None:
+        self.uri = uri
         self.objects: dict[str, bytes] = {}
         self.creating = 0
         self._schedule = schedule
-        self._faults = faults
+        self.faults = faults
 
     def put(self, name: str, parts: Sequence[bytes]) -> None:
         self.objects[self._checked(name)] = b"".join(parts)
@@ -63,13 +63,13 @@ class ModelStore(CheckpointStore):
     ) -> None:
         """Write in the background. An answer comes after the object is durable; a process that dies before may leave
         all, half or nothing of it."""
-        random, faults = self._schedule.random, self._faults()
-        fails = self._schedule.chance(faults.store_fails)
-        lost = self._schedule.chance(faults.store_answer_lost)
+        random, faults = self._schedule.random, self.faults()
+        fails = self._schedule.chance(faults.store_fails, "store write fails")
+        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost")
 
         def show() -> None:
             if not process.alive and random.random() < 0.5:
-                if self._schedule.chance(faults.torn):
+                if self._schedule.chance(faults.torn, "torn object"):
                     data = b"".join(parts)
                     self.objects[name] = data[: random.randrange(len(data) + 1)]
                 return
@@ -83,9 +83,9 @@ class ModelStore(CheckpointStore):
         self, process: Any, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
     ) -> None:
         """Create in the background; the process may be long dead when it takes effect."""
-        random, faults = self._schedule.random, self._faults()
-        fails = self._schedule.chance(faults.store_fails)
-        lost = self._schedule.chance(faults.store_answer_lost)
+        random, faults = self._schedule.random, self.faults()
+        fails = self._schedule.chance(faults.store_fails, "store write fails")
+        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost")
         repeated = lost and random.random() < 0.5
 
         self.creating += 1
@@ -101,7 +101,7 @@ class ModelStore(CheckpointStore):
         self._schedule.after(self._time(faults), show)
 
     def _time(self, faults: Faults) -> int:
-        longest = 1_000_000 if self._schedule.chance(faults.store_slow) else 5_000
+        longest = 1_000_000 if self._schedule.chance(faults.store_slow, "store slow") else 5_000
         return self._schedule.random.randrange(500, longest)
 
 

@@ -7,22 +7,29 @@ from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.disk import ModelDisk
+from rayflow.testing.simulation.store import ModelStore
 
 
 class Incarnation:
     """One coordinator and its workers.
 
     Attributes:
+        store: its checkpoint store.
         over: whether another one takes or took its place; those of its processes that live are zombies.
         machines: which machine each worker runs on.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, store: ModelStore) -> None:
         self.number = number
+        self.store = store
         self.over = False
         self.coordinator: CoordinatorProcess | None = None
         self.workers: dict[WorkerId, WorkerProcess] = {}
         self.machines: dict[WorkerId, int] = {}
+
+    def at(self, slot: WorkerId | None) -> Process | None:
+        """The worker of a slot, or the coordinator (None)."""
+        return self.coordinator if slot is None else self.workers.get(slot)
 
     @property
     def processes(self) -> list[Process]:

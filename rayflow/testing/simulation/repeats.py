@@ -1,0 +1,75 @@
+"""At least once: what may come twice, and what must come all the same."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from rayflow.testing.simulation.feeder import Feeder
+from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.kafka import Entry
+from rayflow.testing.simulation.oracle import Oracle, expect
+
+Positions = Mapping[tuple[str, int], int]
+
+
+class Repeats:
+    """Judges the output of an at-least-once job: nothing is lost, and an attempt repeats only what lies behind the
+    checkpoint that it began with.
+
+    Attributes:
+        begun: where in its sources each incarnation began.
+    """
+
+    def __init__(self, shape: Shape, feeder: Feeder) -> None:
+        self.begun: dict[int, Positions] = {}
+        self._shape = shape
+        self._feeder = feeder
+
+    def check(self, branch: str, written: list[tuple[int, Entry]]) -> None:
+        """Compare what a branch has written. Raises AssertionError."""
+        values = [(entry.owner.incarnation, (entry.key or b"").decode(), json.loads(entry.value or b"null"))
+                  for _, entry in written]  # fmt: skip
+        if branch in ("pass", "split"):
+            self._check_records(branch, values)
+        elif branch == "windows":
+            self._check_windows(values)
+        else:
+            self._check_counts(branch, values)
+
+    def _check_records(self, branch: str, values: list[tuple[int, str, Any]]) -> None:
+        places = {record.id: (p, at) for p, entries in enumerate(self._feeder.entries)
+                  for at, record in enumerate(entries) if record is not None}  # fmt: skip
+        told: set[tuple[int, int]] = set()
+        for incarnation, _, value in values:
+            p, at = places[value["id"]]
+            begun = {partition: position for (_, partition), position in self.begun[incarnation].items()}
+            if at < begun.get(p, 0):
+                raise AssertionError(f"{branch}: record {value['id']} was committed, and came again")
+            if (incarnation, value["id"]) in told:
+                raise AssertionError(f"{branch}: one attempt wrote record {value['id']} twice")
+            told.add((incarnation, value["id"]))
+        kept = {record.id for records in self._feeder.inputs for record in records if Oracle(self._shape).keeps(record)}
+        expect(f"{branch}: records", {id for _, id in told}, kept)
+
+    def _check_windows(self, values: list[tuple[int, str, Any]]) -> None:
+        got: dict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)
+        for _, key, value in values:
+            got[value["window_end"], key].add((value["count"], value["total"]))
+        full = Oracle(self._shape).windows(self._feeder.inputs)
+        expect("windows", dict(got), {at: {row} for at, row in full.items()})
+
+    def _check_counts(self, branch: str, values: list[tuple[int, str, Any]]) -> None:
+        """The last row of each key is there; a table of every record has all that come before it."""
+        got: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for _, key, value in values:
+            got[key][value["count"]].add(value["total"])
+        full = Oracle(self._shape).state(self._feeder.inputs, branch)
+        expect(f"{branch}: keys", got.keys() - full.keys(), set())
+        for key, (count, total) in full.items():
+            expect(f"{branch}: last row of {key}", got[key].get(count), {total})
+            expect(f"{branch}: rows of {key} beyond the last", [n for n in got[key] if n > count], [])
+            if branch == "totals":
+                expect(f"totals: counts of {key}", sorted(got[key]), list(range(1, count + 1)))

@@ -1,0 +1,204 @@
+"""What goes wrong in a simulation, and what the world around it does then."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rayflow.core.errors import (
+    BrokerUnavailable,
+    CheckpointStoreFailed,
+    Fenced,
+    MarkerLost,
+    ObjectMissing,
+)
+from rayflow.runtimes.simulated.process import Process
+from rayflow.testing.simulation.expiry import A_WEEK, Expiry
+from rayflow.testing.simulation.faults import Faults
+from rayflow.testing.simulation.jobs import MOST_PARTITIONS, TOPIC
+from rayflow.testing.simulation.supervisor import Incarnation
+
+if TYPE_CHECKING:
+    from rayflow.testing.simulation.simulation import Simulation
+
+SECOND = 1_000_000
+HOUR = 3_600_000
+
+
+class Trouble:
+    """Crashes, freezes, zombies, outages and everything else of `Faults`, until it ends; and the restarts after it.
+
+    Attributes:
+        skipped: how far the wall clock is ahead of virtual time, ms.
+    """
+
+    def __init__(self, world: Simulation) -> None:
+        self.skipped = 0
+        self._world = world
+        self._schedule = world.schedule
+        self._random = world.random
+        self._undecided = False
+        self._expiry = Expiry(world.kafka, lambda: world.store, world.plan.name)
+        self._ends = int(world.feeder.seconds * self._random.choice((0.8, 1.2)) * SECOND)
+
+    def start(self) -> None:
+        """Begin."""
+        self._schedule.after(SECOND, self._every_second)
+        self._schedule.after(self._ends, self._end)
+
+    def _end(self) -> None:
+        self._world.note("world", "from here on nothing goes wrong any more")
+        self._world.faults = Faults(zombie_time=self._world.faults.zombie_time)
+
+    # From outside
+
+    def _every_second(self) -> None:
+        world, random, chance = self._world, self._random, self._schedule.chance
+        if world.done:
+            return
+        faults, current = world.faults, world.current
+        self._schedule.after(SECOND, self._every_second)
+        coordinator = current.coordinator if not current.over else None
+        if coordinator is not None and chance(faults.false_alarm, "attempt given up"):
+            world.note("world", "gives the attempt up")
+            self._give_up(current)
+        if coordinator is not None and chance(faults.stop, "stop"):
+            coordinator.stop()
+        if chance(faults.grow):
+            self._grow()
+        if coordinator is not None:
+            behind = coordinator.sources != world.partitions() and random.random() < 0.7
+            if behind or chance(faults.rescale, "rescaled"):
+                coordinator.rescale()
+        if not world.kafka.away and chance(faults.broker_away, "broker away"):
+            self._set_away(True)
+            self._schedule.after(random.randrange(1000, faults.away_time * 1000 + 1001), partial(self._set_away, False))
+        if chance(faults.clock_jump, "clock jumps"):
+            jump = random.randrange(-HOUR, HOUR)
+            world.note("world", f"the clock jumps by {jump} ms")
+            self.skipped += jump
+
+    def _set_away(self, away: bool) -> None:
+        self._world.note("broker", "goes away" if away else "is back")
+        self._world.kafka.away = away
+
+    def _grow(self) -> None:
+        world = self._world
+        before = world.kafka.topics[TOPIC]
+        if world.shape.grows and before < MOST_PARTITIONS and not world.feeder.done:
+            partitions = self._random.randrange(before + 1, MOST_PARTITIONS + 1)
+            world.note("world", f"the input has {partitions} partitions now")
+            self._schedule.happened[
+                "partitions added " + ("while down" if world.current.over else "while running")
+            ] += 1
+            world.feeder.grow(partitions)
+
+    def hit_machines(self) -> None:
+        """Before an attempt begins: disks are lost, machines reboot."""
+        machines, faults = self._world.machines, self._world.faults
+        for machine, disk in enumerate(machines.disks):
+            if machine in machines.used():
+                continue
+            if self._schedule.chance(faults.disk_lost, "disk lost"):
+                disk.lose()
+            if self._schedule.chance(faults.reboot, "machine rebooted"):
+                disk.reboot(self._random)
+
+    # In a process
+
+    def spares(self, process: Process, step: str) -> bool:
+        """Whether a process does its next step; else it dies, or stands still."""
+        faults = self._world.faults
+        rate = faults.crash + (faults.target_crash if step == faults.target else 0.0)
+        if not self._schedule.chance(rate):
+            return True
+        incarnation = self._world.of(process)
+        if self._schedule.chance(faults.freeze, "process frozen"):
+            return self._freeze(process, step)
+        victims = [process]
+        if self._schedule.chance(faults.both, "crash of several"):
+            victims += [one for one in incarnation.processes if one is not process and self._random.random() < 0.6]
+        for victim in victims:
+            self._world.note(victim.name, f"CRASHES before {step}" if victim is process else "CRASHES too")
+            victim.kill()
+        self._schedule.happened["crash"] += 1
+        crashes = self._world.report.crashes
+        crashes[step] = crashes.get(step, 0) + 1
+        self._give_up(incarnation)
+        return False
+
+    def _freeze(self, process: Process, step: str) -> bool:
+        self._world.note(process.name, f"FREEZES before {step}")
+        self._schedule.after(self._random.randrange(2 * SECOND), process.thaw)
+        if self._random.random() < 0.8:
+            self._give_up(self._world.of(process))
+        return False
+
+    def failed(self, process: Process, error: Exception) -> None:
+        """An error has ended a process. Raises it when nothing that went wrong explains it."""
+        world = self._world
+        incarnation = world.of(process)
+        world.note(process.name, f"FAILS: {type(error).__name__}: {error}")
+        harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
+        if incarnation.over:  # what it wants to read may be deleted
+            harmless += (ObjectMissing,)
+        # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
+        if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
+            self._undecided = self._undecided or not incarnation.over
+        elif not isinstance(error, harmless):
+            raise error
+        process.kill()
+        self._give_up(incarnation)
+
+    # After it
+
+    def _give_up(self, incarnation: Incarnation) -> None:
+        if not incarnation.over:
+            incarnation.over = True
+            delay = self._random.randrange(1000, self._world.faults.restart_time * 1000)
+            self._schedule.after(delay, partial(self._replace, incarnation))
+
+    def _replace(self, incarnation: Incarnation) -> None:
+        if self._undecided:
+            self._decide()
+            return
+        for process in incarnation.processes:
+            self.replaced(process)
+        if self._schedule.chance(self._world.faults.markers_expire):
+            self.forget_markers()
+        if self._schedule.chance(self._world.faults.grow):
+            self._grow()
+        self._world.incarnate()
+
+    def replaced(self, process: Process) -> None:
+        """Another attempt begins: the process ends, or goes on as a zombie."""
+        faults = self._world.faults
+        if self._schedule.chance(faults.zombie, "zombie"):
+            self._world.note(process.name, "goes on as a zombie")
+            self._schedule.after(self._random.randrange(faults.zombie_time * 1000), process.kill)
+        else:
+            process.kill()
+
+    def _decide(self) -> None:
+        """The user stops everything, waits until nothing is on its way any more, and looks into the topics."""
+        world = self._world
+        for process in world.living():
+            process.kill()
+        if world.store.creating or world.kafka.open_transactions() or world.kafka.settling():
+            self._schedule.after(SECOND, self._decide)
+            return
+        self._undecided = False
+        decision = self._expiry.decide()
+        world.note("world", f"--lost-marker {decision.choice}@{decision.epoch}")
+        world.incarnate(decision)
+
+    def forget_markers(self) -> None:
+        """A week passes with nothing running."""
+        if not self._expiry.allowed():
+            return
+        for process in self._world.living():
+            process.kill()
+        self._world.note("world", "a week passes, and the broker forgets the markers")
+        self._schedule.happened["markers expired"] += 1
+        self._expiry.forget()
+        self.skipped += A_WEEK

@@ -1,0 +1,96 @@
+"""What must hold at every step of a simulation, as long as it runs."""
+
+from __future__ import annotations
+
+import json
+
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest
+from rayflow.core.ids import TaskId
+from rayflow.runtimes.segments import positions_of, read_progress
+from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
+from rayflow.runtimes.simulated.process import Process
+from rayflow.runtimes.simulated.worker import WorkerProcess
+from rayflow.testing.simulation.feeder import Feeder
+from rayflow.testing.simulation.inspection import check_checkpoint
+from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.kafka import MarkerSet
+from rayflow.testing.simulation.oracle import expect
+from rayflow.testing.simulation.repeats import Repeats
+from rayflow.testing.simulation.schedule import Schedule
+
+SETTLED = 5
+"""Epochs of one attempt after which it must have deleted what those before it left."""
+
+
+class Watch:
+    """Looks at processes after their steps, at markers when they become visible, at checkpoints when they are there.
+
+    Every method raises AssertionError, or InvariantBroken.
+    """
+
+    def __init__(self, schedule: Schedule, shape: Shape, feeder: Feeder, repeats: Repeats, retain: int) -> None:
+        self._schedule = schedule
+        self._shape = shape
+        self._feeder = feeder
+        self._repeats = repeats
+        self._retain = retain
+        self._watermarks: dict[tuple[int, TaskId], int] = {}
+        self._committed: dict[int, int] = {}
+
+    def stepped(self, process: Process) -> None:
+        """The invariants of the state machines hold, and event time never goes back."""
+        process.validate()
+        if isinstance(process, WorkerProcess) and process.worker is not None:
+            for id, task in process.worker.tasks.items():
+                at, now = (process.incarnation, id), task.time.watermark
+                if now < self._watermarks.get(at, now):
+                    raise AssertionError(f"the watermark of {id} went back")
+                self._watermarks[at] = now
+        elif isinstance(process, CoordinatorProcess) and process.began is not None:
+            self._note_begin(process)
+
+    def marked(self, process: Process, markers: list[MarkerSet]) -> None:
+        """Only the newest checkpoint's epoch is ever published, and by nobody older than the attempt that made it."""
+        if not markers:
+            return
+        manifest = newest_manifest(process.checkpoints)
+        for (_, operator, partition), epoch, text in markers:
+            sink = f"{operator}/{partition}"
+            assert manifest is not None, f"epoch {epoch} of {sink} was published before any checkpoint"
+            lineage = json.loads(text)["lineage"]
+            newest = (manifest.lineage, manifest.epoch)
+            assert (lineage, epoch) == newest, f"epoch {epoch} of {sink} was published, but the newest is {newest}"
+            assert process.attempt >= manifest.attempt, (
+                f"attempt {process.attempt} published epoch {epoch} of {sink}, which attempt {manifest.attempt} made"
+            )
+
+    def committed(self, process: CoordinatorProcess, manifest: Manifest) -> None:
+        """It is the newest. Some are compared with their input; a settled attempt leaves no more than is to be kept."""
+        newest = newest_manifest(process.checkpoints)
+        assert newest is not None
+        expect("the newest checkpoint", (newest.epoch, newest.attempt), (manifest.epoch, process.attempt))
+        epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
+        if epochs >= SETTLED:
+            kept = len(manifest_epochs(process.checkpoints))
+            assert kept <= self._retain + 2, f"{kept} checkpoints are held, to keep {self._retain}"
+        if self._schedule.random.random() < 0.2:
+            stored = read_manifest(process.checkpoints, manifest.epoch)
+            check_checkpoint(process.checkpoints, stored, self._shape, self._feeder.entries)
+
+    def finished(self, coordinator: CoordinatorProcess, workers: list[WorkerProcess]) -> None:
+        """Nothing is under way in an attempt that has drained its sources."""
+        if coordinator.ending != "drain":
+            return
+        for process in workers:
+            assert process.worker is not None
+            for id, task in process.worker.tasks.items():
+                assert not task.alignment.held, f"{id} holds {task.alignment.held} events back for ever"
+                # Timers of the wall clock fire as long as the process lives.
+                rows = 0 if "states" in self._shape.branches else task.state.pending_rows
+                assert not rows, f"{id} has {rows} rows that belong to no epoch"
+
+    def _note_begin(self, process: CoordinatorProcess) -> None:
+        if process.incarnation not in self._repeats.begun and process.began is not None:
+            manifest = process.began.manifest
+            progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
+            self._repeats.begun[process.incarnation] = positions_of(progress)
