@@ -12,21 +12,31 @@ from rayflow.testing.simulation.schedule import Schedule
 class Feeder:
     """Writes records in bursts, keyed by user; now and then a gap, as transactions leave.
 
+    How many `records` in how many `seconds` is drawn from the seed, unless given.
+
     Attributes:
         entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
         seconds: for how long it feeds. done: whether all is written.
     """
 
-    def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        kafka: ModelKafka,
+        shape: Shape,
+        records: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
         self._schedule = schedule
         self._kafka = kafka
         self._shape = shape
         self.entries: list[list[Record | None]] = [[] for _ in range(shape.partitions)]
         self.inputs: list[list[Record]] = [[] for _ in range(shape.partitions)]
-        self.seconds = schedule.random.choice((2, 5, 10))
+        drawn_seconds, drawn_records = schedule.random.choice((2, 5, 10)), schedule.random.choice((30, 100, 300))
+        self.seconds: float = seconds or drawn_seconds
         self.done = False
-        self._left = schedule.random.choice((30, 100, 300))
-        self._pause = self.seconds * 1_000_000 // self._left * 6
+        self._left: int = records or drawn_records
+        self._pause = int(self.seconds * 1_000_000) // self._left * 6
         self._id = 0
         self._newest = 1_000_000
 

@@ -68,17 +68,25 @@ class Simulation:
 
     Args:
         seed: decides everything. on_note: is told every step (virtual time in seconds, who, what).
-        faults: instead of those that the seed draws.
+        faults, shape, records, schedule: instead of those that the seed draws (records: how many).
     """
 
     def __init__(
-        self, seed: int, *, faults: Faults | None = None, on_note: Callable[[float, str, str], None] | None = None
+        self,
+        seed: int,
+        *,
+        faults: Faults | None = None,
+        shape: Shape | None = None,
+        records: int | None = None,
+        schedule: Schedule | None = None,
+        on_note: Callable[[float, str, str], None] | None = None,
     ) -> None:
         self.seed = seed
-        self.schedule = Schedule(seed)
+        self.schedule = schedule or Schedule(seed)
         self.random = self.schedule.random
         self.report = Report(seed)
-        self.shape = Shape.draw(self.random)
+        drawn_shape = Shape.draw(self.random)
+        self.shape = shape or drawn_shape
         drawn = Faults.draw(self.random)
         self.faults = drawn if faults is None else faults
         self.plan = plan_of(make_job(self.shape))
@@ -99,12 +107,13 @@ class Simulation:
         self._retain = self.random.choice((1, 2, 3))
         for topic in (TOPIC, *self.shape.branches):
             self.kafka.create(topic, self.shape.partitions)
-        self.feeder = Feeder(self.schedule, self.kafka, self.shape)
+        self.feeder = Feeder(self.schedule, self.kafka, self.shape, records)
         self._trouble_ends = int(self.feeder.seconds * self.random.choice((0.8, 1.2)) * SECOND)
+        self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
 
     def run(self) -> Report:
         """Run to the end. Raises SimulationFailed."""
-        with small_bases(self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200))):
+        with small_bases(*self.bases):
             try:
                 self._run()
                 self._check_end()
@@ -205,14 +214,18 @@ class Simulation:
             self._decide()
             return
         for process in incarnation.processes:
-            if self.schedule.chance(self.faults.zombie):
-                self.note(process.name, "goes on as a zombie")
-                self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), process.kill)
-            else:
-                process.kill()
+            self.replaced(process)
         if self.schedule.chance(self.faults.markers_expire):
             self._forget_markers()
         self._incarnate()
+
+    def replaced(self, process: Process) -> None:
+        """Another attempt begins: the process ends, or goes on as a zombie."""
+        if self.schedule.chance(self.faults.zombie):
+            self.note(process.name, "goes on as a zombie")
+            self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), process.kill)
+        else:
+            process.kill()
 
     def _decide(self) -> None:
         """The user stops everything, waits until nothing is on its way any more, and looks into the topics."""
@@ -243,7 +256,7 @@ class Simulation:
         incarnation = Incarnation(len(self._incarnations) + 1)
         self._incarnations.append(incarnation)
         self.report.attempts += 1
-        workers = self.random.randrange(1, min(4, len(self.plan.stages) * self.shape.partitions) + 1)
+        workers = self.worker_count()
         options = CoordinatorOptions(
             lineage=f"{self.random.getrandbits(64):016x}",
             interval=self.shape.interval,
@@ -254,6 +267,10 @@ class Simulation:
         name = f"{incarnation.number}/coordinator"
         incarnation.coordinator = CoordinatorProcess(self, name, self.plan, options, self._retain)
         incarnation.coordinator.begin()
+
+    def worker_count(self) -> int:
+        """How many workers the next attempt has."""
+        return self.random.randrange(1, min(4, len(self.plan.stages) * self.shape.partitions) + 1)
 
     # Surroundings
 
