@@ -10,9 +10,8 @@ from rayflow.engine.coordinator import Phase
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.jobs import Shape
-from rayflow.testing.simulation.simulation import SECOND, Report, Simulation
+from rayflow.testing.simulation.simulation import SECOND, OnNote, Report, Simulation
 
 How = Literal["crash", "restart", "disk", "freeze", "suspend", "thaw"]
 HOWS: tuple[How, ...] = ("crash", "restart", "disk", "freeze", "suspend")
@@ -47,7 +46,7 @@ class Crash:
         how = rest[0] if rest else "crash"
         if how not in (*HOWS, "thaw"):
             raise ValueError(f"{how!r} is none of {', '.join(HOWS)}, thaw")
-        return cls(process.replace("-", " "), int(index), how)  # type: ignore[arg-type]
+        return cls(process.replace("-", " "), int(index), how)
 
     def __str__(self) -> str:
         place = f"{self.process.replace(' ', '-')}:{self.index}"
@@ -60,7 +59,8 @@ class Target:
 
     Attributes:
         workers: of the first attempt, the second, ...; the last one's number holds from there on.
-        records: of the input, written within `seconds`. memory: bytes that a task may hold. seed: of the order in which things happen.
+        records: of the input, written within `seconds`. memory: bytes that a task may hold.
+        seed: of the order in which things happen.
     """
 
     name: str
@@ -100,14 +100,16 @@ class Steps:
 class CrashRun(Simulation):
     """One run of a target, in which nothing goes wrong but the crashes, the first in the first attempt and so on.
 
+    What was being written when a process died may be there or not, as the target's seed will have it.
+
     Attributes:
         steps: of each attempt; of all but the first until its first epoch is committed.
     """
 
-    def __init__(self, target: Target, crashes: tuple[Crash, ...] = (), **options: object) -> None:
+    def __init__(self, target: Target, crashes: tuple[Crash, ...] = (), on_note: OnNote | None = None) -> None:
         quiet = Faults(restart_time=50)
-        super().__init__(target.seed, faults=quiet, shape=target.shape, records=target.records, **options)  # type: ignore[arg-type]
-        self.feeder = Feeder(self.schedule, self.kafka, self.shape, target.records, target.seconds)
+        super().__init__(target.seed, faults=quiet, shape=target.shape, on_note=on_note)
+        self.feeder.resize(target.records, target.seconds)
         self.bases = (50, 2)
         self._memory_limit = target.memory
         self.crashes = crashes

@@ -12,33 +12,27 @@ from rayflow.testing.simulation.schedule import Schedule
 class Feeder:
     """Writes records in bursts, keyed by user; now and then a gap, as transactions leave.
 
-    How many `records` in how many `seconds` is drawn from the seed, unless given.
-
     Attributes:
         entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
-        seconds: for how long it feeds. done: whether all is written.
+        seconds: for how long it feeds. records: how many. done: whether all is written.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        kafka: ModelKafka,
-        shape: Shape,
-        records: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
+    def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape) -> None:
         self._schedule = schedule
         self._kafka = kafka
         self._shape = shape
         self.entries: list[list[Record | None]] = [[] for _ in range(shape.partitions)]
         self.inputs: list[list[Record]] = [[] for _ in range(shape.partitions)]
-        drawn_seconds, drawn_records = schedule.random.choice((2, 5, 10)), schedule.random.choice((30, 100, 300))
-        self.seconds: float = seconds or drawn_seconds
+        self.seconds: float = schedule.random.choice((2, 5, 10))
         self.done = False
-        self._left: int = records or drawn_records
-        self._pause = int(self.seconds * 1_000_000) // self._left * 6
+        self.resize(schedule.random.choice((30, 100, 300)), self.seconds)
         self._id = 0
         self._newest = 1_000_000
+
+    def resize(self, records: int, seconds: float) -> None:
+        """Before the start: another number of records, or another time."""
+        self.records, self.seconds, self._left = records, seconds, records
+        self._pause = max(1000, int(seconds * 1_000_000) // records * 6)
 
     def start(self) -> None:
         """Begin."""

@@ -133,7 +133,7 @@ class ModelKafka:
         """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect."""
         self._reach()
         random = self._schedule.random
-        lost = self._schedule.chance(self._faults().commit_answer_lost)
+        lost = self._schedule.chance(self._faults().commit_answer_lost, f"no answer to a commit of {transaction.id}")
         never = lost and random.random() < 0.4
 
         def take_effect() -> None:

@@ -21,7 +21,7 @@ class Network:
         """Have `deliver` called some time later, and after everything sent before on the same channel."""
         faults, random = self._faults(), self._schedule.random
         delay = random.randrange(100, faults.delay * 1000 + 200)
-        if self._schedule.chance(faults.long_delay):
+        if self._schedule.chance(faults.long_delay, f"a message is late {channel}"):
             delay += random.randrange(2_000_000)
         at = max(self._schedule.now + delay, self._latest.get(channel, 0))
         self._latest[channel] = at

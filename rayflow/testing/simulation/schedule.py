@@ -48,6 +48,6 @@ class Schedule:
         call()
         return True
 
-    def chance(self, rate: float) -> bool:
-        """True once in 1/rate times."""
+    def chance(self, rate: float, what: str = "something goes wrong") -> bool:
+        """True once in 1/rate times. Every fault is decided here; `what` names it."""
         return rate > 0 and self.random.random() < rate

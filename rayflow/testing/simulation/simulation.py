@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -20,13 +19,13 @@ from rayflow.core.errors import (
     OutputOfAnotherRun,
 )
 from rayflow.core.ids import Attempt, TaskId, TopicPartition, WorkerId
-from rayflow.engine import history
 from rayflow.engine.coordinator import CoordinatorOptions
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.state.base import Store
+from rayflow.testing.simulation.bases import small_bases
 from rayflow.testing.simulation.ending import check_end
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
@@ -44,6 +43,9 @@ from rayflow.testing.simulation.supervisor import Incarnation, Machines
 SECOND = 1_000_000
 STEPS = 400_000
 """Events after which a simulation counts as one that does not end."""
+
+OnNote = Callable[[float, str, str], None]
+"""Is told every step: virtual time in seconds, who, what."""
 
 
 class SimulationFailed(AssertionError):
@@ -67,8 +69,8 @@ class Simulation:
     """Runs one seed to its end.
 
     Args:
-        seed: decides everything. on_note: is told every step (virtual time in seconds, who, what).
-        faults, shape, records, schedule: instead of those that the seed draws (records: how many).
+        seed: decides everything. on_note: is told every step.
+        faults, shape, schedule: instead of those that the seed draws.
     """
 
     def __init__(
@@ -77,9 +79,8 @@ class Simulation:
         *,
         faults: Faults | None = None,
         shape: Shape | None = None,
-        records: int | None = None,
         schedule: Schedule | None = None,
-        on_note: Callable[[float, str, str], None] | None = None,
+        on_note: OnNote | None = None,
     ) -> None:
         self.seed = seed
         self.schedule = schedule or Schedule(seed)
@@ -97,8 +98,8 @@ class Simulation:
         self._machines = Machines()
         self._on_note = on_note
         self._incarnations: list[Incarnation] = []
-        self._done = False
-        self._undecided = False
+        self.most_steps = STEPS
+        self._done = self._undecided = False
         self._skipped = 0
         self._expiry = Expiry(self.kafka, self.store, self.plan.name)
         self._lost_marker: Literal["republish", "skip"] | None = None
@@ -107,7 +108,7 @@ class Simulation:
         self._retain = self.random.choice((1, 2, 3))
         for topic in (TOPIC, *self.shape.branches):
             self.kafka.create(topic, self.shape.partitions)
-        self.feeder = Feeder(self.schedule, self.kafka, self.shape, records)
+        self.feeder = Feeder(self.schedule, self.kafka, self.shape)
         self._trouble_ends = int(self.feeder.seconds * self.random.choice((0.8, 1.2)) * SECOND)
         self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
 
@@ -132,8 +133,8 @@ class Simulation:
         self.schedule.after(SECOND, self._every_second)
         self.schedule.after(self._trouble_ends, self._end_trouble)
         while not (self._done and not self._living()):
-            if self.schedule.steps > STEPS:
-                raise SimulationFailed(f"seed {self.seed}: does not end within {STEPS} events")
+            if self.schedule.steps > self.most_steps:
+                raise SimulationFailed(f"seed {self.seed}: does not end within {self.most_steps} events")
             self.schedule.step()
 
     # What goes wrong
@@ -143,12 +144,12 @@ class Simulation:
             return
         faults, current = self.faults, self._incarnations[-1]
         self.schedule.after(SECOND, self._every_second)
-        if self.schedule.chance(faults.false_alarm) and not current.over:
+        if self.schedule.chance(faults.false_alarm, f"attempt {current.number} is given up") and not current.over:
             self.note("world", "gives the attempt up")
             self._give_up(current)
-        if self.schedule.chance(faults.stop) and current.coordinator is not None:
+        if self.schedule.chance(faults.stop, "the job is stopped") and current.coordinator is not None:
             current.coordinator.stop()
-        if self.schedule.chance(faults.broker_away) and not self.kafka.away:
+        if self.schedule.chance(faults.broker_away, "the broker goes away") and not self.kafka.away:
             self._set_away(True)
             self.schedule.after(
                 self.random.randrange(1000, faults.away_time * 1000 + 1001), partial(self._set_away, False)
@@ -165,13 +166,13 @@ class Simulation:
     def survives(self, process: Process, step: str) -> bool:
         faults = self.faults
         rate = faults.crash + (faults.target_crash if step == faults.target else 0.0)
-        if not self.schedule.chance(rate):
+        if not self.schedule.chance(rate, f"{process.name} crashes before {step}"):
             return True
         incarnation = self._of(process)
-        if self.schedule.chance(faults.freeze):
+        if self.schedule.chance(faults.freeze, f"{process.name} only freezes before {step}"):
             return self._freeze(process, step)
         victims = [process]
-        if self.schedule.chance(faults.both):
+        if self.schedule.chance(faults.both, f"others crash with {process.name}"):
             victims += [other for other in incarnation.processes if other is not process and self.random.random() < 0.6]
         for victim in victims:
             self.note(victim.name, f"CRASHES before {step}" if victim is process else "CRASHES too")
@@ -215,13 +216,13 @@ class Simulation:
             return
         for process in incarnation.processes:
             self.replaced(process)
-        if self.schedule.chance(self.faults.markers_expire):
+        if self.schedule.chance(self.faults.markers_expire, "the broker forgets the markers"):
             self._forget_markers()
         self._incarnate()
 
     def replaced(self, process: Process) -> None:
         """Another attempt begins: the process ends, or goes on as a zombie."""
-        if self.schedule.chance(self.faults.zombie):
+        if self.schedule.chance(self.faults.zombie, f"{process.name} goes on as a zombie"):
             self.note(process.name, "goes on as a zombie")
             self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), process.kill)
         else:
@@ -251,7 +252,8 @@ class Simulation:
 
     def _incarnate(self) -> None:
         for machine, disk in enumerate(self._machines.disks):
-            if self.schedule.chance(self.faults.disk_lost) and machine not in self._machines.used():
+            lost = self.schedule.chance(self.faults.disk_lost, f"disk {machine} is lost")
+            if lost and machine not in self._machines.used():
                 disk.lose()
         incarnation = Incarnation(len(self._incarnations) + 1)
         self._incarnations.append(incarnation)
@@ -396,14 +398,3 @@ class Simulation:
         while self.kafka.open_transactions() and self.schedule.step():
             pass
         check_end(self.kafka, self.store, self.shape, self.feeder)
-
-
-@contextmanager
-def small_bases(floor: int, chain: int) -> Iterator[None]:
-    """Have bases written for states as small as simulated ones."""
-    before = history.BASE_FLOOR, history.MAX_CHAIN
-    history.BASE_FLOOR, history.MAX_CHAIN = floor, chain
-    try:
-        yield
-    finally:
-        history.BASE_FLOOR, history.MAX_CHAIN = before
