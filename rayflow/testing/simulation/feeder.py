@@ -16,7 +16,8 @@ class Feeder:
 
     Attributes:
         entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
-        quiet: partitions that get no records at present. seconds: for how long it feeds. done: whether all is written.
+        quiet: partitions that get no records at present. done: whether all is written.
+        seconds: for how long it feeds. records: how many.
     """
 
     def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape, records: int | None = None) -> None:
@@ -25,11 +26,10 @@ class Feeder:
         self._shape = shape
         self.entries: list[list[Record | None]] = [[] for _ in range(shape.partitions)]
         self.inputs: list[list[Record]] = [[] for _ in range(shape.partitions)]
-        self.seconds = schedule.random.choice((2, 5, 10))
+        self.seconds: float = schedule.random.choice((2, 5, 10))
         self.done = False
         drawn = schedule.random.choice((30, 100, 300))
-        self._left = records or drawn
-        self._pause = self.seconds * 1_000_000 // self._left * 6
+        self.resize(records or drawn, self.seconds)
         self._id = 0
         self._newest = 1_000_000
         self.quiet: set[int] = set()
@@ -40,6 +40,11 @@ class Feeder:
         while len(self.entries) < partitions:
             self.entries.append([])
             self.inputs.append([])
+
+    def resize(self, records: int, seconds: float) -> None:
+        """Before the start: another number of records, or another time."""
+        self.records, self.seconds, self._left = records, seconds, records
+        self._pause = max(1000, int(seconds * 1_000_000) // records * 6)
 
     def start(self) -> None:
         """Begin."""

@@ -204,7 +204,7 @@ class ModelKafka:
             return
         self._reach()
         random = self._schedule.random
-        lost = self._schedule.chance(self._faults().commit_answer_lost, "commit answer lost")
+        lost = self._schedule.chance(self._faults().commit_answer_lost, "commit answer lost", transaction.id)
         never = lost and random.random() < 0.4
 
         def take_effect() -> None:

@@ -79,7 +79,7 @@ class Moving:
 
     def _attempt(self, step: Callable[[Callable[[ModelStore], ModelStore]], None], then: Callable[[], None]) -> None:
         random = self._schedule.random
-        writes = random.randrange(6) if self._schedule.chance(0.3) else 1_000_000
+        writes = random.randrange(6) if self._schedule.chance(0.3, "savepoint to be cut off") else 1_000_000
         try:
             step(lambda store: CutStore(store, writes))
         except CutOff:

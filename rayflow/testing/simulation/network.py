@@ -22,12 +22,12 @@ class Network:
         called at any time after that, if the network says it twice."""
         schedule, faults, random = self._schedule, self._faults(), self._schedule.random
         delay = random.randrange(100, faults.delay * 1000 + 200)
-        if schedule.chance(faults.long_delay, "message delayed"):
+        if schedule.chance(faults.long_delay, "message delayed", *channel):
             delay += random.randrange(2_000_000)
-        if schedule.chance(faults.link_cut, "link cut"):
+        if schedule.chance(faults.link_cut, "link cut", *channel):
             delay += random.randrange(faults.cut_time * 1000)
         at = max(schedule.now + delay, self._latest.get(channel, 0))
         self._latest[channel] = at
         schedule.after(at - schedule.now, deliver)
-        while schedule.chance(faults.repeat, "message repeated"):
+        while schedule.chance(faults.repeat, "message repeated", *channel):
             schedule.after(at - schedule.now + random.randrange(random.choice((1000, 3_000_000))), again)

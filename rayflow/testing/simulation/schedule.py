@@ -53,10 +53,9 @@ class Schedule:
         call()
         return True
 
-    def chance(self, rate: float, fault: str = "") -> bool:
-        """True once in 1/rate times; then `fault` is counted."""
+    def chance(self, rate: float, fault: str, *place: object) -> bool:
+        """True once in 1/rate times; then `fault` is counted. Every fault is decided here, and `place` says where."""
         if rate <= 0 or self.random.random() >= rate:
             return False
-        if fault:
-            self.happened[fault] += 1
+        self.happened[fault] += 1
         return True

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +10,6 @@ from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.connectors.base import Publisher, Reader
 from rayflow.core.ids import TaskId, TopicPartition, WorkerId
-from rayflow.engine import history
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.recovery import LostMarker
 from rayflow.plan.compile import plan_of
@@ -21,6 +19,7 @@ from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.state.base import Store
 from rayflow.testing.simulation.appender import ModelAppender
+from rayflow.testing.simulation.bases import small_bases
 from rayflow.testing.simulation.ending import check_end
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.feeder import Feeder
@@ -42,6 +41,9 @@ STEPS = 400_000
 """Events after which a simulation counts as one that does not end."""
 SLOTS = 6
 """From how many slots an attempt takes its own."""
+
+OnNote = Callable[[float, str, str], None]
+"""Is told every step: virtual time in seconds, who, what."""
 
 
 class SimulationFailed(AssertionError):
@@ -66,9 +68,14 @@ class Simulation:
     """Runs one seed to its end.
 
     Args:
-        seed: decides everything. on_note: is told every step (virtual time in seconds, who, what).
+        seed: decides everything. on_note: is told every step.
         faults, shape, records, schedule: instead of those that the seed draws (records: how many).
+
+    Attributes:
+        most_steps: events after which it counts as one that does not end. bases: see `small_bases`.
     """
+
+    trouble_kind = Trouble
 
     def __init__(
         self,
@@ -78,7 +85,7 @@ class Simulation:
         shape: Shape | None = None,
         records: int | None = None,
         schedule: Schedule | None = None,
-        on_note: Callable[[float, str, str], None] | None = None,
+        on_note: OnNote | None = None,
     ) -> None:
         self.seed = seed
         self.schedule = schedule or Schedule(seed)
@@ -94,6 +101,7 @@ class Simulation:
         self.machines = Machines()
         self.incarnations: list[Incarnation] = []
         self.done = False
+        self.most_steps = STEPS
         self._stores = 1
         self._network = Network(self.schedule, lambda: self.faults)
         self._on_note = on_note
@@ -105,11 +113,12 @@ class Simulation:
         self._repeats = Repeats(self.shape, self.feeder)
         self._watch = Watch(self.schedule, self.shape, self.feeder, self._repeats, self._retain)
         self.kafka.on_markers = self._watch.marked
-        self.trouble = Trouble(self)
+        self.trouble = self.trouble_kind(self)
+        self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
 
     def run(self) -> Report:
         """Run to the end. Raises SimulationFailed."""
-        with small_bases(self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200))):
+        with small_bases(*self.bases):
             try:
                 self._run()
                 self._check_end()
@@ -128,8 +137,8 @@ class Simulation:
         self.incarnate()
         self.trouble.start()
         while not (self.done and not self.living() and not self.kafka.settling()):
-            if self.schedule.steps > STEPS:
-                raise SimulationFailed(f"seed {self.seed}: does not end within {STEPS} events")
+            if self.schedule.steps > self.most_steps:
+                raise SimulationFailed(f"seed {self.seed}: does not end within {self.most_steps} events")
             self.schedule.step()
 
     def _check_end(self) -> None:
@@ -251,7 +260,7 @@ class Simulation:
         elif coordinator.ending == "stop" and not restart and self.schedule.chance(self.faults.savepoint, "savepoint"):
             self._move()
         else:
-            if self.schedule.chance(self.faults.markers_expire):
+            if self.schedule.chance(self.faults.markers_expire, "markers to expire"):
                 self.trouble.forget_markers()
             self.schedule.after(self.random.randrange(1000, SECOND), self.incarnate)
 
@@ -320,14 +329,3 @@ class Simulation:
     def _fail_write(self, process: Process, name: str) -> None:
         if process.alive:
             self.failed(process, failure(name))
-
-
-@contextmanager
-def small_bases(floor: int, chain: int) -> Iterator[None]:
-    """Have bases written for states as small as simulated ones."""
-    before = history.BASE_FLOOR, history.MAX_CHAIN
-    history.BASE_FLOOR, history.MAX_CHAIN = floor, chain
-    try:
-        yield
-    finally:
-        history.BASE_FLOOR, history.MAX_CHAIN = before

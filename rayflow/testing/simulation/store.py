@@ -64,12 +64,12 @@ class ModelStore(CheckpointStore):
         """Write in the background. An answer comes after the object is durable; a process that dies before may leave
         all, half or nothing of it."""
         random, faults = self._schedule.random, self.faults()
-        fails = self._schedule.chance(faults.store_fails, "store write fails")
-        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost")
+        fails = self._schedule.chance(faults.store_fails, "store write fails", name)
+        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost", name)
 
         def show() -> None:
             if not process.alive and random.random() < 0.5:
-                if self._schedule.chance(faults.torn, "torn object"):
+                if self._schedule.chance(faults.torn, "torn object", name):
                     data = b"".join(parts)
                     self.objects[name] = data[: random.randrange(len(data) + 1)]
                 return
@@ -77,15 +77,15 @@ class ModelStore(CheckpointStore):
                 self.put(name, parts)
             self._schedule.after(random.randrange(50, 2000), fail if fails or lost else then)
 
-        self._schedule.after(self._time(faults), show)
+        self._schedule.after(self._time(faults, name), show)
 
     def create_later(
         self, process: Any, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
     ) -> None:
         """Create in the background; the process may be long dead when it takes effect."""
         random, faults = self._schedule.random, self.faults()
-        fails = self._schedule.chance(faults.store_fails, "store write fails")
-        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost")
+        fails = self._schedule.chance(faults.store_fails, "store write fails", name)
+        lost = self._schedule.chance(faults.store_answer_lost, "store answer lost", name)
         repeated = lost and random.random() < 0.5
 
         self.creating += 1
@@ -98,10 +98,10 @@ class ModelStore(CheckpointStore):
             answer = fail if fails or (lost and not repeated) else lambda: then(created and not repeated)
             self._schedule.after(random.randrange(50, 2000), answer)
 
-        self._schedule.after(self._time(faults), show)
+        self._schedule.after(self._time(faults, name), show)
 
-    def _time(self, faults: Faults) -> int:
-        longest = 1_000_000 if self._schedule.chance(faults.store_slow, "store slow") else 5_000
+    def _time(self, faults: Faults, name: str) -> int:
+        longest = 1_000_000 if self._schedule.chance(faults.store_slow, "store slow", name) else 5_000
         return self._schedule.random.randrange(500, longest)
 
 

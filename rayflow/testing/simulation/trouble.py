@@ -61,10 +61,10 @@ class Trouble:
         coordinator = current.coordinator if not current.over else None
         if coordinator is not None and chance(faults.false_alarm, "attempt given up"):
             world.note("world", "gives the attempt up")
-            self._give_up(current)
+            self.give_up(current)
         if coordinator is not None and chance(faults.stop, "stop"):
             coordinator.stop()
-        if chance(faults.grow):
+        if chance(faults.grow, "partitions to be added"):
             self._grow()
         if coordinator is not None:
             behind = coordinator.sources != world.partitions() and random.random() < 0.7
@@ -99,9 +99,9 @@ class Trouble:
         for machine, disk in enumerate(machines.disks):
             if machine in machines.used():
                 continue
-            if self._schedule.chance(faults.disk_lost, "disk lost"):
+            if self._schedule.chance(faults.disk_lost, "disk lost", machine):
                 disk.lose()
-            if self._schedule.chance(faults.reboot, "machine rebooted"):
+            if self._schedule.chance(faults.reboot, "machine rebooted", machine):
                 disk.reboot(self._random)
 
     # In a process
@@ -110,28 +110,27 @@ class Trouble:
         """Whether a process does its next step; else it dies, or stands still."""
         faults = self._world.faults
         rate = faults.crash + (faults.target_crash if step == faults.target else 0.0)
-        if not self._schedule.chance(rate):
+        if not self._schedule.chance(rate, "crash", process.name, step):
             return True
         incarnation = self._world.of(process)
-        if self._schedule.chance(faults.freeze, "process frozen"):
+        if self._schedule.chance(faults.freeze, "process frozen", process.name, step):
             return self._freeze(process, step)
         victims = [process]
-        if self._schedule.chance(faults.both, "crash of several"):
+        if self._schedule.chance(faults.both, "crash of several", process.name):
             victims += [one for one in incarnation.processes if one is not process and self._random.random() < 0.6]
         for victim in victims:
             self._world.note(victim.name, f"CRASHES before {step}" if victim is process else "CRASHES too")
             victim.kill()
-        self._schedule.happened["crash"] += 1
         crashes = self._world.report.crashes
         crashes[step] = crashes.get(step, 0) + 1
-        self._give_up(incarnation)
+        self.give_up(incarnation)
         return False
 
     def _freeze(self, process: Process, step: str) -> bool:
         self._world.note(process.name, f"FREEZES before {step}")
         self._schedule.after(self._random.randrange(2 * SECOND), process.thaw)
         if self._random.random() < 0.8:
-            self._give_up(self._world.of(process))
+            self.give_up(self._world.of(process))
         return False
 
     def failed(self, process: Process, error: Exception) -> None:
@@ -148,11 +147,12 @@ class Trouble:
         elif not isinstance(error, harmless):
             raise error
         process.kill()
-        self._give_up(incarnation)
+        self.give_up(incarnation)
 
     # After it
 
-    def _give_up(self, incarnation: Incarnation) -> None:
+    def give_up(self, incarnation: Incarnation) -> None:
+        """Another attempt is to take its place."""
         if not incarnation.over:
             incarnation.over = True
             delay = self._random.randrange(1000, self._world.faults.restart_time * 1000)
@@ -164,16 +164,16 @@ class Trouble:
             return
         for process in incarnation.processes:
             self.replaced(process)
-        if self._schedule.chance(self._world.faults.markers_expire):
+        if self._schedule.chance(self._world.faults.markers_expire, "markers to expire"):
             self.forget_markers()
-        if self._schedule.chance(self._world.faults.grow):
+        if self._schedule.chance(self._world.faults.grow, "partitions to be added"):
             self._grow()
         self._world.incarnate()
 
     def replaced(self, process: Process) -> None:
         """Another attempt begins: the process ends, or goes on as a zombie."""
         faults = self._world.faults
-        if self._schedule.chance(faults.zombie, "zombie"):
+        if self._schedule.chance(faults.zombie, "zombie", process.name):
             self._world.note(process.name, "goes on as a zombie")
             self._schedule.after(self._random.randrange(faults.zombie_time * 1000), process.kill)
         else:

@@ -1,0 +1,242 @@
+"""The smallest case that fails as a seed does: fewer faults, records, sinks, stages, partitions and workers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import msgspec
+
+from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.schedule import Schedule
+from rayflow.testing.simulation.simulation import STEPS, OnNote, Simulation, SimulationFailed
+
+SALTS = 3
+"""How many orders of events are tried for a smaller case, since leaving one fault out changes all that comes later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One simulation with its faults listed one by one.
+
+    Attributes:
+        seed: whose rates and durations of faults hold. records: how many, within `seconds`.
+        workers: of an attempt, at most. faults: what goes wrong, nothing else does; None: as drawn.
+        salt: 0 is the seed's own order of events; others are other ones.
+    """
+
+    seed: int
+    shape: Shape
+    records: int
+    seconds: float
+    workers: int
+    faults: tuple[str, ...] | None = None
+    salt: int = 0
+
+    @classmethod
+    def of_seed(cls, seed: int) -> Case:
+        """What the seed draws."""
+        drawn = Simulation(seed)
+        return cls(seed, drawn.shape, drawn.feeder.records, drawn.feeder.seconds, 4)
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """From what `text` gives. Raises ValueError."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not a case: {error}") from error
+
+    def text(self) -> str:
+        """As JSON, in one line."""
+        return msgspec.json.encode(self).decode()
+
+    @property
+    def size(self) -> tuple[float, ...]:
+        """Smaller is simpler: faults first, then what there is of everything else."""
+        shape = self.shape
+        faults = len(self.faults or ())
+        return (faults, len(shape.branches), shape.stages, self.workers, shape.partitions, self.records, self.seconds)
+
+
+class ListedFaults(Schedule):
+    """Has happen what is listed, and tells what has happened.
+
+    A fault's name is what goes wrong and the how manieth time it could have. Drawing goes on as if nothing were
+    listed, so that a list of all that a seed draws gives that seed's run.
+    """
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case.seed)
+        if case.salt:
+            self.random = Random(f"{case.seed}/{case.salt}")
+        self.names: list[str] = []
+        self._listed = None if case.faults is None else frozenset(case.faults)
+        self._asked: Counter[str] = Counter()
+
+    def chance(self, rate: float, fault: str, *place: object) -> bool:
+        """Whether it is listed."""
+        if rate <= 0:
+            return False
+        drawn = self.random.random() < rate
+        what = " ".join(map(str, (fault, *place)))
+        self._asked[what] += 1
+        name = f"{what} #{self._asked[what]}"
+        happens = drawn if self._listed is None else name in self._listed
+        if happens:
+            self.happened[fault] += 1
+            self.names.append(name)
+        return happens
+
+
+class CaseRun(Simulation):
+    """Runs one case."""
+
+    def __init__(self, case: Case, on_note: OnNote | None = None) -> None:
+        self.listed = ListedFaults(case)
+        self._most_workers = case.workers
+        rates = Simulation(case.seed).faults
+        super().__init__(case.seed, faults=rates, shape=case.shape, schedule=self.listed, on_note=on_note)
+        self.feeder.resize(case.records, case.seconds)
+
+    def worker_count(self) -> int:
+        return min(super().worker_count(), self._most_workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """What shrinking came to. `original` lists the faults that the seed's own run had; `runs`: how many it took."""
+
+    original: Case
+    smallest: Case
+    message: str
+    runs: int
+
+
+class Shrinker:
+    """Makes the failing case of a seed smaller as long as it fails in the same way.
+
+    Args:
+        most_runs: after which it is content with what it has. on_smaller: is told each smaller case.
+    """
+
+    def __init__(self, seed: int, most_runs: int, on_smaller: Callable[[Case], None] | None = None) -> None:
+        self._most_runs = most_runs
+        self._on_smaller = on_smaller
+        self._most_steps = STEPS
+        self._runs = 0
+        self._kind = ""
+        self._message = ""
+        self._seed = seed
+
+    def shrink(self) -> Shrunk:
+        """A simpler job, whose runs are short; then delta debugging over the faults; until nothing helps.
+
+        Raises ValueError if the seed holds.
+        """
+        best = self._fails(Case.of_seed(self._seed))
+        if best is None:
+            raise ValueError(f"seed {self._seed} does not fail")
+        original = best
+        while self._runs < self._most_runs:
+            before = best
+            best = self._fewer_faults(self._simpler(best))
+            if best == before:
+                break
+        return Shrunk(original, best, self._message, self._runs)
+
+    def _fewer_faults(self, best: Case) -> Case:
+        """Leave parts out: halves first, then ever smaller ones, down to single faults (ddmin, complements only)."""
+        parts = 2
+        while faults := best.faults:
+            size = -(-len(faults) // parts)
+            for start in range(0, len(faults), size):
+                # From the end: what comes before a fault that is left out stays as it was.
+                end = len(faults) - start
+                rest = faults[: max(0, end - size)] + faults[end:]
+                smaller = self._tried(replace(best, faults=rest))
+                if smaller is not None:
+                    best, parts = smaller, max(parts - 1, 2)
+                    break
+            else:
+                if size == 1:
+                    break
+                parts = min(parts * 2, len(faults))
+        return best
+
+    def _simpler(self, best: Case) -> Case:
+        while True:
+            for case in simpler(best):
+                smaller = self._tried(case)
+                if smaller is not None and smaller.size < best.size:
+                    best = smaller
+                    break
+            else:
+                return best
+
+    def _tried(self, case: Case) -> Case | None:
+        for salt in dict.fromkeys((case.salt, *range(SALTS))):
+            found = self._fails(replace(case, salt=salt))
+            if found is not None:
+                if self._on_smaller is not None:
+                    self._on_smaller(found)
+                return found
+        return None
+
+    def _fails(self, case: Case) -> Case | None:
+        """The case with only those of its faults that happened, if it fails in the way the first one did."""
+        if self._runs >= self._most_runs:
+            return None
+        self._runs += 1
+        run = CaseRun(case)
+        run.most_steps = self._most_steps
+        try:
+            run.run()
+        except SimulationFailed as error:
+            if self._kind in ("", kind_of(error)):
+                if not self._kind:
+                    self._most_steps = min(run.most_steps, 3 * run.schedule.steps + 10_000)
+                self._kind, self._message = kind_of(error), str(error)
+                return replace(case, faults=tuple(run.listed.names))
+        return None
+
+
+def kind_of(error: SimulationFailed) -> str:
+    """What went wrong, without the details that differ from case to case.
+
+    >>> kind_of(SimulationFailed("seed 7: AssertionError: totals: counts of item3: got [1, 1], expected [1]"))
+    'AssertionError: *'
+    """
+    _, _, text = str(error).partition(": ")
+    name, _, rest = text.partition(": ")
+    rest = rest.partition(":")[0]
+    return f"{name}: {re.sub('pass|totals|windows|process|table|[0-9]+', '*', rest)}"
+
+
+def simpler(case: Case) -> Iterator[Case]:
+    """Cases that are simpler in one respect; the greatest steps first."""
+    shape = case.shape
+    for part in (8, 4, 2, 1.3):
+        if int(case.records / part) < case.records:
+            yield replace(case, records=max(1, int(case.records / part)))
+    if case.seconds > 0.5:
+        yield replace(case, seconds=case.seconds / 4)
+        yield replace(case, seconds=case.seconds / 2)
+    for stages in range(1, shape.stages):
+        yield replace(case, shape=replace(shape, stages=stages))
+    for branches in _fewer(shape.branches):
+        yield replace(case, shape=replace(shape, branches=branches))
+    for partitions in range(1, shape.partitions):
+        yield replace(case, shape=replace(shape, partitions=partitions))
+    for workers in range(1, case.workers):
+        yield replace(case, workers=workers)
+
+
+def _fewer(branches: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    if len(branches) > 1:
+        yield from ((branch,) for branch in branches)
+    if len(branches) > 2:
+        yield from (tuple(other for other in branches if other != branch) for branch in branches)
