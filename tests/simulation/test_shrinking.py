@@ -54,7 +54,8 @@ def test_a_failing_seed_shrinks_to_few_faults_and_a_small_job(monkeypatch: pytes
     sizes: list[tuple[float, ...]] = []
     shrunk = Shrinker(seed, most_runs=150, on_smaller=lambda case: sizes.append(case.size)).shrink()
     assert len(shrunk.smallest.faults or ()) <= 4
-    assert len(shrunk.smallest.shape.branches) == 1
+    assert shrunk.smallest.shape.stages == 1
+    assert shrunk.smallest.records <= 30
     assert math.prod(shrunk.smallest.size) < math.prod(shrunk.original.size) / 10
     assert shrunk.smallest.size < shrunk.original.size
     assert shrunk.smallest.size in sizes
