@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from rayflow.checkpoint.manifest import SinkEntry
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.ids import SinkTask
 from rayflow.engine import coordinator as coordinator_module
@@ -245,11 +244,8 @@ def store_trusted_after_a_reboot(patch: Patch) -> None:
     patch.setattr(ModelDisk, "_trusts", lambda self, boot: boot is not None)
 
 
-def new_sink_tasks_taken_for_old_ones(patch: Patch) -> None:
-    def entry(self: Coordinator, before: SinkEntry | None, tasks: int) -> SinkEntry:
-        return SinkEntry(tasks, self.epoch if before is None else before.since)
-
-    patch.setattr(Coordinator, "_sink_entry", entry)
+def sinks_not_marked_before_their_first_epoch(patch: Patch) -> None:
+    patch.setattr(coordinator_module, "unmarked", lambda lineage, sinks, markers: [])
 
 
 def checkpoint_does_not_wait_for_the_flush(patch: Patch) -> None:
@@ -305,7 +301,7 @@ MUTANTS = [
     Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 40),
     Mutant("lost marker ignored", lost_marker_ignored, 40),
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
-    Mutant("manifest overwritten", manifest_is_overwritten, 60),
+    Mutant("manifest overwritten", manifest_is_overwritten, 30, SMALL, FROZEN_AT_MANIFESTS),
     Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, SLOW_MANIFESTS),
     Mutant("republished through another slot", republished_through_another_slot, 60),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
@@ -313,7 +309,11 @@ MUTANTS = [
     Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),
     Mutant("store trusted after a reboot", store_trusted_after_a_reboot, 40),
     Mutant(
-        "new sink tasks taken for old ones", new_sink_tasks_taken_for_old_ones, 40, GROWING, KILLED_BEFORE_PUBLISHING
+        "sinks not marked before their first epoch",
+        sinks_not_marked_before_their_first_epoch,
+        40,
+        GROWING,
+        KILLED_BEFORE_PUBLISHING,
     ),
     Mutant(
         "at least once: checkpoint does not wait for the flush",
