@@ -200,12 +200,14 @@ class Connector(ABC):
     def check(self, timeout: float = 5.0) -> str:
         """Reach the system and say in one line what is there (version, nodes). Raises as `topics` does."""
 
-    def identity(self) -> str:
-        """Which system this is, however it is reached: positions in one mean nothing in another.
+    @abstractmethod
+    def identity(self, topic: str) -> str:
+        """Which topic of which system this is, however it is reached and called: SYSTEM#TOPIC.
 
-        Raises BrokerUnavailable, AuthenticationFailed.
+        A topic that is deleted and made again is another one, and positions in the one mean nothing in the other. Where
+        partitions have identities of their own, TOPIC is theirs, in order, with commas between: those that are added
+        come behind. SYSTEM holds no `#`. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed.
         """
-        return self.url
 
     def close(self) -> None:
         """Let go of everything that the connector itself holds."""

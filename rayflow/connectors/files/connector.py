@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rayflow.connectors.base import Appender, Connector, Publisher, TopicInfo
-from rayflow.connectors.files.catalog import files_of, list_topics, parts_in
+from rayflow.connectors.files.catalog import digest, files_of, list_topics, parts_in
 from rayflow.connectors.files.csv_rows import RowSplitter
 from rayflow.connectors.files.durable import refused, sync_folder
 from rayflow.connectors.files.parts import SUFFIX, LooseParts, folder_of
@@ -54,6 +54,9 @@ class CsvConnector(Connector):
 
     def check(self, timeout: float = 5.0) -> str:
         return f"{len(self.topics())} topics of {self.suffix} files in {self.base}"
+
+    def identity(self, topic: str) -> str:
+        return f"{self.scheme}:#" + ",".join(map(digest, map(str, files_of(self.base, topic, self.suffix))))
 
     def _splitter(self, path: Path) -> Splitter:
         return RowSplitter(path)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from rayflow.connectors.base import Publisher
+from rayflow.connectors.files.catalog import digest
 from rayflow.connectors.files.durable import locked, refused, sync_folder, write_synced
 from rayflow.connectors.files.parts import SUFFIX, LooseParts, folder_of, lines_of
 from rayflow.core.batch import EncodedBatch
@@ -47,7 +48,7 @@ class JsonLinesPublisher(Publisher):
         self._job = job
         self._slot = slot
         self._home = base / HOME / f"job-{_file_name(job)}"
-        self._tag = _digest(job, str(slot))
+        self._tag = digest(job, str(slot))
         self._fence: int | None = None
         self._swept: set[Path] = set()
         self._loose = LooseParts(base, slot)
@@ -133,7 +134,7 @@ class JsonLinesPublisher(Publisher):
                     left.unlink(missing_ok=True)
         data = lines_of(batches, topic)
         if data:
-            sink_name = _digest(self._job, sink.operator)
+            sink_name = digest(self._job, sink.operator)
             lineage = _file_name(marker.lineage)
             final = folder / f"part-{sink.partition:05d}-{marker.epoch:012d}-{lineage}-{sink_name}{SUFFIX}"
             prepared.parts.append((self._hidden(final), final))
@@ -192,10 +193,6 @@ class JsonLinesPublisher(Publisher):
 
 def _damaged(path: Path) -> DamagedObject:
     return DamagedObject(f"{path} is damaged", advice="Restore it from a backup; it says what has been published")
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
 
 
 def _file_name(text: str) -> str:

@@ -74,9 +74,9 @@ class KafkaConnector(Connector):
         """Reach the cluster and say its id and its brokers."""
         return self._admin.check(timeout)
 
-    def identity(self) -> str:
-        """The cluster's id, whichever of its brokers are named in the URL."""
-        return f"kafka:{self._admin.cluster_id()}"
+    def identity(self, topic: str) -> str:
+        """The cluster's id, whichever of its brokers are named in the URL, and the id of the topic."""
+        return f"kafka:{self._admin.cluster_id()}#{self._admin.topic_id(topic)}"
 
     def close(self) -> None:
         """Let go of the connection for topics."""

@@ -68,9 +68,9 @@ class EmbeddedConnector(Connector):
         self.url = f"embedded:{self.path}"
         self._held: Environment | None = None
 
-    def identity(self) -> str:
+    def identity(self, topic: str) -> str:
         with self._environment.read() as txn:
-            return f"embedded:{layout.identity_of(txn)}"
+            return f"embedded:{layout.identity_of(txn)}#{layout.find_topic(txn, topic).number}"
 
     def topics(self) -> list[TopicInfo]:
         with self._environment.read() as txn:
