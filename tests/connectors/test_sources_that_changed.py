@@ -75,3 +75,23 @@ def test_a_job_that_reads_files_goes_on_when_files_come_behind_and_not_when_they
         run(job, tmp_path)
     assert refused.value.partition == 0
     assert sorted(values(log, "out")) == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_job_may_read_what_another_one_writes_as_json_lines(
+    log: EmbeddedConnector, tmp_path: Path, delivery: str
+) -> None:
+    folder = tmp_path / "parts"
+    writing, reading = rf.Job("writer", delivery=delivery), rf.Job("reader")
+    writing.stream("in", value=bytes).to(rf.jsonl(folder), value=bytes, name="o")
+    reading.stream(rf.jsonl(folder), value=bytes).to("seen", name="o")
+    log.create("in", 2)
+    written: list[bytes] = []
+    for epoch in range(1, 4):
+        for partition in (0, 1):
+            new = [b"%d%d%d" % (epoch, partition, n) for n in range(3)]
+            write(log, "in", partition, *new)
+            written += new
+        run(writing, tmp_path)
+        run(reading, tmp_path)
+        assert sorted(values(log, "seen")) == sorted(written)

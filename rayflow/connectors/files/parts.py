@@ -62,7 +62,7 @@ class LooseParts(Appender):
         parts = [(folder_of(self._base, topic), lines_of(batches, topic)) for topic, batches in waiting.items()]
         for folder, data in parts:
             if data:
-                name = f"part-{self._slot:05d}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+                name = f"part-{time.time_ns():020d}-{self._slot:05d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
                 hidden = folder / f".{name}"
                 try:
                     write_synced(hidden, data)

@@ -36,7 +36,9 @@ class _Prepared:
 
 
 class JsonLinesPublisher(Publisher):
-    """Writes, per epoch, sink task and topic, one file `part-<partition>-<epoch>-<lineage>-<sink>.jsonl`.
+    """Writes, per epoch, sink task and topic, one file `part-<epoch>-<partition>-<lineage>-<sink>.jsonl`, so
+    that the files of later epochs sort behind those of earlier ones: whoever reads the directory takes each for a
+    partition, by their order.
 
     Parts are written under hidden names; then, under the job's lock and after a look at the fence, they get their
     names, and the sink tasks' marker files after them. A crash between the renames leaves an old marker, so the epoch
@@ -136,7 +138,7 @@ class JsonLinesPublisher(Publisher):
         if data:
             sink_name = digest(self._job, sink.operator)
             lineage = _file_name(marker.lineage)
-            final = folder / f"part-{sink.partition:05d}-{marker.epoch:012d}-{lineage}-{sink_name}{SUFFIX}"
+            final = folder / f"part-{marker.epoch:012d}-{sink.partition:05d}-{lineage}-{sink_name}{SUFFIX}"
             prepared.parts.append((self._hidden(final), final))
             self._write(prepared.parts[-1][0], data)
 
@@ -148,7 +150,7 @@ class JsonLinesPublisher(Publisher):
                 for folder in {final.parent for _, final in prepared.parts}:
                     folder_of(self._base, str(folder))
                 for files in (prepared.parts, prepared.markers):
-                    for hidden, final in files:
+                    for hidden, final in sorted(files, key=_final):  # readers may look in between
                         hidden.replace(final)
                     for folder in {final.parent for _, final in files}:
                         sync_folder(folder)
@@ -189,6 +191,10 @@ class JsonLinesPublisher(Publisher):
             return None
         except msgspec.MsgspecError as error:
             raise _damaged(path) from error
+
+
+def _final(names: tuple[Path, Path]) -> Path:
+    return names[1]
 
 
 def _damaged(path: Path) -> DamagedObject:

@@ -45,9 +45,9 @@ def test_each_epoch_and_sink_task_has_a_file(files: JsonLinesConnector, tmp_path
     list(publisher.publish(Marker("l", 2), {TASK: [], OTHER: [records(b"4")]}, {}))
     found = parts(tmp_path / "t")
     assert [name.rpartition("-")[0] for name in found] == [
-        "part-00000-000000000001-l",
-        "part-00001-000000000001-l",
-        "part-00001-000000000002-l",
+        "part-000000000001-00000-l",
+        "part-000000000001-00001-l",
+        "part-000000000002-00001-l",
     ]
     assert list(found.values()) == [b"1\n2\n", b"3\n", b"4\n"]
     assert publisher.open([TASK, OTHER]) == {TASK: Marker("l", 2), OTHER: Marker("l", 2)}
