@@ -9,9 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rayflow.core.batch import Batch, EncodedBatch
 from rayflow.core.ids import Epoch, Marker, SinkTask, TopicPartition
+
+NO_TOPICS: Mapping[str, str] = MappingProxyType({})
+"""No sink operator's topic is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,12 @@ class Connector(ABC):
         """A reader; `group` is the name under which positions are shown (the job's)."""
 
     @abstractmethod
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
-        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once"."""
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once".
+
+        `topics` says which topic each sink operator of the job writes: where markers lie beside the topics, they are
+        found by it.
+        """
 
     @abstractmethod
     def appender(self) -> Appender:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from rayflow.connectors.base import Appender, Connector, Publisher, TopicInfo
+from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, TopicInfo
 from rayflow.connectors.files.catalog import digest, files_of, list_topics, parts_in
 from rayflow.connectors.files.csv_rows import RowSplitter
 from rayflow.connectors.files.durable import refused, sync_folder
@@ -46,7 +47,7 @@ class CsvConnector(Connector):
     def reader(self, group: str) -> FileReader:
         return FileReader(lambda topic: files_of(self.base, topic, self.suffix), self._splitter)
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
         raise self._only_read()
 
     def appender(self) -> Appender:
@@ -104,8 +105,8 @@ class JsonLinesConnector(CsvConnector):
         except OSError as error:
             raise refused(error, folder) from error
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
-        return JsonLinesPublisher(self.base, job, slot)
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        return JsonLinesPublisher(self.base, job, slot, topics)
 
     def appender(self) -> Appender:
         return LooseParts(self.base)
