@@ -79,7 +79,7 @@ def test_tombstones_are_left_out(files: JsonLinesConnector, tmp_path: Path) -> N
     assert list(parts(tmp_path / "t").values()) == [b"1\n2\n"]
 
 
-@pytest.mark.parametrize("value", [b"1\n2", b"\n", b""])
+@pytest.mark.parametrize("value", [b"1\n2", b"\n", b"", b"1\r", b"\r"])
 def test_a_value_that_is_no_line_is_refused(files: JsonLinesConnector, tmp_path: Path, value: bytes) -> None:
     publisher = files.publisher("job", 0, "exactly_once")
     publisher.open([TASK])
