@@ -64,7 +64,7 @@ class Manifest:
         bytes: size of this epoch's segments.
         outputs: names of the objects with this epoch's staged output; needed until it is published.
         sinks: every sink that keeps markers, by operator.
-        systems: which system each source was read from (`Connector.identity`), by source.
+        systems: which topic of which system each source was (`Connector.identity`), by source.
         savepoint: whether it is to be kept until it is deleted by name.
         restored_from: what the lineage began with: a savepoint's URI, an older checkpoint, or None.
     """

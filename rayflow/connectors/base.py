@@ -9,9 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rayflow.core.batch import Batch, EncodedBatch
 from rayflow.core.ids import Epoch, Marker, SinkTask, TopicPartition
+
+NO_TOPICS: Mapping[str, str] = MappingProxyType({})
+"""No sink operator's topic is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,12 @@ class Connector(ABC):
         """A reader; `group` is the name under which positions are shown (the job's)."""
 
     @abstractmethod
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
-        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once"."""
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once".
+
+        `topics` says which topic each sink operator of the job writes: where markers lie beside the topics, they are
+        found by it.
+        """
 
     @abstractmethod
     def appender(self) -> Appender:
@@ -200,12 +208,14 @@ class Connector(ABC):
     def check(self, timeout: float = 5.0) -> str:
         """Reach the system and say in one line what is there (version, nodes). Raises as `topics` does."""
 
-    def identity(self) -> str:
-        """Which system this is, however it is reached: positions in one mean nothing in another.
+    @abstractmethod
+    def identity(self, topic: str) -> str:
+        """Which topic of which system this is, however it is reached and called: SYSTEM#TOPIC.
 
-        Raises BrokerUnavailable, AuthenticationFailed.
+        A topic that is deleted and made again is another one, and positions in the one mean nothing in the other. Where
+        partitions have identities of their own, TOPIC is theirs, in order, with commas between: those that are added
+        come behind. SYSTEM holds no `#`. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed.
         """
-        return self.url
 
     def close(self) -> None:
         """Let go of everything that the connector itself holds."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rayflow.connectors.base import Connector
 from rayflow.core.errors import InvalidConnector
 from rayflow.core.topics import ConnectorSpec
+from rayflow.serde.base import Serde
 
 _FORMS = "kafka://HOST:PORT, embedded:PATH, jsonl: or csv:"
 
@@ -45,3 +47,19 @@ def open_connector(spec: ConnectorSpec) -> Connector:
     from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
 
     return JsonLinesConnector(path) if scheme == "jsonl" else CsvConnector(path)
+
+
+def sink_serde(spec: ConnectorSpec | None, serde: Serde[Any]) -> Serde[Any]:
+    """The serde for values that go to a connector: one that refuses, before they are staged, those it cannot hold.
+
+    `spec` None is the broker of the run, which holds any bytes. The serde's `encode` raises EncodeFailed.
+
+    >>> from rayflow.serde.choose import serde_for
+    >>> sink_serde(ConnectorSpec("jsonl:"), serde_for(str)).encode(["one line"])
+    [b'one line']
+    """
+    if spec is None or not spec.url.startswith("jsonl:"):
+        return serde
+    from rayflow.connectors.files.lines import OneLine
+
+    return OneLine(serde)

@@ -244,6 +244,17 @@ class SourceMoved(RayflowError):
     default_advice = "Give each broker its own --state directory (and --checkpoints), or name the broker of that run"
 
 
+class TransactionTooShort(RayflowError):
+    """An epoch takes longer to send than a Kafka transaction may last."""
+
+    code = "RF-3014"
+    default_advice = (
+        "Nothing is lost: raise transaction.timeout.ms (in config= or RAYFLOW_KAFKA_TRANSACTION_TIMEOUT_MS; brokers "
+        "allow transaction.max.timeout.ms, 15 minutes by default) and start the job again, then the epoch is "
+        "published. A smaller memory_limit or checkpoint interval makes later epochs smaller"
+    )
+
+
 # 4xxx: state and checkpoints
 
 

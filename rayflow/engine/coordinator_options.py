@@ -13,8 +13,8 @@ from rayflow.engine.recovery import LostMarker
 class CoordinatorOptions:
     """What the coordinator is told of a run.
 
-    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which system each source is read
-    from (`Connector.identity`).
+    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which topic of which system
+    each source is (`Connector.identity`).
     """
 
     lineage: str

@@ -11,6 +11,7 @@ from rayflow.core.errors import (
     CheckpointsBehindOutput,
     MarkerLost,
     OutputOfAnotherRun,
+    SourceDataLost,
     SourceMoved,
     StateDirectoryMismatch,
     StateKindChanged,
@@ -18,6 +19,9 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import Epoch, Marker, SinkTask
 from rayflow.plan.physical import JobPlan
+
+_ANEW = "To read what is there now from its beginning, start anew: under another name, or with an empty --state (and \
+--checkpoints) and --new-lineage"
 
 
 def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None:
@@ -55,20 +59,35 @@ def _described(kind: str, shape: str) -> str:
     return f"{kind} ({shape})" if shape else kind
 
 
-def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
-    """Refuse to take one system's positions for another's: records would be skipped or read twice, silently.
+def continues(before: str, now: str) -> bool:
+    """Whether an identity (`Connector.identity`) is the one of before, with partitions added behind it or not."""
+    return f"{now},".startswith(f"{before},")
 
-    Raises SourceMoved.
+
+def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
+    """Refuse to take one topic's positions for another's: records would be skipped or read twice, silently.
+
+    Raises SourceMoved when a source is read from another system, SourceDataLost when it is another topic of
+    the same one, or when a partition of it is another file.
     """
-    for source, system in systems.items():
-        before = manifest.systems.get(source, system)
-        if system != before:
+    for source, identity in systems.items():
+        before = manifest.systems.get(source, identity)
+        if continues(before, identity):
+            continue
+        system, _, topic = identity.partition("#")
+        system_before, _, topic_before = before.partition("#")
+        if system != system_before:
+            # A checkpoint of before topics had identities names the system alone (of files: and the working directory).
+            if not topic_before and system_before.startswith(system):
+                continue
             raise SourceMoved(
-                f"the checkpoint of epoch {manifest.epoch} was taken while the topic was read from {before}, "
+                f"the checkpoint of epoch {manifest.epoch} was taken while the topic was read from {system_before}, "
                 f"and now it is read from {system}",
                 job=manifest.job,
                 topic=source,
             )
+        if topic_before:
+            raise _another_topic(manifest, source, topic_before.split(","), topic.split(","))
 
 
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
@@ -153,6 +172,26 @@ def _check_ahead(manifest: Manifest, markers: Mapping[SinkTask, Marker | None]) 
                 operator=sink.operator,
                 partition=sink.partition,
             )
+
+
+def _another_topic(manifest: Manifest, source: str, before: Sequence[str], now: Sequence[str]) -> SourceDataLost:
+    if len(before) == len(now) == 1:
+        return SourceDataLost(
+            f"the topic is not the one that it was at the checkpoint of epoch {manifest.epoch}: it was deleted and "
+            "made again, or moved, and positions in the one mean nothing in the other",
+            job=manifest.job,
+            topic=source,
+            advice=_ANEW,
+        )
+    partition = next((i for i, (was, here) in enumerate(zip(before, now, strict=False)) if was != here), len(now))
+    return SourceDataLost(
+        f"this partition is not the file that it was at the checkpoint of epoch {manifest.epoch}: files were moved, "
+        "removed, or added in front of it",
+        job=manifest.job,
+        topic=source,
+        partition=partition,
+        advice=f"Put the files back as they were; new ones must sort behind them. {_ANEW}",
+    )
 
 
 def _lost(manifest: Manifest, sink: SinkTask) -> MarkerLost:

@@ -56,6 +56,19 @@ class Basics:
 class ReadContract(Basics):
     """Subclasses define `make_connector` and `fill`: makes a topic of partitions with the records of these numbers."""
 
+    def test_a_topic_has_one_identity_however_often_it_is_asked_for(
+        self, connector: Connector, make_connector: MakeConnector, fill: Fill, unknown: str
+    ) -> None:
+        one, two, other = fill([[1], [2]]), fill([[1], [2]]), make_connector()
+        assert connector.identity(one) == other.identity(one) == connector.identity(one)
+        assert connector.identity(one) != connector.identity(two)
+        system, hash_, topic = connector.identity(one).partition("#")
+        assert (system, hash_) == (connector.identity(two).partition("#")[0], "#")
+        assert topic
+        with pytest.raises(UnknownTopic):
+            other.identity(unknown)
+        other.close()
+
     def test_each_partition_is_read_in_order_and_once(self, connector: Connector, fill: Fill) -> None:
         topic = fill([range(500), range(500, 700), range(700, 701)])
         assert connector.partitions(topic) == 3

@@ -89,6 +89,16 @@ class ConnectorContract(ReadContract, PublishContract):
             connector.delete(names[0])
         other.close()
 
+    def test_a_topic_made_again_under_its_name_has_another_identity(
+        self, connector: Connector, topic: MakeTopic
+    ) -> None:
+        name = topic()
+        before = connector.identity(name)
+        connector.delete(name)
+        connector.create(name, 1)
+        assert connector.identity(name) != before
+        assert connector.identity(name).partition("#")[0] == before.partition("#")[0]
+
     def test_a_record_comes_back_as_it_was_written(self, connector: Connector, topic: MakeTopic) -> None:
         name = topic()
         keys = [b"k", None, b"", b"\x00\xff", b"k"]

@@ -16,6 +16,7 @@ from rayflow.core.errors import (
     InvariantBroken,
     MarkerLost,
     OutputOfAnotherRun,
+    SourceDataLost,
     SourceMoved,
     StateDirectoryMismatch,
     StateWouldBeDropped,
@@ -278,13 +279,46 @@ def test_a_run_that_has_ended_does_not_hide_that_another_has_taken_over() -> Non
 
 
 def test_positions_of_another_system_are_refused() -> None:
-    from dataclasses import replace
-
     manifest = replace(complete(running()), systems={"in": "embedded:1"})
     with pytest.raises(SourceMoved, match="kafka:2"):
         recovering(manifest, at(1), systems={"in": "kafka:2"})
     (start,) = recovering(manifest, at(1), systems={"in": "embedded:1"})
     assert isinstance(start, StartTasks)
+    with pytest.raises(SourceMoved, match="kafka:2"):
+        recovering(replace(manifest, systems={"in": "kafka:1#a"}), at(1), systems={"in": "kafka:2#a"})
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("kafka:1#a", "kafka:1#a"),
+        ("jsonl:#a,b", "jsonl:#a,b,c"),
+        # Checkpoints of before topics had identities.
+        ("kafka:1", "kafka:1#a"),
+        ("jsonl:/working/directory", "jsonl:#a,b"),
+    ],
+)
+def test_positions_of_a_topic_that_is_still_the_same_are_taken(before: str, now: str) -> None:
+    manifest = replace(complete(running()), systems={"in": before})
+    (start,) = recovering(manifest, at(1), systems={"in": now})
+    assert isinstance(start, StartTasks)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "partition"),
+    [
+        ("kafka:1#a", "kafka:1#b", None),
+        ("kafka:1#a", "kafka:1#ab", None),
+        ("jsonl:#a,b", "jsonl:#a,c,b", 1),
+        ("jsonl:#a,b", "jsonl:#a", 1),
+        ("jsonl:#a", "jsonl:#b,a", 0),
+    ],
+)
+def test_positions_of_a_topic_made_again_are_refused(before: str, now: str, partition: int | None) -> None:
+    manifest = replace(complete(running()), systems={"in": before})
+    with pytest.raises(SourceDataLost, match="--new-lineage") as refused:
+        recovering(manifest, at(1), systems={"in": now})
+    assert refused.value.partition == partition
 
 
 def test_an_end_that_comes_during_an_epoch_waits_for_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from pathlib import Path
 
 from rayflow.connectors.base import TopicInfo
@@ -13,7 +14,8 @@ def files_of(base: Path, topic: str, suffix: str) -> list[Path]:
     """The files of a topic, sorted by path: file i is partition i.
 
     A topic is the path of a file, a directory (its files that end in `suffix`, hidden ones left out) or a glob pattern;
-    relative ones start at `base`. New files must sort behind those that are there, or partitions change places.
+    relative ones start at `base`. New files must sort behind those that are there: a job that finds another file in a
+    partition's place does not start.
     Raises UnknownTopic when there is no file.
     """
     path = base / topic
@@ -43,6 +45,11 @@ def list_topics(base: Path, suffix: str) -> list[TopicInfo]:
             if parts:
                 found.append(TopicInfo(path.name, len(parts)))
     return sorted(found, key=lambda info: info.name)
+
+
+def digest(*parts: str) -> str:
+    """Eight characters that stand for a text, or for several."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
 
 
 def parts_in(folder: Path, suffix: str) -> list[Path]:

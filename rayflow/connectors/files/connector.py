@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from rayflow.connectors.base import Appender, Connector, Publisher, TopicInfo
-from rayflow.connectors.files.catalog import files_of, list_topics, parts_in
+from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, TopicInfo
+from rayflow.connectors.files.catalog import digest, files_of, list_topics, parts_in
 from rayflow.connectors.files.csv_rows import RowSplitter
 from rayflow.connectors.files.durable import refused, sync_folder
 from rayflow.connectors.files.parts import SUFFIX, LooseParts, folder_of
@@ -46,7 +47,7 @@ class CsvConnector(Connector):
     def reader(self, group: str) -> FileReader:
         return FileReader(lambda topic: files_of(self.base, topic, self.suffix), self._splitter)
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
         raise self._only_read()
 
     def appender(self) -> Appender:
@@ -54,6 +55,9 @@ class CsvConnector(Connector):
 
     def check(self, timeout: float = 5.0) -> str:
         return f"{len(self.topics())} topics of {self.suffix} files in {self.base}"
+
+    def identity(self, topic: str) -> str:
+        return f"{self.scheme}:#" + ",".join(map(digest, map(str, files_of(self.base, topic, self.suffix))))
 
     def _splitter(self, path: Path) -> Splitter:
         return RowSplitter(path)
@@ -101,8 +105,8 @@ class JsonLinesConnector(CsvConnector):
         except OSError as error:
             raise refused(error, folder) from error
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
-        return JsonLinesPublisher(self.base, job, slot)
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        return JsonLinesPublisher(self.base, job, slot, topics)
 
     def appender(self) -> Appender:
         return LooseParts(self.base)

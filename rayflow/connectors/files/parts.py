@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rayflow.connectors.base import Appender
 from rayflow.connectors.files.durable import refused, sync_folder, write_synced
+from rayflow.connectors.files.lines import lines
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import EncodeFailed, UnknownTopic
 
@@ -20,18 +21,15 @@ _LARGE = 8 << 20
 def lines_of(batches: Iterable[EncodedBatch], topic: str) -> bytes:
     """The values, one a line. Tombstones (None) are left out; keys, headers and timestamps are not written.
 
-    Raises EncodeFailed for a value that is empty or holds a newline.
+    Raises EncodeFailed for a value that is no line.
 
     >>> lines_of([EncodedBatch("t", [None, None], [b"1", None], [0, 0]), EncodedBatch("t", [None], [b"2"], [0])], "t")
     b'1\\n2\\n'
     """
-    values = [value for value in chain.from_iterable(batch.values for batch in batches) if value is not None]
-    data = b"\n".join(values)
-    if data.count(b"\n") != max(len(values) - 1, 0) or b"" in values:
-        raise EncodeFailed(
-            "A value is empty or holds a newline: it is no line", topic=topic, advice="Use the json serde for this sink"
-        )
-    return data + b"\n" if values else b""
+    try:
+        return lines([value for value in chain.from_iterable(batch.values for batch in batches) if value is not None])
+    except EncodeFailed as error:
+        raise EncodeFailed(error.what, topic=topic, advice=error.advice) from None
 
 
 def folder_of(base: Path, topic: str) -> Path:
@@ -62,7 +60,7 @@ class LooseParts(Appender):
         parts = [(folder_of(self._base, topic), lines_of(batches, topic)) for topic, batches in waiting.items()]
         for folder, data in parts:
             if data:
-                name = f"part-{self._slot:05d}-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+                name = f"part-{time.time_ns():020d}-{self._slot:05d}-{uuid.uuid4().hex[:8]}{SUFFIX}"
                 hidden = folder / f".{name}"
                 try:
                     write_synced(hidden, data)

@@ -48,6 +48,10 @@ class KafkaAdmin:
         """The topic's number of partitions. Raises UnknownTopic."""
         return len(self._describe(topic).partitions)
 
+    def topic_id(self, topic: str) -> str:
+        """What the cluster calls the topic; one that is made again gets another id. Raises UnknownTopic."""
+        return str(self._describe(topic).topic_id)
+
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
         """Create a topic and wait until it can be used. Raises TopicExists, BrokerRefused."""
         client = self._connected()

@@ -18,6 +18,7 @@ OWNED = frozenset(
         "auto.offset.reset",
         "bootstrap.servers",
         "delivery.report.only.error",
+        "delivery.timeout.ms",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
@@ -27,13 +28,16 @@ OWNED = frozenset(
         "group.protocol",
         "isolation.level",
         "max.poll.interval.ms",
+        "message.send.max.retries",
+        "message.timeout.ms",
         "metadata.broker.list",
         "partitioner",
         "request.required.acks",
+        "retries",
         "transactional.id",
     }
 )
-"""Settings that exactly-once output and reading by `assign` rest on: a user cannot set them."""
+"""Settings that output without loss and reading by `assign` rest on: a user cannot set them."""
 
 _SHARED: dict[str, Any] = {
     "client.id": "rayflow",
@@ -105,7 +109,7 @@ def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str
     if owned:
         raise InvalidConnector(
             f"rayflow itself sets {', '.join(owned)}",
-            advice="Remove it from config= and from RAYFLOW_KAFKA_*: exactly-once output rests on it",
+            advice="Remove it from config= and from RAYFLOW_KAFKA_*: what is promised of input and output rests on it",
         )
     return found
 
@@ -163,7 +167,7 @@ class KafkaSettings:
 
     def lasting_producer(self) -> dict[str, Any]:
         """For a producer that sends again for as long as a broker is away."""
-        return {"message.timeout.ms": 0, **self.producer(linger=10)}
+        return {**self.producer(linger=10), "message.timeout.ms": 0}
 
     def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
         """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""

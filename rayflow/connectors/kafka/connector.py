@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from rayflow.connectors.base import Appender, Connector, Publisher, Reader, TopicInfo
+from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, Reader, TopicInfo
 from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.appender import KafkaAppender
 from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
@@ -60,7 +60,7 @@ class KafkaConnector(Connector):
         """A reader that shows its positions in the consumer group `group`."""
         return KafkaReader(self._settings, group)
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
         """A publisher of one worker; exactly once its transactional id is `rayflow-JOB-SLOT`."""
         if delivery == "at_least_once":
             return AtLeastOncePublisher(self._settings, job)
@@ -74,9 +74,9 @@ class KafkaConnector(Connector):
         """Reach the cluster and say its id and its brokers."""
         return self._admin.check(timeout)
 
-    def identity(self) -> str:
-        """The cluster's id, whichever of its brokers are named in the URL."""
-        return f"kafka:{self._admin.cluster_id()}"
+    def identity(self, topic: str) -> str:
+        """The cluster's id, whichever of its brokers are named in the URL, and the id of the topic."""
+        return f"kafka:{self._admin.cluster_id()}#{self._admin.topic_id(topic)}"
 
     def close(self) -> None:
         """Let go of the connection for topics."""

@@ -31,12 +31,17 @@ class Failures:
 
 
 class Outbox:
-    """Batches on their way into a producer's queue, in order."""
+    """Batches on their way into a producer's queue, in order.
+
+    Attributes:
+        handed: how many records the queue has taken so far.
+    """
 
     def __init__(self, producer: Producer, batches: Iterable[EncodedBatch] = ()) -> None:
         self._produce = producer.produce
         self._batches = deque(batches)
         self._at = 0
+        self.handed = 0
 
     def add(self, batches: Iterable[EncodedBatch]) -> None:
         """Queue more batches."""
@@ -77,8 +82,10 @@ class Outbox:
             except BufferError:
                 # The record that found no room has been taken from the iterator.
                 self._at = end - length_hint(values) - 1
+                self.handed += self._at - start
                 return False
             room -= end - start
+            self.handed += end - start
             self._at = end
             if end == len(batch):
                 self._batches.popleft()

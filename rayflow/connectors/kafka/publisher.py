@@ -22,9 +22,10 @@ from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.attempts import Attempts, TryAgain, Unknown
 from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.faults import error_of, fault, heals
+from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.connectors.kafka.markers import Markers, group_metadata
 from rayflow.connectors.kafka.settling import SETTLE, await_readers
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
@@ -41,24 +42,13 @@ SLOW = 1.0
 STUCK = 5.0
 """Seconds after which a call inside a transaction is not expected to return, if the broker answers other questions."""
 
-_TRIES = 5
-"""Attempts at an epoch that fail for reasons other than an outage before it is given up."""
+_LATE = 0.9
+"""Part of a transaction's timeout after which its producer is given up although the broker takes records."""
+
+_STILL = 0.1
+"""Part of a transaction's timeout in which a broker that is there takes some record."""
 
 _logger = logging.getLogger(__name__)
-
-
-class _TryAgain(Exception):
-    """The transaction was aborted for a cause that may pass."""
-
-    def __init__(self, error: KafkaError) -> None:
-        self.error = error
-
-
-class _Unknown(Exception):
-    """The producer must be replaced; whether the transaction was committed, the marker tells."""
-
-    def __init__(self, error: KafkaError | None = None) -> None:
-        self.error = error
 
 
 class ExactlyOncePublisher(Publisher):
@@ -107,19 +97,18 @@ class ExactlyOncePublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """Publish one epoch. After an error the publisher must be opened again."""
-        tries, unknown = 0, False
+        attempts = Attempts(self._job, marker.epoch, self._settings.transaction_timeout)
         try:
             while True:
                 try:
-                    if unknown and (yield from self._find_out(marker, list(outputs))):
+                    if attempts.unknown and (yield from self._find_out(marker, list(outputs))):
                         break
-                    unknown = False
+                    attempts.settled()
                     yield from self._prepare(outputs)
                     yield from self._attempt(marker, outputs, positions)
                     break
-                except (_TryAgain, _Unknown) as failed:
-                    tries = self._count(tries, failed.error)
-                    unknown = unknown or isinstance(failed, _Unknown)
+                except (TryAgain, Unknown) as failed:
+                    attempts.add(failed)
                     # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
                     self._known_topics.clear()
         except RayflowError:
@@ -182,7 +171,7 @@ class ExactlyOncePublisher(Publisher):
             transaction.begin()
         except KafkaException as failure:
             yield from self._judge(error_of(failure), None, "waiting")
-            raise _Unknown(error_of(failure)) from failure
+            raise Unknown(error_of(failure)) from failure
         yield "begun"
         yield from self._produce(transaction, [batch for batches in outputs.values() for batch in batches])
         yield "produced"
@@ -266,7 +255,7 @@ class ExactlyOncePublisher(Publisher):
             except KafkaException as failure:
                 yield from self._judge(error_of(failure), topic, step)
                 if once:
-                    raise _Unknown(error_of(failure)) from failure
+                    raise Unknown(error_of(failure)) from failure
                 if transaction.open:  # a producer waits in silence for a topic that was deleted
                     self._known_topics.clear()
                     yield from self._see_topics()
@@ -285,6 +274,7 @@ class ExactlyOncePublisher(Publisher):
                 if silence > SLOW:
                     transaction.serve()
                     transaction.contact.check()
+                if silence > min(SLOW, self._settings.transaction_timeout * _STILL):
                     self._give_up(transaction, silence)
                 yield self._pace(transaction, began, step)
             else:
@@ -302,12 +292,12 @@ class ExactlyOncePublisher(Publisher):
         if what is Verdict.FENCED:
             raise self._fenced(transaction)
         if what is Verdict.DROP:
-            raise _Unknown(error)
+            raise Unknown(error)
         yield from self._abort(step)
         cause = transaction.lasting_cause(error, topic)
         if cause is not None:
             raise cause
-        raise _TryAgain(error)
+        raise TryAgain(error)
 
     def _abort(self, step: str) -> Iterator[str]:
         transaction = self._ready()
@@ -319,7 +309,7 @@ class ExactlyOncePublisher(Publisher):
                 if what is Verdict.FENCED:
                     raise self._fenced(transaction) from failure
                 if what is not Verdict.AGAIN:
-                    raise _Unknown(error_of(failure)) from failure
+                    raise Unknown(error_of(failure)) from failure
                 self._give_up(transaction)
             else:
                 return
@@ -327,15 +317,19 @@ class ExactlyOncePublisher(Publisher):
     def _give_up(self, transaction: Transaction, silence: float = 0.0) -> None:
         """Give a producer up while its transaction is still its own, or when a call of it does not return.
 
-        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before.
+        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before, and
+        later while records go out.
         """
         if not transaction.open:
             return
-        if transaction.age > self._settings.transaction_timeout / 2:
-            raise _Unknown
+        timeout, age = self._settings.transaction_timeout, transaction.age
+        if age > timeout / 2:
+            goes_on = transaction.stillness() < timeout * _STILL
+            if not goes_on or age > timeout * _LATE:
+                raise Unknown(slow=goes_on)
         if silence > STUCK and self._answers(transaction):
             _logger.debug("a call of librdkafka did not return for %.0f s though the broker answers", silence)
-            raise _Unknown
+            raise Unknown
 
     def _answers(self, transaction: Transaction) -> bool:
         """Whether the broker has answered a question that was put beside the call under way; puts it if need be."""
@@ -349,17 +343,9 @@ class ExactlyOncePublisher(Publisher):
         self._question = None
         return answered
 
-    def _count(self, tries: int, error: KafkaError | None) -> int:
-        """Count an attempt that failed for another reason than an outage; raise when there were too many."""
-        if error is None or heals(error):
-            return tries
-        if tries + 1 >= _TRIES:
-            raise fault(error, "to publish")
-        return tries + 1
-
     def _pace(self, transaction: Transaction, since: float, step: str) -> str:
         """The step's name, or "waiting" when nothing has happened for long."""
-        silence = time.monotonic() - since
+        silence = min(time.monotonic() - since, transaction.stillness())
         if silence < SLOW:
             return step
         self._outage = transaction.contact.outage or f"no answer for {silence:.0f} s"

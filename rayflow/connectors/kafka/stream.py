@@ -1,4 +1,7 @@
-"""Writes plainly: an idempotent producer that sends again for as long as the broker is away."""
+"""Writes plainly: an idempotent producer that sends again for as long as the broker is away.
+
+A record whose delivery fails all the same ends the writer: its caller must not take the record for written.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 
 from rayflow.connectors.kafka.client import Contact, ask, make
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.faults import error_of, fault, heals
+from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.connectors.kafka.outbox import Failures, Outbox
 from rayflow.core.batch import EncodedBatch
 
@@ -58,7 +61,8 @@ class Stream:
         except KafkaException as failure:
             raise fault(error_of(failure), "to take records") from failure
         self.contact.check()
-        for (_code, topic), cause in self._failures.causes.items():
-            if not heals(cause):
-                raise fault(cause, "to take a record", topic=topic)
+        # A record that is reported is given up by the producer, even when the cause would pass: it is not sent again.
+        if self._failures.causes:
+            ((_code, topic), cause), *_ = self._failures.causes.items()
+            raise fault(cause, "to take a record", topic=topic)
         return left

@@ -71,6 +71,9 @@ class Transaction:
         self.contact = Contact()
         self.failures = Failures()
         self._began: float | None = None
+        self._outbox: Outbox | None = None
+        self._sent = 0
+        self._moved = 0.0
         self.producer: Producer = make(
             Producer,
             {**settings.transactional_producer(transactional_id), "on_delivery": self.failures.on_delivery},
@@ -94,7 +97,8 @@ class Transaction:
         """Begin a transaction (the broker hears of it with the first record)."""
         self.failures.causes.clear()
         self.producer.begin_transaction()
-        self._began = time.monotonic()
+        self._began = self._moved = time.monotonic()
+        self._outbox, self._sent = None, 0
 
     @property
     def open(self) -> bool:
@@ -107,8 +111,17 @@ class Transaction:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     def outbox(self, batches: Iterable[EncodedBatch]) -> Outbox:
-        """The way to hand records over."""
-        return Outbox(self.producer, batches)
+        """The way to hand the transaction's records over."""
+        self._outbox = Outbox(self.producer, batches)
+        return self._outbox
+
+    def stillness(self) -> float:
+        """Seconds since the broker was last seen to have taken records, or since the transaction began."""
+        now = time.monotonic()
+        sent = 0 if self._outbox is None else self._outbox.handed - len(self.producer)
+        if sent > self._sent:
+            self._sent, self._moved = sent, now
+        return now - self._moved
 
     def serve(self, seconds: float = 0) -> None:
         """Let reports of deliveries and connections in."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import lmdb
 
-from rayflow.connectors.base import Appender, Connector, TopicInfo
+from rayflow.connectors.base import NO_TOPICS, Appender, Connector, TopicInfo
 from rayflow.connectors.local import layout
 from rayflow.connectors.local.environment import Environment, acquire
 from rayflow.connectors.local.packing import BLOB_BYTES, Packer
@@ -68,9 +69,9 @@ class EmbeddedConnector(Connector):
         self.url = f"embedded:{self.path}"
         self._held: Environment | None = None
 
-    def identity(self) -> str:
+    def identity(self, topic: str) -> str:
         with self._environment.read() as txn:
-            return f"embedded:{layout.identity_of(txn)}"
+            return f"embedded:{layout.identity_of(txn)}#{layout.find_topic(txn, topic).number}"
 
     def topics(self) -> list[TopicInfo]:
         with self._environment.read() as txn:
@@ -91,7 +92,7 @@ class EmbeddedConnector(Connector):
     def reader(self, group: str) -> EmbeddedReader:
         return EmbeddedReader(self._acquired(), group)
 
-    def publisher(self, job: str, slot: int, delivery: str) -> EmbeddedPublisher:
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> EmbeddedPublisher:
         return EmbeddedPublisher(self._acquired(), job, slot)
 
     def appender(self) -> EmbeddedAppender:

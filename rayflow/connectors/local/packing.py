@@ -117,7 +117,8 @@ def _size(batch: EncodedBatch, columns: Columns) -> int:
             raise RecordTooLarge(
                 f"A record of {largest} bytes is larger than the embedded log's limit of {RECORD_BYTES}",
                 topic=batch.topic,
-                advice="Write smaller records",
+                advice="Write smaller records: correct the job and start it with --from-checkpoint N, an epoch before "
+                "this one (rayflow checkpoints JOB list)",
             )
     return total
 

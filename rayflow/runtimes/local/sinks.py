@@ -44,7 +44,7 @@ class Sinks:
         for spec, tasks in self._by_connector(sinks).items():
             if self._plan.delivery == "at_least_once" and tasks:
                 # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
-                earlier = self._connectors.open(spec).publisher(self._plan.name, slot, "exactly_once")
+                earlier = self._make(spec, slot, "exactly_once")
                 try:
                     markers.update(earlier.open(tasks))
                 finally:
@@ -62,9 +62,12 @@ class Sinks:
 
     def _publisher(self, spec: ConnectorSpec, slot: WorkerId) -> Publisher:
         if spec not in self._publishers:
-            connector = self._connectors.open(spec)
-            self._publishers[spec] = connector.publisher(self._plan.name, slot, self._plan.delivery)
+            self._publishers[spec] = self._make(spec, slot, self._plan.delivery)
         return self._publishers[spec]
+
+    def _make(self, spec: ConnectorSpec, slot: WorkerId, delivery: str) -> Publisher:
+        topics = {op: topic.name for op, (topic, _) in self._topics.items() if self._connectors.spec(topic) == spec}
+        return self._connectors.open(spec).publisher(self._plan.name, slot, delivery, topics)
 
     def _by_connector(self, sinks: Sequence[SinkTask]) -> dict[ConnectorSpec, list[SinkTask]]:
         """The sink tasks of each connector that has a sink; those of operators that are gone are left out."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rayflow.connectors.base import Reader
+from rayflow.core.errors import SourceDataLost
 from rayflow.core.ids import Epoch, TaskId, TopicPartition
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import RecordsPolled
+from rayflow.engine.recovery import continues
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
@@ -22,6 +24,7 @@ class Sources:
         self._readers: dict[ConnectorSpec, Reader] = {}
         self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
         self._ends: dict[tuple[str, int], int] = {}
+        self._identities: dict[str, str] = {}
         self.positions: dict[tuple[str, int], int] = {}
 
     def partitions(self) -> dict[str, int]:
@@ -33,12 +36,14 @@ class Sources:
         }
 
     def systems(self) -> dict[str, str]:
-        """Which system each source is read from. Raises BrokerUnavailable, AuthenticationFailed."""
-        return {
-            source.id: self._connectors.of(source.topic).identity()
+        """Which topic of which system each source is. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        found = {
+            source.id: self._connectors.of(source.topic).identity(source.topic.name)
             for stage in self._plan.stages
             for source in stage.sources
         }
+        self._identities = self._identities or found
+        return found
 
     def place(self, topology: Topology) -> None:
         """Fix whose task each source partition is."""
@@ -58,6 +63,14 @@ class Sources:
             reader.assign(
                 {partition: positions.get((source, task.partition)) for partition, (task, source) in owners.items()}
             )
+        for source, identity in self.systems().items():
+            if not continues(self._identities.get(source, identity), identity):
+                raise SourceDataLost(
+                    "The topic was made again, or its files changed places, while the job started",
+                    job=self._plan.name,
+                    topic=source,
+                    advice="Start the job again",
+                )
 
     def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
         """What has arrived; waits up to `timeout` seconds for it when there is nothing."""

@@ -13,7 +13,15 @@ import pytest
 from rayflow.connectors.files import publisher as publishing
 from rayflow.connectors.files.connector import JsonLinesConnector
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.errors import BrokerRefused, DamagedObject, DiskFull, EncodeFailed, InvariantBroken, TopicExists
+from rayflow.core.errors import (
+    BrokerRefused,
+    DamagedObject,
+    DiskFull,
+    EncodeFailed,
+    Fenced,
+    InvariantBroken,
+    TopicExists,
+)
 from rayflow.core.ids import Marker, SinkTask
 
 TASK, OTHER = SinkTask("out", 0), SinkTask("out", 1)
@@ -45,9 +53,9 @@ def test_each_epoch_and_sink_task_has_a_file(files: JsonLinesConnector, tmp_path
     list(publisher.publish(Marker("l", 2), {TASK: [], OTHER: [records(b"4")]}, {}))
     found = parts(tmp_path / "t")
     assert [name.rpartition("-")[0] for name in found] == [
-        "part-00000-000000000001-l",
-        "part-00001-000000000001-l",
-        "part-00001-000000000002-l",
+        "part-000000000001-00000-l",
+        "part-000000000001-00001-l",
+        "part-000000000002-00001-l",
     ]
     assert list(found.values()) == [b"1\n2\n", b"3\n", b"4\n"]
     assert publisher.open([TASK, OTHER]) == {TASK: Marker("l", 2), OTHER: Marker("l", 2)}
@@ -71,7 +79,7 @@ def test_tombstones_are_left_out(files: JsonLinesConnector, tmp_path: Path) -> N
     assert list(parts(tmp_path / "t").values()) == [b"1\n2\n"]
 
 
-@pytest.mark.parametrize("value", [b"1\n2", b"\n", b""])
+@pytest.mark.parametrize("value", [b"1\n2", b"\n", b"", b"1\r", b"\r"])
 def test_a_value_that_is_no_line_is_refused(files: JsonLinesConnector, tmp_path: Path, value: bytes) -> None:
     publisher = files.publisher("job", 0, "exactly_once")
     publisher.open([TASK])
@@ -154,6 +162,44 @@ def test_a_damaged_marker_or_fence_is_refused_by_name(files: JsonLinesConnector,
     (tmp_path / ".rayflow" / "job-job" / name).write_bytes(b"garbage")
     with pytest.raises(DamagedObject, match=name):
         publisher.open([TASK])
+
+
+def test_markers_lie_beside_the_topic_whatever_the_working_directory_is(tmp_path: Path) -> None:
+    """`rf.jsonl("/data/t")` is a topic of the working directory's connector."""
+    topics = {name: str(tmp_path / "data" / folder / "t") for name, folder in (("a", "x"), ("b", "y"), ("c", "x/../y"))}
+    sinks = [SinkTask(name, 0) for name in topics]
+    for epoch, here in enumerate(("here", "there"), 1):
+        files = JsonLinesConnector(tmp_path / here)
+        for topic in topics.values():
+            Path(topic).mkdir(parents=True, exist_ok=True)
+        publisher = files.publisher("job", 0, "exactly_once", topics)
+        assert set(publisher.open(sinks).values()) == {Marker("l", epoch - 1) if epoch > 1 else None}
+        outputs = {sink: [records(b"1", topic=topics[sink.operator])] for sink in sinks}
+        list(publisher.publish(Marker("l", epoch), outputs, {}))
+    assert sorted(str(found.relative_to(tmp_path)) for found in tmp_path.rglob("marker-*")) == [
+        "data/x/.rayflow/job-job/marker-a-0",
+        "data/y/.rayflow/job-job/marker-b-0",
+        "data/y/.rayflow/job-job/marker-c-0",
+    ]
+    old = JsonLinesConnector(tmp_path / "here").publisher("job", 0, "exactly_once", topics)
+    old.open(sinks)
+    JsonLinesConnector(tmp_path / "there").publisher("job", 0, "exactly_once", {"b": topics["b"]}).open(sinks[1:2])
+    with pytest.raises(Fenced):
+        list(old.publish(Marker("l", 3), {sink: [] for sink in sinks}, {}))
+    assert {len(parts(Path(topic))) for topic in topics.values()} == {2, 4}
+
+
+def test_jobs_of_one_name_in_different_places_do_not_know_of_each_other(tmp_path: Path) -> None:
+    files = JsonLinesConnector(tmp_path)
+    publishers = []
+    for place in ("x", "y"):
+        topic = str(tmp_path / place / "t")
+        files.create(topic, 1)
+        publishers.append((files.publisher("job", 0, "exactly_once", {"out": topic}), topic))
+    assert [publisher.open([TASK]) for publisher, _ in publishers] == [{TASK: None}] * 2
+    for publisher, topic in publishers:
+        list(publisher.publish(Marker(topic[-3], 1), {TASK: [records(b"1", topic=topic)]}, {}))
+    assert [publisher.open([TASK]) for publisher, _ in publishers] == [{TASK: Marker(p, 1)} for p in "xy"]
 
 
 def test_a_publisher_must_be_opened_first(files: JsonLinesConnector) -> None:

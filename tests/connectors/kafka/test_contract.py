@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
-from rayflow.connectors.base import Connector, Publisher
+from rayflow.connectors.base import NO_TOPICS, Connector, Publisher
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.core.batch import EncodedBatch, Headers
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -28,8 +28,8 @@ class SettlingConnector(KafkaConnector):
         super().__init__(kafka.url, {}, {})
         self.kafka = kafka
 
-    def publisher(self, job: str, slot: int, delivery: str) -> Publisher:
-        made = super().publisher(job, slot, delivery)
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        made = super().publisher(job, slot, delivery, topics)
         publish = made.publish
 
         def settling(marker: Marker, outputs: Outputs, positions: Mapping[TopicPartition, int]) -> Iterator[str]:

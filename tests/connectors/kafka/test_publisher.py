@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -14,9 +15,11 @@ from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.connectors.kafka.markers import marker_topic
+from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
 from rayflow.connectors.kafka.settling import await_readers
+from rayflow.connectors.kafka.transaction import Transaction
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, UnknownTopic
+from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, TransactionTooShort, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 from tests.kafka.client import Kafka, until
 
@@ -71,6 +74,59 @@ def test_a_sink_task_that_was_not_opened_here_is_given_its_place_when_it_publish
     second = connector.publisher(job, 1, "exactly_once")
     assert second.open([moved]) == {moved: Marker("l", 1)}
     second.close()
+
+
+def test_an_epoch_that_a_transaction_is_too_short_for_is_refused_and_published_by_a_run_with_longer_ones(
+    kafka: Kafka, job: str
+) -> None:
+    topic = kafka.create()
+    # One record a request, one request at a time: many records are slow to send, and the broker takes them all along.
+    slow = {"batch.num.messages": "1", "max.in.flight.requests.per.connection": "1", "linger.ms": "0"}
+    values: list[bytes | None] = [b"%d" % n for n in range(8_000)]
+    epoch = [EncodedBatch(topic, [b"k"] * len(values), values, [1] * len(values))]
+    short = KafkaConnector(kafka.url, {**slow, "transaction.timeout.ms": "1000"}, {})
+    publisher = short.publisher(job, 0, "exactly_once")
+    publisher.open([TASK])
+    with pytest.raises(TransactionTooShort, match=r"transaction\.timeout\.ms"):
+        list(publisher.publish(Marker("l", 1), {TASK: epoch}, {}))
+    publisher.close()
+    short.close()
+    assert not kafka.open_transactions(topic)
+    longer = KafkaConnector(kafka.url, slow, {})
+    publisher = longer.publisher(job, 0, "exactly_once")
+    assert publisher.open([TASK]) == {TASK: None}
+    list(publisher.publish(Marker("l", 1), {TASK: epoch}, {}))
+    publisher.close()
+    longer.close()
+    assert kafka.values(topic) == values
+
+
+def test_an_epoch_that_takes_most_of_a_transactions_time_is_published_at_once(kafka: Kafka, job: str) -> None:
+    """A transaction that is older than half of its timeout is gone on with while records go out."""
+    topic, begun = kafka.create(), 0
+    slow = {"batch.num.messages": "1", "max.in.flight.requests.per.connection": "1", "linger.ms": "0"}
+    connector = KafkaConnector(kafka.url, {**slow, "transaction.timeout.ms": "20000"}, {})
+    publisher = connector.publisher(job, 0, "exactly_once")
+    assert isinstance(publisher, ExactlyOncePublisher)
+    publisher.open([TASK])
+    began: list[float] = []
+
+    def age(transaction: Transaction) -> float:
+        """As if half of the time were over when the first record is sent."""
+        began[:] = began or [time.monotonic()]
+        return 10.0 + (time.monotonic() - began[0]) / 10
+
+    values: list[bytes | None] = [b"%d" % n for n in range(5_000)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transaction, "age", property(age))
+        for step in publisher.publish(
+            Marker("l", 1), {TASK: [EncodedBatch(topic, values, values, [1] * len(values))]}, {}
+        ):
+            begun += step == "begun"
+    publisher.close()
+    connector.close()
+    assert begun == 1
+    assert kafka.values(topic) == values
 
 
 @pytest.mark.parametrize("size", [5_000, 5_000_000], ids=["refused by the broker", "refused by the producer"])

@@ -1,0 +1,53 @@
+"""Values as lines of a file: which may be one, and a serde that refuses the others before they are staged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rayflow.core.errors import EncodeFailed
+from rayflow.serde.base import Serde
+
+
+def lines(values: Sequence[bytes]) -> bytes:
+    """The values, one a line.
+
+    Raises EncodeFailed when one is no line: it is empty, holds a newline, or ends in a carriage return, which belongs
+    to the line's end.
+
+    >>> lines([b"1", b"2"])
+    b'1\\n2\\n'
+    """
+    data = b"\n".join([*values, b""])
+    if data.count(b"\n") != len(values) or b"" in values or b"\r\n" in data:
+        raise EncodeFailed(
+            "A value is empty, holds a newline or ends in a carriage return: it is no line of a file",
+            advice="Use the json serde for this sink, or say what to do with such records: on_error=rf.skip or "
+            "rf.dead_letter(topic)",
+        )
+    return data
+
+
+class OneLine(Serde[Any]):
+    """Encodes as another serde does, and refuses what would not be one line.
+
+    An epoch's output is encoded before its checkpoint and written after it: what cannot be written must be found here.
+    """
+
+    def __init__(self, serde: Serde[Any]) -> None:
+        self._serde = serde
+        self.name = serde.name
+        self.type = serde.type
+
+    def decode_one(self, data: bytes) -> Any:
+        return self._serde.decode_one(data)
+
+    def encode_one(self, value: Any) -> bytes:
+        data = self._serde.encode_one(value)
+        lines([data])
+        return data
+
+    def encode(self, column: list[Any]) -> list[bytes | None]:
+        encoded = self._serde.encode(column)
+        lines([data for data in encoded if data is not None])
+        return encoded
