@@ -20,33 +20,65 @@ class StageOrigin:
     """Where a stage's state lies in a checkpoint.
 
     Attributes:
-        stages: the checkpoint's stages that hold some of it; none when it is new or keeps no state.
+        held: the checkpoint's stage of each state that it holds; none when all are new.
         whole: whether that is one stage with exactly these states, so that its rows can be taken as they are.
-        states: the names ("operator/name") of the stage's states.
+        states: the kind of each of the stage's states, by name ("operator/name").
     """
 
-    stages: tuple[str, ...]
+    held: Mapping[str, str]
     whole: bool
-    states: frozenset[str]
+    states: Mapping[str, str]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The checkpoint's stages that hold some of it."""
+        return tuple(sorted(set(self.held.values())))
 
     @property
     def layout(self) -> str:
         """Short hash of the states: a local store of another layout is not this stage's, whatever its stamp says."""
-        return f"{crc32(chr(0).join(sorted(self.states)).encode()):08x}"
+        return f"{crc32(repr(sorted(self.states.items())).encode()):08x}"
 
 
-def states_of(stage: StagePlan) -> frozenset[str]:
-    """The names ("operator/name") of a stage's states."""
-    return frozenset(f"{operator.id}/{spec.name}" for operator in stage.operators for spec in operator.states)
+def states_of(stage: StagePlan) -> dict[str, str]:
+    """The kind of each of a stage's states, by name ("operator/name")."""
+    return {f"{operator.id}/{spec.name}": spec.kind for operator in stage.operators for spec in operator.states}
 
 
 def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
-    """Where the state of `stage` lies in `manifest`."""
+    """Where the state of `stage` lies in `manifest`. One whose kind has changed (it is dropped) lies nowhere."""
     states = states_of(stage)
-    held = {} if manifest is None else manifest.states
-    stages = tuple(sorted({held[name].stage for name in states if name in held}))
-    whole = len(stages) == 1 and {name for name, entry in held.items() if entry.stage == stages[0]} == states
-    return StageOrigin(stages, whole, states)
+    entries = {} if manifest is None else manifest.states
+    held = {
+        name: entries[name].stage for name, kind in states.items() if name in entries and entries[name].kind == kind
+    }
+    beside = {name for name, entry in entries.items() if entry.stage in held.values()}
+    whole = len(set(held.values())) == 1 and held.keys() == states.keys() == beside
+    return StageOrigin(held, whole, states)
+
+
+def continued_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> set[TaskId]:
+    """The tasks whose rows lie in the checkpoint under their own name, and nobody else's do.
+
+    What the checkpoint holds under the name of any other task, if anything, is another stage's, or dropped.
+    """
+    return {
+        TaskId(stage.id, p)
+        for stage in plan.stages
+        for origin in [origin_of(stage, manifest)]
+        if manifest is not None and origin.whole and origin.stages == (stage.id,)
+        for p in range(min(stages[stage.id], manifest.stages[stage.id]))
+    }
+
+
+def regrouped_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> list[TaskId]:
+    """The tasks with state that go on from a checkpoint but are not continued: they need a base before their next epoch
+    ends, since a later restore would look for their rows under their own name."""
+    if manifest is None:
+        return []
+    continued = continued_tasks(plan, stages, manifest)
+    tasks = [TaskId(stage.id, p) for stage in plan.stages if states_of(stage) for p in range(stages[stage.id])]
+    return [task for task in tasks if task not in continued]
 
 
 def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
