@@ -63,16 +63,17 @@ def prepare_store(
 
 
 def _epochs_to_apply(held: Stamp | None, chain: Chain, task: TaskId) -> tuple[Epoch, ...] | None:
-    """The deltas to apply to what the store holds; None when it must be, or had better be, rebuilt."""
+    """The deltas to apply to what the store holds; None when it must be rebuilt.
+
+    What the segments hold under the task's name from before its base may be another task's: an upgrade can have given
+    the name to another stage, and to this one again later.
+    """
     if held is None or held.lineage != chain.manifest.lineage:
         return None
-    epochs = deltas_after(chain.manifest, task, held.epoch)
     base = chain.manifest.bases.get(task)
-    if epochs is not None and base is not None and base.epoch > held.epoch:
-        up_to_base = [epoch for epoch in epochs if epoch <= base.epoch]
-        if chain.delta_bytes(task, up_to_base) > base.bytes:
-            return None
-    return epochs
+    if base is not None and base.epoch > held.epoch:
+        return None
+    return deltas_after(chain.manifest, task, held.epoch)
 
 
 def _rebuild(state_store: Store, chain: Chain, task: TaskId, stamp: Stamp) -> RestoreReport:

@@ -62,7 +62,7 @@ from rayflow.engine.recovery import (
     unmarked,
     unpublished,
 )
-from rayflow.engine.regrouping import earlier_partitions
+from rayflow.engine.regrouping import continued_tasks, earlier_partitions, regrouped_tasks
 from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.fingerprint import fingerprint
 from rayflow.plan.physical import JobPlan
@@ -165,7 +165,8 @@ class Coordinator:
                 return [self._start_tasks()]
             case TasksStarted():
                 self._enter(Phase.STARTING, Phase.RUNNING)
-                return [] if self._ending is None else self._tick(True)
+                bases = [WriteBase(task, self.epoch) for task in sorted(self._history.owed)]
+                return [*bases, *self._tick_if_asked()]
             case Tick():
                 self._now = event.now
                 return self._tick(event.busy)
@@ -186,7 +187,7 @@ class Coordinator:
             case BaseWritten():
                 self._base_under_way = False
                 self._history.on_base(event.task, BaseRef(event.epoch, event.parts, event.size), self.epoch)
-                return []
+                return self._tick_if_asked()
             case SourcesExhausted():
                 return self._end("drain")
             case StopRequested():
@@ -240,7 +241,8 @@ class Coordinator:
             self._opening = opening
             return [opening]
         self.lineage = self._choose_lineage()
-        self._history = History(self._topology.tasks(), manifest)
+        between = self._plan, self._topology.stages, manifest
+        self._history = History(self._topology.tasks(), manifest, continued_tasks(*between), regrouped_tasks(*between))
         if manifest is not None:
             self.epoch = manifest.epoch
             self._missing = unpublished(manifest, self._markers, self._options.lost_marker)
@@ -279,7 +281,7 @@ class Coordinator:
         return StartTasks(self.attempt, self.lineage, self._topology, self._manifest, self.epoch + 1)
 
     def _tick(self, busy: bool) -> list[Order]:
-        if self.phase is not Phase.RUNNING or self._under_way:
+        if self.phase is not Phase.RUNNING or self._under_way or self._history.owed:
             return []
         if self._last_barrier is None or self._now < self._last_barrier:  # the first tick, or a clock set back
             self._last_barrier = self._now
@@ -290,6 +292,9 @@ class Coordinator:
         if self._ending is not None:
             self._final = self.epoch + 1
         return self._inject(drain=self._ending == "drain")
+
+    def _tick_if_asked(self) -> list[Order]:
+        return self._tick(True) if self._requested or self._ending is not None else []
 
     def _inject(self, *, drain: bool) -> list[Order]:
         self._last_barrier = self._now
@@ -303,8 +308,6 @@ class Coordinator:
     def _end(self, how: Literal["stop", "drain", "restart"]) -> list[Order]:
         if self._ending is None:
             self._ending = how
-        if self.phase is not Phase.RUNNING:
-            return []
         return self._tick(True)
 
     def _on_ack(self, event: SegmentAcked) -> list[Order]:
@@ -368,9 +371,7 @@ class Coordinator:
         if task is not None:
             self._base_under_way = True
             orders.append(WriteBase(task, self.epoch))
-        if self._requested or self._ending is not None:
-            orders.extend(self._tick(True))
-        return orders
+        return [*orders, *self._tick_if_asked()]
 
     def _finish(self, expected: Phase) -> FinishAttempt:
         self._enter(expected, Phase.FINISHED)
@@ -389,6 +390,8 @@ class Coordinator:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
         if self._under_way and self.phase is not Phase.RUNNING:
             raise InvariantBroken("an epoch is on its way outside of a running attempt")
+        if self._under_way and self._history.owed:
+            raise InvariantBroken("an epoch is on its way before every regrouped task has its base")
         if self._done and len(self._acks) < len(self._options.workers):
             raise InvariantBroken(f"epoch {self.epoch} is done at a worker before it was committed")
         recovering = self.phase in (Phase.READING, Phase.LOOKING, Phase.FENCING, Phase.READING_AGAIN)

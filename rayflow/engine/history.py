@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rayflow.checkpoint.base import BaseRef
@@ -25,15 +25,29 @@ class _TaskHistory:
 
 
 class History:
-    """Segments and bases from the oldest that a restore still needs up to the newest."""
+    """Segments and bases from the oldest that a restore still needs up to the newest.
 
-    def __init__(self, tasks: list[TaskId], manifest: Manifest | None) -> None:
-        """Take up what `manifest` names. How large its old deltas are is not known: they count as reason for a base."""
+    Attributes:
+        segments: names of the segments, by epoch. owed: tasks that need a base before a manifest may be written.
+    """
+
+    def __init__(
+        self,
+        tasks: list[TaskId],
+        manifest: Manifest | None,
+        continued: Collection[TaskId] = (),
+        regrouped: Collection[TaskId] = (),
+    ) -> None:
+        """Take up what `manifest` names for the `continued` tasks. How large its old deltas are is not known: they
+        count as reason for a base. What it names for others is not theirs: those `regrouped` owe a base of their own.
+        """
         self.segments: dict[Epoch, tuple[str, ...]] = {}
+        self.owed = set(regrouped)
         self._tasks = {task: _TaskHistory() for task in tasks}
         if manifest is not None:
             self.segments = {epoch: tuple(names) for epoch, names in manifest.segments.items()}
-            for task, history in self._tasks.items():
+            for task in continued:
+                history = self._tasks[task]
                 history.base = manifest.bases.get(task)
                 since = history.base.epoch if history.base else 0
                 later = [epoch for epoch in self.segments if epoch > since]
@@ -59,6 +73,7 @@ class History:
 
     def on_base(self, task: TaskId, base: BaseRef, epoch: Epoch) -> None:
         """A base is durable; `epoch` is the last one recorded. Deltas after the base keep the chain going."""
+        self.owed.discard(task)
         history = self._tasks[task]
         history.base = base
         history.delta_bytes = 0

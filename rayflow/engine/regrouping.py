@@ -20,34 +20,72 @@ class StageOrigin:
     """Where a stage's state lies in a checkpoint.
 
     Attributes:
-        stages: the checkpoint's stages that hold some of it; none when it is new or keeps no state.
+        held: the checkpoint's stage of each state that it holds as it is now; none when all are new. What it holds as
+            another kind or shape is given up.
         whole: whether that is one stage with exactly these states, so that its rows can be taken as they are.
-        states: the names ("operator/name") of the stage's states. taken: those that the checkpoint holds as they are
-            now; what it holds as another kind or shape is given up.
-        layout: short hash of the states: a local store of another layout is not this stage's, whatever its stamp says.
+        states: kind and shape of each of the stage's states, by name ("operator/name").
     """
 
-    stages: tuple[str, ...]
+    held: Mapping[str, str]
     whole: bool
-    states: frozenset[str]
-    taken: frozenset[str]
-    layout: str
+    states: Mapping[str, tuple[str, str]]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The checkpoint's stages that hold some of it."""
+        return tuple(sorted(set(self.held.values())))
+
+    @property
+    def layout(self) -> str:
+        """Short hash of the states: a local store of another layout is not this stage's, whatever its stamp says."""
+        return f"{crc32(repr(sorted(self.states.items())).encode()):08x}"
+
+
+def states_of(stage: StagePlan) -> dict[str, tuple[str, str]]:
+    """Kind and shape of each of a stage's states, by name ("operator/name")."""
+    return {
+        f"{operator.id}/{spec.name}": (spec.kind, spec.shape)
+        for operator in stage.operators
+        for spec in operator.states
+    }
 
 
 def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
-    """Where the state of `stage` lies in `manifest`."""
-    states = {f"{operator.id}/{spec.name}": spec for operator in stage.operators for spec in operator.states}
+    """Where the state of `stage` lies in `manifest`. One whose kind or shape has changed (it is dropped) lies nowhere."""
+    states = states_of(stage)
     entries = {} if manifest is None else manifest.states
-    taken = frozenset(
-        name
-        for name, spec in states.items()
-        if name in entries and (entries[name].kind, entries[name].shape) == (spec.kind, spec.shape)
-    )
-    stages = tuple(sorted({entries[name].stage for name in taken}))
-    there = {name for name, entry in entries.items() if stages and entry.stage == stages[0]}
-    whole = len(stages) == 1 and there == taken == set(states)
-    layout = chr(0).join(f"{name} {spec.kind} {spec.shape}" for name, spec in sorted(states.items()))
-    return StageOrigin(stages, whole, frozenset(states), taken, f"{crc32(layout.encode()):08x}")
+    held = {
+        name: entries[name].stage
+        for name, kind in states.items()
+        if name in entries and (entries[name].kind, entries[name].shape) == kind
+    }
+    beside = {name for name, entry in entries.items() if entry.stage in held.values()}
+    whole = len(set(held.values())) == 1 and held.keys() == states.keys() == beside
+    return StageOrigin(held, whole, states)
+
+
+def continued_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> set[TaskId]:
+    """The tasks whose rows lie in the checkpoint under their own name, and nobody else's do.
+
+    What the checkpoint holds under the name of any other task, if anything, is another stage's, or dropped.
+    """
+    return {
+        TaskId(stage.id, p)
+        for stage in plan.stages
+        for origin in [origin_of(stage, manifest)]
+        if manifest is not None and origin.whole and origin.stages == (stage.id,)
+        for p in range(min(stages[stage.id], manifest.stages[stage.id]))
+    }
+
+
+def regrouped_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> list[TaskId]:
+    """The tasks with state that go on from a checkpoint but are not continued: they need a base before their next epoch
+    ends, since a later restore would look for their rows under their own name."""
+    if manifest is None:
+        return []
+    continued = continued_tasks(plan, stages, manifest)
+    tasks = [TaskId(stage.id, p) for stage in plan.stages if states_of(stage) for p in range(stages[stage.id])]
+    return [task for task in tasks if task not in continued]
 
 
 def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:

@@ -256,10 +256,9 @@ class Worker:
         if full and self._epoch is None and not self._asked:
             self._asked = True
             self._actions.append(RequestBarrier())
-        hold = full and self._epoch is not None
-        if hold != self._held:
-            self._held = hold
-            self._actions.append(HoldSources() if hold else ReleaseSources())
+        if full != self._held:  # without an epoch on its way too: the barrier may have to wait for a base
+            self._held = full
+            self._actions.append(HoldSources() if full else ReleaseSources())
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from rayflow.core.batch import Batch
 from rayflow.core.ports import OUT
 from rayflow.operators.base import Operator, Outputs
+from rayflow.serde.keys import all_as_equal
 
 
 class GroupByKeyOperator(Operator):
-    """Passes records on, but those with a null key: they belong to no group, and any partition may hold them."""
+    """Passes records on, but those with a null key: they belong to no group, and any partition may hold them.
+
+    Keys that Python holds for equal become one, as `key_by` has it.
+    """
 
     def process(self, batch: Batch) -> Outputs:
         if None in batch.keys:
             keyed = [key is not None for key in batch.keys]
             self.context.counters.dropped += keyed.count(False)
             batch = batch.select(keyed)
-        return ((OUT, batch),)
+        return ((OUT, batch.with_keys(all_as_equal(batch.keys))),)

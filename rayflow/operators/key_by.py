@@ -6,10 +6,14 @@ from typing import Any
 
 from rayflow.core.batch import Batch
 from rayflow.operators.function import FunctionOperator
+from rayflow.serde.keys import all_as_equal
 
 
 class KeyByOperator(FunctionOperator):
-    """Replaces each key by the function's result. The exchange behind it moves records to their partition."""
+    """Replaces each key by the function's result. The exchange behind it moves records to their partition.
+
+    Keys that Python holds for equal become one: what a row of state is called must not depend on which came first.
+    """
 
     def combine(self, batch: Batch, results: list[Any]) -> Batch:
-        return batch.with_keys(results)
+        return batch.with_keys(all_as_equal(results))

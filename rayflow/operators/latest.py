@@ -14,6 +14,7 @@ from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 from rayflow.operators.reducing import CHUNK, made_by
 from rayflow.plan.states import VALUES
+from rayflow.serde.keys import all_as_equal
 
 
 class LatestOperator(Operator):
@@ -41,6 +42,7 @@ class LatestOperator(Operator):
             batch = batch.select(keyed)
             if not batch:
                 return ()
+        batch = batch.with_keys(all_as_equal(batch.keys))
         latest = self._newest_of(batch)
         if None in batch.values:
             for key, value in latest.items():

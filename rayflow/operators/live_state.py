@@ -10,6 +10,7 @@ from typing import Any
 
 from rayflow.api.state import ListState, MapState, ValueState
 from rayflow.operators.expiry import Expiring, Moment, Row, TimeToLive
+from rayflow.serde.keys import as_equal
 from rayflow.state.nested_table import NestedTable
 from rayflow.state.value_table import ValueTable
 
@@ -127,7 +128,7 @@ class LiveMap(MapState[Any, Any], Expiring):
         return default if row is None else row[0]
 
     def set(self, item: Any, value: Any) -> None:
-        key = self._moment.key
+        key, item = self._moment.key, as_equal(item)
         if self._ttl is None:
             self._table.put(key, item, [value])
         else:

@@ -20,8 +20,9 @@ come back as another type.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta, timezone
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +38,9 @@ _BYTES_CODE, _STR_CODE, _TUPLE_CODE, _UUID_CODE = _CODE[_BYTES], _CODE[_STR], _C
 
 _SHORT = 8
 """Integers of up to so many bytes have their length in the type's byte; longer ones in four bytes after it."""
+
+_AMBIGUOUS = frozenset([float, bool, tuple])
+"""Types with values that equal one of another type, or that may hold such a value."""
 
 _float = struct.Struct(">Bd")
 _word = struct.Struct(">BQ")
@@ -92,25 +96,45 @@ def decode_key(data: bytes, at: int = 0) -> tuple[Any, int]:
 
 
 def encode_for_hash(key: Any) -> bytes:
-    """The bytes of a key for hashing: as `encode_key`, but keys that Python holds for equal (1, 1.0 and True) give
-    the same bytes, so that an exchange sends them to one partition. Raises KeyNotUsable.
+    """The bytes of a key for hashing and for rows of state: as `encode_key`, but keys that Python holds for equal (1,
+    1.0 and True) give the same bytes, so that an exchange sends them to one partition and they share one row there,
+    as they do in a dict. Raises KeyNotUsable.
 
     >>> encode_for_hash(1.0) == encode_for_hash(True) == encode_for_hash(1)
     True
     """
-    kind = type(key)
-    if kind is float or kind is bool or kind is tuple:
-        try:
-            key = _as_equal(key)
-        except RecursionError:
-            raise KeyNotUsable("a key is a tuple that is nested too deeply") from None
-    return encode_key(key)
+    return encode_key(as_equal(key) if type(key) in _AMBIGUOUS else key)
+
+
+def as_equal(key: Any) -> Any:
+    """The key that stands for all that Python holds for equal to this one: an int rather than a bool or a float.
+
+    >>> as_equal(2.0), as_equal((True, "a", 0.5))
+    (2, (1, 'a', 0.5))
+    """
+    try:
+        return _as_equal(key)
+    except RecursionError:
+        raise KeyNotUsable("a key is a tuple that is nested too deeply") from None
+
+
+def all_as_equal(keys: list[Any]) -> list[Any]:
+    """`as_equal` of each key of a column; the column itself when nothing in it can differ."""
+    kinds = set(map(type, keys))
+    if kinds == {tuple}:
+        kinds = set(map(type, chain.from_iterable(keys)))
+    return keys if kinds.isdisjoint(_AMBIGUOUS) else list(map(as_equal, keys))
+
+
+def encode_all_for_hash(keys: Collection[Any]) -> list[bytes]:
+    """`encode_for_hash` of each key of a column."""
+    return list(map(encode_key, all_as_equal(list(keys))))
 
 
 def _as_equal(key: Any) -> Any:
     kind = type(key)
     if kind is tuple:
-        return tuple(map(_as_equal, key))
+        return key if _AMBIGUOUS.isdisjoint(map(type, key)) else tuple(map(_as_equal, key))
     if kind is bool or (kind is float and key.is_integer()):
         return int(key)
     return key

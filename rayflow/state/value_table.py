@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rayflow.serde.codec import Codec
-from rayflow.serde.keys import decode_key, encode_key
+from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
 from rayflow.state.cache import CleanCache, ValueCache
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
@@ -45,7 +45,7 @@ class ValueTable(Table):
             return None
         value = self._cache.take(key)
         if value is None:
-            data = self._region.get(encode_key(key))
+            data = self._region.get(encode_for_hash(key))
             if data is None:
                 return None
             value = self._decode(data)
@@ -61,7 +61,7 @@ class ValueTable(Table):
         for key in missing:
             value = take(key)
             if value is None:
-                wanted.append((encode_key(key), key))
+                wanted.append((encode_for_hash(key), key))
             else:
                 rows[key] = value
         if not wanted:
@@ -81,7 +81,7 @@ class ValueTable(Table):
             return default
         value = self._cache.find(key)
         if value is None:
-            data = self._region.get(encode_key(key))
+            data = self._region.get(encode_for_hash(key))
             if data is None:
                 return default
             value = self._decode(data)
@@ -105,7 +105,7 @@ class ValueTable(Table):
         """
         rows, deleted = self.rows, self.deleted
         row_key = self._region.row_key
-        mine = sorted((row_key(encode_key(key)), key) for key in rows)
+        mine = sorted((row_key(encode_for_hash(key)), key) for key in rows)
         for key, encoded, data in overlay(mine, self._region.scan(b"", BEYOND)):
             if data is None:
                 value = rows.get(key)
@@ -129,9 +129,9 @@ class ValueTable(Table):
     def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
         rows = self.rows
         data = self._encode(rows.values())
-        self._region.collect(changed, list(map(encode_key, rows)), data)
+        self._region.collect(changed, encode_all_for_hash(rows), data)
         if self.deleted:
-            gone = [encode_key(key) for key in self.deleted if key not in rows]
+            gone = [encode_for_hash(key) for key in self.deleted if key not in rows]
             changed.update(dict.fromkeys(self._region.existing(gone)))
         return len(data), self._sealing_bytes
 

@@ -27,6 +27,7 @@ from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
+    BaseWritten,
     EpochDone,
     ManifestConflict,
     ManifestWritten,
@@ -55,6 +56,7 @@ from rayflow.engine.orders import (
     RepublishOutput,
     SetMarkers,
     StartTasks,
+    WriteBase,
     WriteManifest,
 )
 from rayflow.engine.phase import Phase
@@ -121,6 +123,28 @@ def recovering(manifest: Manifest, markers: dict[SinkTask, Marker | None], **opt
 
 def at(epoch: int, lineage: str = "new") -> dict[SinkTask, Marker | None]:
     return {sink: Marker(lineage, epoch) for sink in SINKS}
+
+
+def test_tasks_of_a_stage_that_has_another_name_now_have_a_base_before_the_first_barrier() -> None:
+    manifest = replace(complete(running()), stages={"s7": 2}, segments={1: ("old",)}, outputs=())
+    manifest = replace(manifest, states={name: replace(e, stage="s7") for name, e in manifest.states.items()})
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    c.handle(ManifestRead(manifest))
+    c.handle(PublishersOpened(at(1)))
+    assert isinstance(c.handle(ManifestRead(manifest))[0], StartTasks)
+    tasks = [TaskId("s2", p) for p in range(2)]
+    assert c.handle(TasksStarted()) == [WriteBase(task, 1) for task in tasks]
+    assert c.handle(Tick(90_000, True)) == c.handle(StopRequested()) == []
+    assert c.handle(BaseWritten(tasks[0], 1, ("b0",), 5)) == []
+    assert c.handle(BaseWritten(tasks[1], 1, (), 0)) == [InjectBarrier(2, False)]
+    c.validate()
+    written = ack(c)
+    assert (list(written.segments), {task: base.epoch for task, base in written.bases.items()}) == (
+        [2],
+        dict.fromkeys(tasks, 1),
+    )
 
 
 def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:

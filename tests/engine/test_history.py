@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import TaskId
 from rayflow.engine.history import BASE_FLOOR, MAX_CHAIN, History
 
@@ -60,3 +61,26 @@ def test_the_task_whose_deltas_outweigh_its_base_most_comes_first() -> None:
     history.on_base(A, BaseRef(1, ("a",), BASE_FLOOR), 1)
     history.on_epoch(2, ("e2",), {A: BASE_FLOOR - 1, B: 9 * BASE_FLOOR})
     assert history.wants_base(2) is None
+
+
+def manifest(segments: dict[int, tuple[str, ...]], bases: dict[TaskId, BaseRef]) -> Manifest:
+    return Manifest("job", "l", max(segments), 1, 0, "", {}, {}, {}, (0,), "exactly_once", segments, bases, 0, 0)
+
+
+def test_what_a_manifest_names_is_taken_up_for_continued_tasks_only() -> None:
+    old = manifest({3: ("e3",), 4: ("e4",)}, {A: BaseRef(2, ("a",), 1), B: BaseRef(2, ("b",), 1)})
+    history = History([A, B], old, continued=[A], regrouped=[B])
+    assert history.bases == {A: BaseRef(2, ("a",), 1)}
+    history.on_base(B, BaseRef(4, ("new",), 1), 4)
+    history.on_epoch(5, ("e5",), {A: 0, B: 10})
+    assert list(history.segments) == [3, 4, 5]
+    assert history.bases[B] == BaseRef(4, ("new",), 1)
+
+
+def test_segments_that_only_others_needed_are_let_go() -> None:
+    history = History([A, B], manifest({3: ("e3",), 4: ("e4",)}, {}), regrouped=[B])
+    assert history.owed == {B}
+    history.on_base(B, BaseRef(4, (), 0), 4)
+    assert history.owed == set()
+    history.on_epoch(5, ("e5",), {A: 0, B: 0})
+    assert list(history.segments) == [5]

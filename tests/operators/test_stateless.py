@@ -71,6 +71,15 @@ def test_group_by_key_drops_and_counts_null_keys() -> None:
     assert bench.counters.dropped == 1
 
 
+@pytest.mark.parametrize("spec", [KeyBySpec(lambda v: v), GroupByKeySpec()])
+def test_keys_that_python_holds_for_equal_become_one_key(spec: KeyBySpec | GroupByKeySpec) -> None:
+    keys = [1, 1.0, True, -0.0, 1.5, "1", (2.0, (False, "a")), float("inf")]
+    out = Bench(spec).process(batch_of(keys, keys))[OUT]
+    assert repr(out.keys) == repr([1, 1, 1, 0, 1.5, "1", (2, (0, "a")), float("inf")])
+    plain = [1, "a", (b"b", 3)]
+    assert Bench(spec).process(batch_of(plain, plain))[OUT].keys == plain
+
+
 def test_merge_passes_batches_on() -> None:
     batch = batch_of([1])
     assert Bench(MergeSpec()).process(batch)[OUT] is batch

@@ -415,3 +415,39 @@ def test_natural_order_is_the_order_of_the_encodings(keys: list[Any]) -> None:
 def test_natural_comparison_with_a_bound_is_that_of_the_encodings(key: Any, bound: Any) -> None:
     if is_natural([key], bound):
         assert (key < bound) == (encode_key(key) < encode_key(bound))
+
+
+EQUAL: list[tuple[Any, ...]] = [(1, 1.0, True), (0.0, False, 0), ((2.0, "a"), (2, "a")), (2.0**60, 2**60)]
+
+
+@pytest.mark.parametrize("keys", EQUAL)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_keys_that_python_holds_for_equal_share_one_row_whatever_restarts(
+    keys: tuple[Any, ...], restarted: bool
+) -> None:
+    store = MemoryStore()
+    state = TaskState(store, Codec())
+    for epoch, key in enumerate(keys * 2):
+        if restarted:
+            state = TaskState(store, Codec())
+        values, nested, timers = (
+            state.values("op", "values"),
+            state.nested("op", "nested"),
+            state.timers("op", "timers"),
+        )
+        assert (values.get(key), nested.get(key, key)) == ((epoch, epoch) if epoch else (None, None))
+        assert values.load(key) == nested.load(key, key) == (epoch or None)
+        values.put(key, epoch + 1)
+        nested.put(key, key, epoch + 1)
+        timers.add(7, key)
+        state.seal()
+        state.complete(Stamp("lineage", epoch))
+        assert state.row_count() == 3
+    assert list(values.scan()) == list(nested.scan(keys[-1])) == [(keys[-1], len(keys) * 2)]
+    assert nested.namespaces() == [keys[0]]
+    assert timers.due(7) == [(7, keys[0], "")]
+    values.delete(keys[0])
+    nested.delete(keys[1], keys[0])
+    state.seal()
+    state.complete(Stamp("lineage", 99))
+    assert state.row_count() == 0

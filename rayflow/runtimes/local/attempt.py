@@ -277,7 +277,7 @@ class Attempt:
         self.worker = worker
         self.sources.start(positions)
         if self._options.until_end:
-            self.sources.look_at_ends(timeout=30.0)
+            self.sources.fix_ends(timeout=30.0)
         self._do(worker.start(progress))
         self._tell(TasksStarted())
 

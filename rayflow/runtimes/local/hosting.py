@@ -124,10 +124,8 @@ def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows
 
     Tables lie one behind the other in a store, so they are taken table by table, in the order of their prefixes.
     """
-    prefixes = sorted(table_prefix(*name.rsplit("/", 1)) for name in origin.taken)
-    for prefix in prefixes:
-        for stage in origin.stages:
-            for keys, values in chain.rows(TaskId(stage, partition)):
-                mine = [i for i, key in enumerate(keys) if key[:PREFIX] == prefix]
-                if mine:
-                    yield [keys[i] for i in mine], [values[i] for i in mine]
+    for prefix, stage in sorted((table_prefix(*name.rsplit("/", 1)), stage) for name, stage in origin.held.items()):
+        for keys, values in chain.rows(TaskId(stage, partition)):
+            mine = [i for i, key in enumerate(keys) if key[:PREFIX] == prefix]
+            if mine:
+                yield [keys[i] for i in mine], [values[i] for i in mine]

@@ -77,6 +77,7 @@ class LocalRuntime:
         self._on_step = on_step
         self._clock = clock
         self._stop = False
+        self._stop_at: dict[tuple[str, int], int] = {}
         self._broker = options.broker or f"embedded:{options.state.absolute() / 'log'}"
         self._observer = Observer(plan, self._broker, on_progress, metrics, clock)
 
@@ -133,7 +134,7 @@ class LocalRuntime:
 
     def _run_attempt(self, directory: JobDirectory, connectors: Connectors, store: CheckpointStore) -> bool:
         """One attempt to its end. True if another one has to follow."""
-        sources = Sources(self._plan, connectors)
+        sources = Sources(self._plan, connectors, self._stop_at)
         coordinator = Coordinator(
             self._plan,
             sources.partitions(),

@@ -16,10 +16,17 @@ from rayflow.runtimes.connectors import Connectors
 
 
 class Sources:
-    """Reads every source partition of a job in one thread."""
+    """Reads every source partition of a job in one thread.
 
-    def __init__(self, plan: JobPlan, connectors: Connectors) -> None:
+    `stop_at`: where a bounded run ends, by source and partition; empty until it is known (see `fix_ends`). All attempts
+    of a run share it.
+    """
+
+    def __init__(
+        self, plan: JobPlan, connectors: Connectors, stop_at: dict[tuple[str, int], int] | None = None
+    ) -> None:
         self._plan = plan
+        self._stop_at = {} if stop_at is None else stop_at
         self._connectors = connectors
         self._readers: dict[ConnectorSpec, Reader] = {}
         self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
@@ -100,6 +107,15 @@ class Sources:
                 task, source = self._owners[spec][partition]
                 self._ends[source, task.partition] = end
 
+    def fix_ends(self, timeout: float) -> None:
+        """A bounded run stops at the ends as they are now, unless an earlier attempt of it has fixed others.
+
+        Raises BrokerUnavailable after `timeout` seconds.
+        """
+        if not self._stop_at:
+            self.look_at_ends(timeout)
+            self._stop_at.update(self._ends)
+
     @property
     def lag(self) -> int | None:
         """Positions between what was read and the ends as last looked at; None before the first look."""
@@ -126,8 +142,8 @@ class Sources:
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything up to the ends as last looked at has been read."""
-        return all(self.positions.get(key, 0) >= end for key, end in self._ends.items())
+        """Whether everything up to the ends that were fixed has been read."""
+        return all(self.positions.get(key, 0) >= end for key, end in self._stop_at.items())
 
     def commit(self, positions: Mapping[tuple[str, int], int], epoch: Epoch, published: set[ConnectorSpec]) -> None:
         """Show positions to the connectors whose publishers have not done so already."""
