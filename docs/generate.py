@@ -75,13 +75,9 @@ def metrics_table() -> str:
 def command_help() -> str:
     """`--help` of every command."""
     parts = []
-    for path, command in _commands(cli, ("rayflow",)):
-        context = None
-        for name in path:
-            width: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100, **command.context_settings}
-            context = click.Context(command, info_name=name, parent=context, **width)
-        assert context is not None
-        parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    root = click.Context(cli, info_name="rayflow", terminal_width=100, **cli.context_settings)
+    for path, context in _commands(cli, root):
+        parts.append(f"## {path}\n\n```text\n{context.get_help().rstrip()}\n```\n")
     return "\n".join(parts)
 
 
@@ -105,15 +101,14 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield protocol.with_suffix(".svg"), svg(diagram[1])
 
 
-def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield path, command
+def _commands(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Context]]:
+    """Each command's path, as it is typed, and the context that its help is made in."""
+    yield context.command_path, context
     if isinstance(command, click.Group):
-        arguments = tuple(str(param.name).upper() for param in command.params if isinstance(param, click.Argument))
-        context = click.Context(command)
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
-            yield from _commands(inner, (*path, *arguments, name))
+            yield from _commands(inner, click.Context(inner, parent=context, info_name=name, max_content_width=100))
 
 
 def _attributes(documented: type[Any]) -> dict[str, str]:

@@ -121,7 +121,9 @@ def line(progress: Progress, rate: float) -> Text:
     if progress.lag is not None:
         text.append(f"  lag {progress.lag:,}")
     if progress.epoch:
-        text.append(f"  epoch {progress.epoch} ({progress.epoch_ms:.0f} ms, {size_text(progress.checkpoint_bytes)})")
+        text.append(f"  epoch {progress.epoch}")
+        if progress.checkpoint_bytes:  # else it is the epoch that the job goes on from
+            text.append(f" ({progress.epoch_ms:.0f} ms, {size_text(progress.checkpoint_bytes)})")
     if progress.watermark is not None and progress.watermark < WATERMARK_MAX:
         text.append(f"  time {time_text(progress.watermark)}", "dim")
     if progress.errors:

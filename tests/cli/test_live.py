@@ -40,6 +40,11 @@ def test_what_is_not_known_is_left_out_and_what_is_wrong_is_added() -> None:
     assert line(waiting, 0).plain == "revenue waiting (1 of 1 brokers down)  0 records/s  in 0  out 0  errors 2"
 
 
+def test_an_epoch_of_an_earlier_run_is_shown_without_figures() -> None:
+    restored = Progress("revenue", state="running", epoch=14)
+    assert line(restored, 0).plain == "revenue running  0 records/s  in 0  out 0  epoch 14"
+
+
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     rate = Rate()
     assert rate(replace(RUNNING, elapsed=0.0, records_in=0)) == 0
