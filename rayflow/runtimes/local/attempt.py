@@ -241,7 +241,7 @@ class Attempt:
         manifest = order.manifest
         if manifest.outputs:
             log.info("publishing what the last run had staged", job=self._plan.name, epoch=manifest.epoch)
-        self.sources.place(order.topology)
+        self.sources.place(order.topology.sources)
         outputs = read_staged(self._store, manifest, order.sinks)
         positions = positions_of(read_progress(self._store, manifest))
         for step in self.sinks.publish(Marker(manifest.lineage, manifest.epoch), outputs, positions, self.sources):
@@ -252,10 +252,10 @@ class Attempt:
     def _start_tasks(self, order: StartTasks) -> None:
         for topic in self.sinks.create_topics(order.topology):
             log.info("created a topic", job=self._plan.name, topic=topic)
-        self.sources.place(order.topology)
+        self.sources.place(order.topology.sources)
         worker, progress, positions = self._hosting.start(order)
         self.worker = worker
-        self.sources.start(positions)
+        self.sources.start(positions, worker.tasks)
         if self._options.until_end:
             self.sources.look_at_ends(timeout=30.0)
         self._do(worker.start(progress))
