@@ -140,7 +140,7 @@ class JobHandle:
         """How it does. Raises WorkerLost while its coordinator is being restarted for longer than that takes."""
         return cast(JobStatus, self._ask(self._actor.status, timeout=ANSWER))
 
-    def until_running(self, timeout: float) -> JobStatus:
+    def until_running(self, timeout: float | None) -> JobStatus:
         """Wait until records are processed. Raises what the job failed with."""
         return cast(JobStatus, self._ask(self._actor.until_running, timeout=timeout))
 
@@ -156,6 +156,10 @@ class JobHandle:
             if status.state in ("done", "stopped", "failed"):
                 return
             time.sleep(every)
+
+    def logs(self, after: int = 0) -> tuple[int, list[str]]:
+        """Log lines of all processes after the first `after`, and how many there have been."""
+        return cast("tuple[int, list[str]]", self._ask(self._actor.logs, after, timeout=ANSWER))
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         """End the job after a last checkpoint, and take it off the cluster."""

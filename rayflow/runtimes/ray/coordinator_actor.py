@@ -11,6 +11,7 @@ from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop, Savepoint
+from rayflow.runtimes.ray.journal import Journal
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus
 
@@ -22,8 +23,9 @@ class CoordinatorActor:
     """Answers on its event loop; the job's life runs on a thread of its own."""
 
     def __init__(self, spec: JobSpec) -> None:
-        configure_logging(spec.name, level=spec.log_level)
-        self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor)
+        journal = Journal()
+        configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
+        self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
         threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True).start()
 
     async def report(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
@@ -33,6 +35,10 @@ class CoordinatorActor:
     async def status(self) -> JobStatus:
         """How the job does."""
         return self._loop.status
+
+    async def logs(self, after: int) -> tuple[int, list[str]]:
+        """Log lines of all processes after the first `after`, as far as they are kept, and how many there have been."""
+        return self._loop.journal.after(after)
 
     async def until_running(self) -> JobStatus:
         """Wait until records are processed, or the job has ended. Raises what it failed with."""

@@ -36,6 +36,7 @@ from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.deployment import ENDED, Deployment, read_deployment, write_deployment
+from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.pool import Pool, cpus
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.spec import JobSpec
@@ -64,7 +65,8 @@ class Savepoint:
 class CoordinatorLoop:
     """Takes a job from its submission to its end. `run` on a thread of its own; the rest from any thread."""
 
-    def __init__(self, spec: JobSpec, me: Any) -> None:
+    def __init__(self, spec: JobSpec, me: Any, journal: Journal) -> None:
+        self.journal = journal
         self.pool = Pool(spec, me)
         self.status = JobStatus(
             spec.name,
@@ -236,7 +238,9 @@ class CoordinatorLoop:
             worked = hosted.step()
             for _, attempt, body in self.pool.messages():
                 worked = True
-                if attempt == hosted.coordinator.attempt:
+                if isinstance(body, LogLines):
+                    self.journal.add(body.lines)
+                elif attempt == hosted.coordinator.attempt:
                     if isinstance(body, Failed):
                         raise body.error
                     hosted.receive(body)

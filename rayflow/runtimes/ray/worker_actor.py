@@ -15,6 +15,7 @@ import ray
 from rayflow.checkpoint.open import open_store
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
+from rayflow.runtimes.ray.journal import Journal
 from rayflow.runtimes.ray.ordered import Ordered
 from rayflow.runtimes.ray.outbox import Frame
 from rayflow.runtimes.ray.spec import JobSpec
@@ -68,7 +69,8 @@ class WorkerActor:
     """Hosts the tasks of one slot; created and watched by the job's coordinator."""
 
     def __init__(self, spec: JobSpec, slot: WorkerId, generation: int, coordinator: Any) -> None:
-        configure_logging(spec.name, level=spec.log_level)
+        self._journal = Journal()
+        configure_logging(spec.name, json=True, level=spec.log_level, also=self._journal)
         self._spec = spec
         self._slot = slot
         self._links = ActorLinks(slot, generation, coordinator)

@@ -27,6 +27,7 @@ from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.inbox import Inbox
+from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.node_state import NodeState
 from rayflow.runtimes.ray.outbox import Frame, Outbox
 from rayflow.runtimes.ray.spec import JobSpec
@@ -69,13 +70,16 @@ class WorkerLoop:
     stores stay where they are.
     """
 
-    def __init__(self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links) -> None:
+    def __init__(
+        self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
+    ) -> None:
         self.vitals = Vitals()
         self._spec = spec
         self._plan = plan
         self._store = store
         self._slot = slot
         self._links = links
+        self._journal = journal
         self._state = NodeState(spec.options.state, spec.name)
         self._connectors = Connectors(ConnectorSpec(spec.broker, tuple(sorted(spec.options.broker_config.items()))))
         self._posted: deque[Message | Frame] = deque()
@@ -138,6 +142,7 @@ class WorkerLoop:
     def _fail(self, error: Exception) -> None:
         attempt = self._attempt
         self._drop()
+        self._send_log()
         self._links.report(attempt, Failed(self._slot, error))
 
     def _turn(self) -> bool:
@@ -241,6 +246,11 @@ class WorkerLoop:
         self._worked = self._blocked = 0.0
         self._looked = now
         self.vitals = vitals
+        self._send_log()
+
+    def _send_log(self) -> None:
+        if lines := self._journal.take():
+            self._links.report(self._attempt, LogLines(lines))
 
     def _look_at_ends(self) -> None:
         assert self._hosted is not None
