@@ -22,7 +22,7 @@ def ray_option(command: F) -> F:
         "address",
         metavar="ADDRESS",
         envvar="RAY_ADDRESS",
-        help="HOST:PORT of the cluster's head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the cluster of this machine]",
+        help="HOST:PORT of the cluster's head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the one here]",
     )(command)
 
 

@@ -79,9 +79,8 @@ class WorkerActor:
 
     async def ready(self) -> Birth:
         """Import the job and begin. Raises what importing or compiling it raises."""
-        self._loop = WorkerLoop(
-            self._spec, self._spec.plan(), open_store(self._spec.checkpoints), self._slot, self._links
-        )
+        plan, store = self._spec.plan(), open_store(self._spec.checkpoints)
+        self._loop = WorkerLoop(self._spec, plan, store, self._slot, self._links, self._journal)
         threading.Thread(target=self._loop.run, name="rayflow-worker", daemon=True).start()
         return Birth(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid(), __version__)
 
