@@ -23,8 +23,8 @@ from rayflow.core.errors import (
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
 from rayflow.runtimes.ray.status import JobStatus
 
-ANSWER = 10.0
-"""Seconds within which a coordinator that lives answers a question."""
+ANSWER = 60.0
+"""Seconds within which a coordinator answers a question, also when Ray has to restart it first."""
 
 
 class Cluster:
