@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from typing import Any
 
@@ -60,6 +61,7 @@ def submit(
         target,
         options,
         uuid.uuid4().hex,
+        secrets.token_hex(16),
         parameters=dict(settings.parameters),
         workers=workers or 0,
         cpus=cpus,

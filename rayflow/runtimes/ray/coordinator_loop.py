@@ -186,6 +186,7 @@ class CoordinatorLoop:
         """One attempt to its end. True if another one has to follow."""
         self._committed = False
         slots = tuple(range(self._workers))
+        self._see_losses()
         self.pool.resize(slots)
         while not self.pool.ready(slots):
             if self._ending is not None:
@@ -230,6 +231,16 @@ class CoordinatorLoop:
         finally:
             self._hosted = None
             hosted.close()
+
+    def _see_losses(self) -> None:
+        """Take out every worker that is known to be gone."""
+        while True:
+            try:
+                self.pool.check()
+            except WorkerLost as error:
+                log.warning("a worker is lost", job=self._spec.name, reason=error.what)
+            else:
+                return
 
     def _drive(self, plan: JobPlan, hosted: HostedCoordinator, sources: Sources) -> bool:
         next_check = next_look = 0.0
@@ -298,7 +309,7 @@ class CoordinatorLoop:
         attempt = self._hosted.coordinator.attempt
         if attempt != self._met:
             self._met = attempt
-            peers = Peers(self.pool.handles())
+            peers = Peers(self.pool.addresses())
             for each in range(self._workers):
                 self.pool.tell(each, attempt, peers)
         self.pool.tell(slot, attempt, body)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.engine.actions import SendToWorker
 from rayflow.engine.events import BarrierReceived, BatchReceived
@@ -18,7 +20,7 @@ FRAME = 128 << 10
 LINGER = 0.005
 """Seconds for which an event waits at most for others to share its frame."""
 WINDOW = 2 << 20
-"""Bytes of records that one task may have under way to one worker: sent, and not yet taken by the task it is for."""
+"""Bytes of records that one task may have under way to one worker: sent."""
 
 
 class Flow(NamedTuple):
@@ -28,22 +30,27 @@ class Flow(NamedTuple):
     source: int
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(msgspec.Struct, array_like=True):
     """What goes from one worker to another at once.
 
     Attributes:
         sender: the slot that it comes from. attempt: whose; any other refuses it.
         number: counts the frames between two workers in an attempt, from 0.
-        events: encoded, in order. sizes: of each that counts against a flow's credit, else 0.
+        events: encoded, in order.
         credit: bytes that the sender of this frame has taken of each of the receiver's flows.
     """
 
     sender: WorkerId
     attempt: int
     number: int
-    events: list[bytes] = field(default_factory=list)
-    credit: list[tuple[Flow, int]] = field(default_factory=list)
+    events: list[bytes] = []
+    credit: list[tuple[Flow, int]] = []
+
+
+encode_frame = msgspec.msgpack.Encoder().encode
+"""The bytes of a frame."""
+decode_frame = msgspec.msgpack.Decoder(Frame).decode
+"""The frame of bytes."""
 
 
 @dataclass(slots=True)
@@ -105,7 +112,6 @@ class Outbox:
     def take(self, worker: WorkerId, credit: list[tuple[Flow, int]]) -> None:
         """`worker` has taken this much of what was sent."""
         for flow, size in credit:
-            flow = Flow(*flow)
             self._under_way[worker, flow] -= size
             task = TaskId(self._upstream[flow.exchange], flow.source)
             if task in self.waiting and not self._full(task):

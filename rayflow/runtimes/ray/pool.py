@@ -17,6 +17,7 @@ from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.ray.ordered import Ordered
 from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.transport import Address
 from rayflow.runtimes.ray.vitals import Vitals
 from rayflow.runtimes.ray.worker_actor import Birth, WorkerActor
 from rayflow.version import __version__
@@ -137,9 +138,9 @@ class Pool:
                 for its_attempt, its_body in member.arrived.arrive(number, (attempt, body)):
                     yield slot, its_attempt, its_body
 
-    def handles(self) -> dict[WorkerId, Any]:
-        """The actor of each slot."""
-        return {slot: member.actor for slot, member in self.members.items()}
+    def addresses(self) -> dict[WorkerId, Address]:
+        """Where each slot takes frames."""
+        return {slot: member.birth.address for slot, member in self.members.items() if member.birth is not None}
 
     def remove(self, slot: WorkerId) -> None:
         """End a worker at once, if it can be reached."""

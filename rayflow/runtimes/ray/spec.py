@@ -23,7 +23,7 @@ class JobSpec:
 
     Attributes:
         name: the job's. target: its file, relative to the working directory that was shipped; ":VARIABLE" may follow.
-        submission: identifies this submission.
+        submission: identifies this submission. secret: by which its workers know each other.
         options: as for any run; `state` is a directory on every node, `checkpoints` a store that all nodes reach.
         parameters: what the job file reads with rf.setting().
         workers: slots at first; 0: one per partition of the widest stage, as long as CPUs last.
@@ -38,6 +38,7 @@ class JobSpec:
     target: str
     options: RunOptions
     submission: str
+    secret: str = field(repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     workers: int = 0
     cpus: float = 1.0

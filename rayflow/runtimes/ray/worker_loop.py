@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
-from rayflow.core.errors import RayflowError
+from rayflow.core.errors import RayflowError, WorkerLost
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
@@ -36,6 +37,9 @@ from rayflow.serde.codec import Codec
 
 log = get_logger("rayflow.worker")
 
+LEASE = 3.0
+"""Heartbeat timeouts without a question of the coordinator after which a worker ends itself: it has been given up, and
+Ray may not know that its process is there (it outlives its node's raylet)."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the vitals."""
 ENDS_EVERY = 5.0
@@ -61,6 +65,13 @@ class Message:
 
     attempt: Attempt
     body: object
+
+
+@dataclass(frozen=True, slots=True)
+class LineLost:
+    """The connection to another worker of the attempt has ended."""
+
+    slot: WorkerId
 
 
 class WorkerLoop:
@@ -96,11 +107,16 @@ class WorkerLoop:
         self._worked = 0.0
         self._blocked = 0.0
         self._looked = time.monotonic()
+        self._asked = time.monotonic()
 
     def post(self, arrived: Message | Frame) -> None:
         """Hand over what came. From any thread."""
         self._posted.append(arrived)
         self._wake.set()
+
+    def asked(self) -> None:
+        """The coordinator is there. From any thread."""
+        self._asked = time.monotonic()
 
     def close(self) -> None:
         """End the loop. From any thread."""
@@ -113,6 +129,9 @@ class WorkerLoop:
         with collected_seldom():
             while not self._closing:
                 began = time.monotonic()
+                if began - self._asked > LEASE * self._spec.heartbeat_timeout:
+                    log.error("the coordinator is silent: this process ends itself", job=self._spec.name)
+                    os._exit(1)
                 if self._guarded(self._turn):
                     idle = BUSY_WAIT
                     self._worked += time.monotonic() - began
@@ -175,6 +194,8 @@ class WorkerLoop:
         if arrived.attempt < self._attempt or self._hosted is None:
             return  # of an attempt that is over
         if isinstance(arrived, Message):
+            if isinstance(arrived.body, LineLost):
+                raise WorkerLost(f"the connection to worker {arrived.body.slot} has ended", job=self._spec.name)
             self._hosted.receive(arrived.body)
             return
         assert self._inbox is not None
