@@ -1,7 +1,8 @@
 # make demo    an hour of orders through the revenue job, on the embedded log; again: goes on from its checkpoint
 # make test    everything: check, all tests (Kafka's too: needs Java 17 and Maven), coverage
 # make check   formatting, lint, types, layers, docs, licences, advisories
-# make bench   benchmarks      make docs   the site, in site/      make clean   everything that is made here
+# make bench   all benchmarks, beside other engines: hours, on a machine that does nothing else
+# make docs   the site, in site/      make clean   everything that is made here
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +27,9 @@ check: $(VENV)/dev
 	$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --peers all
+	$(BIN)/python -m benchmarks --peers kafka-streams --steady --rounds 1
+	for name in checkpoints memory restore latency start growth; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: $(VENV)/dev
 	$(BIN)/mkdocs build --strict

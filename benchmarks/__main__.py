@@ -1,99 +1,105 @@
-"""`python -m benchmarks`: what a record costs in rayflow, and in a loop written by hand."""
+"""`python -m benchmarks`: what a record costs in rayflow, in a loop written by hand, and in other engines."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.answers import Answers, WrongResult
-from benchmarks.answers import records as records_of
-from benchmarks.campaign import TINY, Campaign, Run
-from benchmarks.contenders import CONTENDERS
-from benchmarks.measure import RunFailed
+from benchmarks.answers import Answers, records
+from benchmarks.broker import broker_option, workshop
+from benchmarks.campaign import STEADY, TINY, Campaign, Input, NoResult, Run
+from benchmarks.chart import svg
+from benchmarks.contenders import OWN, Contender, NotInstalled
+from benchmarks.figures import RESULTS
 from benchmarks.orders import Topics
-from benchmarks.report import table, write_json
-from benchmarks.workloads import WORKLOADS
+from benchmarks.peers import PEERS
+from benchmarks.report import summary, table, write_json
+from benchmarks.workloads import BY_HAND, RAYFLOW, WORKLOADS
 
 
-@contextmanager
-def broker_at(given: str | None, folder: Path) -> Iterator[str]:
-    """The bootstrap address of the given broker, or of one that is started and ended."""
-    if given is not None:
-        yield given
-        return
-    from tests.kafka.broker import Broker
-
-    broker = Broker(folder / "kafka")
-    try:
-        yield broker.start().bootstrap
-    finally:
-        broker.close()
-
-
-def filled(topics: Topics, topic: str, count: int, progress: Progress) -> None:
-    """Fill a topic, shown as it goes."""
-    task = progress.add_task(f"filling {topic}", total=count)
-    topics.fill(topic, count, lambda done: progress.update(task, completed=done))
-    progress.remove_task(task)
-
-
-def line(run: Run) -> str:
-    """One run, for people."""
-    return (
-        f"{run.workload:<12} {run.contender:<8} round {run.round}: {run.microseconds:6.2f} us/record, "
-        f"{run.records / max(run.used.wall, 1e-9):>9,.0f} records/s, {run.used.memory / 1e6:4.0f} MB, "
-        f"{run.outputs:,} outputs, correct"
-    )
+def peer_names(_context: click.Context, _option: click.Parameter, value: str) -> tuple[str, ...]:
+    """`all`, or names with commas between them."""
+    names = tuple(PEERS) if value == "all" else tuple(filter(None, value.split(",")))
+    for name in names:
+        if name not in PEERS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(PEERS)}, all")
+    return names
 
 
 @click.command()
 @click.argument("workloads", nargs=-1, type=click.Choice(list(WORKLOADS)))
+@click.option("--peers", callback=peer_names, default="", metavar="all|NAME,...", help=f"Also run {', '.join(PEERS)}.")
+@click.option("--only", type=click.Choice([BY_HAND, RAYFLOW, *PEERS]), help="Run one contender alone.")
 @click.option("--records", default=1_000_000, show_default=True, help="Records of the input.")
 @click.option("--rounds", default=3, show_default=True, help="How often each contender runs each workload.")
-@click.option("--broker", metavar="HOST:PORT", help="A broker that runs.  [default: one is started and ended]")
-@click.option("--only", type=click.Choice(list(CONTENDERS)), help="Run one contender alone.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
+@click.option("--steady", is_flag=True, help=f"The cost from --records to {STEADY} times as many: no warming up in it.")
+@broker_option
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where figures go.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Where the picture goes.")
 def main(
     workloads: tuple[str, ...],
+    peers: tuple[str, ...],
+    only: str | None,
     records: int,
     rounds: int,
+    steady: bool,
     broker: str | None,
-    only: str | None,
     json_file: Path | None,
+    chart: Path | None,
 ) -> None:
-    """Measure WORKLOADS (default: all), exactly once, one checkpoint a second, against the loop written by hand."""
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
-    try:
-        with broker_at(broker, folder) as address:
-            runs = run_all(workloads or tuple(WORKLOADS), records, rounds, address, only, folder, console)
-    except (WrongResult, RunFailed) as error:
-        raise click.ClickException(f"{error}\nlogs are in {folder}") from error
-    except KafkaException as error:
-        raise click.ClickException(f"the broker: {error.args[0].str()}") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    console.print(table(runs))
-    if json_file is not None:
-        write_json(runs, json_file)
+    """Measure WORKLOADS (default: all), exactly once where the contender can, one checkpoint a second.
+
+    Figures go to benchmarks/results, or where --json and --chart say. Peers are installed into a cache folder
+    (~/.cache/rayflow-benchmarks, or RAYFLOW_BENCHMARKS_CACHE), never into this environment.
+    """
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    versions: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    contenders: list[Contender] = []
+    for contender in [*OWN, *PEERS.values()]:
+        if contender.name != only if only else contender not in OWN and contender.name not in peers:
+            continue
+        try:
+            versions[contender.name] = f"{contender.prepare()} ({contender.delivery})"
+            contenders.append(contender)
+        except NotInstalled as error:
+            versions[contender.name] = missing[contender.name] = f"cannot be installed: {error}"
+        console.print(f"{contender.name:<14} {versions[contender.name]}", highlight=False)
+    with workshop(broker) as (topics, folder):
+        results = run_all(workloads or tuple(WORKLOADS), records, rounds, steady, topics, contenders, folder, console)
+    runs = [run for run in results if isinstance(run, Run)]
+    leaves_out = f"steady: from {records:,} to {records * STEADY:,} records" if steady else "start-up taken out"
+    title = f"CPU per record, {leaves_out}: median (least) of {rounds} round{'s' if rounds > 1 else ''}"
+    console.print(table(results, title))
+    about = {"versions": versions, "missing": missing, "records": records, "rounds": rounds, "steady": steady}
+    name = "steady" if steady else "workloads"
+    json_file, chart = json_file or RESULTS / f"{name}.json", chart or RESULTS / f"{name}.svg"
+    write_json(summary(results, about), json_file)
+    chart.parent.mkdir(parents=True, exist_ok=True)
+    chart.write_text(svg(runs, f"CPU microseconds per record ({leaves_out}); shorter is better"))
+    console.print(f"written: {json_file}, {chart}", highlight=False)
+    failed = [none for none in results if isinstance(none, NoResult) and none.contender in (BY_HAND, RAYFLOW)]
+    if failed or missing:
+        raise click.ClickException("not everything has a result")
 
 
 def run_all(
-    names: tuple[str, ...], count: int, rounds: int, address: str, only: str | None, folder: Path, console: Console
-) -> list[Run]:
+    names: Sequence[str],
+    count: int,
+    rounds: int,
+    steady: bool,
+    topics: Topics,
+    contenders: Sequence[Contender],
+    folder: Path,
+    console: Console,
+) -> list[Run | NoResult]:
     """Fill the topics, then run every workload; each run is shown when it ends."""
-    topics = Topics(address)
-    source, tiny = f"bench-orders-{count}", f"bench-orders-{TINY}"
-    contenders = list(CONTENDERS) if only is None else [only]
-    runs: list[Run] = []
+    results: list[Run | NoResult] = []
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -102,18 +108,38 @@ def run_all(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        filled(topics, tiny, TINY, progress)
-        filled(topics, source, count, progress)
-        task = progress.add_task("reading the input for the known answers", total=len(names) * rounds * len(contenders))
-        answers = Answers(records_of(topics.read(source)))
-        campaign = Campaign(topics, source, tiny, count, answers, folder)
+        short = filled(topics, count if steady else TINY, progress)
+        long = filled(topics, count * STEADY if steady else count, progress)
+        campaign = Campaign(topics, short, long, folder, steady=steady)
+        task = progress.add_task("", total=len(names) * rounds * len(contenders))
         for name in names:
-            progress.update(task, description=f"{name}: start-up")
-            for run in campaign.runs(WORKLOADS[name], rounds, contenders):
-                runs.append(run)
-                progress.console.print(line(run), highlight=False)
-                progress.update(task, advance=1, description=name)
-    return runs
+            progress.update(task, description=name)
+            for result in campaign.runs(WORKLOADS[name], rounds, contenders):
+                results.append(result)
+                progress.console.print(line(result), highlight=False)
+                progress.update(task, advance=1)
+    return results
+
+
+def filled(topics: Topics, count: int, progress: Progress) -> Input:
+    """A topic with that many orders, and what becomes of them; shown as it goes."""
+    topic = f"bench-orders-{count}"
+    task = progress.add_task(f"filling {topic}", total=count)
+    topics.fill(topic, count, lambda done: progress.update(task, completed=done))
+    progress.update(task, description=f"reading {topic} for the known answers")
+    answers = Answers(records(topics.read(topic)))
+    progress.remove_task(task)
+    return Input(topic, count, answers)
+
+
+def line(result: Run | NoResult) -> str:
+    """One result, for people."""
+    if isinstance(result, NoResult):
+        return f"{result.workload:<14} {result.contender:<14} no result: {result.why.strip().splitlines()[-1]}"
+    return (
+        f"{result.workload:<14} {result.contender:<14} round {result.round}: {result.microseconds:6.2f} us/record, "
+        f"{result.rate:>9,.0f} records/s, {result.long.memory / 1e6:4.0f} MB, {result.outputs:,} outputs, correct"
+    )
 
 
 if __name__ == "__main__":

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.workloads import Workload
+from benchmarks.command import rayflow_command
+from benchmarks.workloads import BY_HAND, RAYFLOW, WORKLOADS, Workload
 
-JOBS = Path(__file__).with_name("jobs")
+EVERY_UPDATE = {"count-epoch": "updates_per_user", "shuffle-epoch": "updates_per_item"}
+"""The answers of those who cannot leave updates out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one run reads, writes and keeps its state; `name` is fresh, for groups and transactions."""
+    """Where one run reads, writes and keeps its state; `name` is fresh, for groups, transactions and topics."""
 
     name: str
     broker: str
@@ -23,23 +26,61 @@ class Place:
     state: Path
 
 
-def rayflow(workload: Workload, place: Place) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One engine, or the loop.
+
+    Attributes:
+        delivery: what it promises in these runs.
+        answers: the check of its output for each workload that it takes part in.
+        command: the process that runs a workload to the end of its input, and ends with everything written.
+        prepare: installs it if need be and gives the versions. Raises NotInstalled.
+    """
+
+    name: str
+    delivery: str
+    answers: Mapping[str, str]
+    command: Callable[[Workload, Place], list[str]]
+    prepare: Callable[[], str]
+
+
+class NotInstalled(Exception):
+    """A contender cannot be had on this machine; the text says why."""
+
+
+def _rayflow(workload: Workload, place: Place) -> list[str]:
     """The job file, as people run it."""
-    return [
-        *(sys.executable, "-m", "rayflow.cli", "run", str(JOBS / f"{workload.job}.py")),
-        *("--broker", f"kafka://{place.broker}", "--until-end", "--state", str(place.state)),
-        *("--set", f"job={place.name}", "--set", f"source={place.source}", "--set", f"sink={place.sink}"),
-    ]
+    settings = {"job": place.name, "source": place.source, "sink": place.sink}
+    return rayflow_command(workload.job, place.state, broker=place.broker, settings=settings)
 
 
-def by_hand(workload: Workload, place: Place) -> list[str]:
+def _by_hand(workload: Workload, place: Place) -> list[str]:
     """The loop."""
     return [
-        *(sys.executable, "-m", "benchmarks.byhand", workload.by_hand, "--broker", place.broker),
+        *(sys.executable, "-m", "benchmarks.byhand", workload.every_update, "--broker", place.broker),
         *("--source", place.source, "--sink", place.sink, "--group", place.name, "--state", str(place.state)),
     ]
 
 
-BY_HAND, RAYFLOW = "by hand", "rayflow"
-CONTENDERS: dict[str, Callable[[Workload, Place], list[str]]] = {BY_HAND: by_hand, RAYFLOW: rayflow}
-"""In the order in which they take turns."""
+def _versions() -> str:
+    names = ("confluent-kafka", "msgspec", "lmdb")
+    return ", ".join([f"Python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in names)])
+
+
+OWN = (
+    Contender(
+        BY_HAND,
+        "exactly once",
+        {name: EVERY_UPDATE.get(name, workload.answer) for name, workload in WORKLOADS.items()},
+        _by_hand,
+        _versions,
+    ),
+    Contender(
+        RAYFLOW,
+        "exactly once",
+        {name: workload.answer for name, workload in WORKLOADS.items()},
+        _rayflow,
+        _versions,
+    ),
+)
+"""Those that need no installation, in the order in which they take turns."""

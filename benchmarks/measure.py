@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,25 +14,27 @@ SAMPLE_EVERY = 0.02
 
 
 class RunFailed(Exception):
-    """A contender ended with an error."""
+    """A process ended with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one run used: seconds of wall clock and of CPU (user and system, the whole process tree), and the peak of
-    private memory (RssAnon, the whole tree) in bytes."""
+    """What one run used: seconds of wall clock and of CPU (user and system, the whole process tree), the peak of
+    private memory (RssAnon, the whole tree) in bytes, and the bytes that it has written to disks, in whole pages."""
 
     wall: float
     cpu: float
     memory: int
-
-    def without(self, start_up: Usage) -> Usage:
-        """The same without what a start and an end cost."""
-        return Usage(max(0.0, self.wall - start_up.wall), max(0.0, self.cpu - start_up.cpu), self.memory)
+    written: int
 
 
-def measured(command: Sequence[str], log: Path, *, limit: float = 600.0) -> Usage:
-    """Run a command to its end; its output goes to `log`. Raises RunFailed, TimeoutError."""
+def measured(
+    command: Sequence[str], log: Path, *, limit: float = 1200.0, seen: Callable[[float, int], None] | None = None
+) -> Usage:
+    """Run a command to its end; its output goes to `log`. `seen` is told seconds since the start, and private memory.
+
+    Raises RunFailed, TimeoutError.
+    """
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -42,7 +44,10 @@ def measured(command: Sequence[str], log: Path, *, limit: float = 600.0) -> Usag
                 pid, status, used = os.wait4(process.pid, os.WNOHANG)
                 if pid:
                     break
-                peak = max(peak, private_memory(process.pid))
+                memory = private_memory(process.pid)
+                peak = max(peak, memory)
+                if seen is not None:
+                    seen(time.monotonic() - began, memory)
                 if time.monotonic() - began > limit:
                     raise TimeoutError(f"{command[0]} did not end within {limit:g} s; see {log}")
                 time.sleep(SAMPLE_EVERY)
@@ -54,7 +59,7 @@ def measured(command: Sequence[str], log: Path, *, limit: float = 600.0) -> Usag
     if process.returncode:
         tail = log.read_text(errors="replace")[-3_000:]
         raise RunFailed(f"{' '.join(command)}\nended with {process.returncode}:\n{tail}")
-    return Usage(time.monotonic() - began, used.ru_utime + used.ru_stime, peak)
+    return Usage(time.monotonic() - began, used.ru_utime + used.ru_stime, peak, used.ru_oublock * 512)
 
 
 def private_memory(pid: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -51,14 +51,21 @@ class Topics:
         self.broker = broker
         self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
 
-    def create(self, topic: str) -> None:
-        """A topic of four partitions that keeps its records, old as their timestamps are."""
-        wanted = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "-1"})
+    def create(self, topic: str, partitions: int = PARTITIONS, **config: str) -> None:
+        """A topic that keeps its records, old as they are. `config`: its other settings, with underscores for dots."""
+        wanted = NewTopic(
+            topic,
+            partitions,
+            1,
+            config={"retention.ms": "-1", **{name.replace("_", "."): value for name, value in config.items()}},
+        )
         self._admin.create_topics([wanted])[topic].result(30)
 
-    def delete(self, topic: str) -> None:
-        """Delete a topic."""
-        self._admin.delete_topics([topic])[topic].result(30)
+    def delete_with(self, part: str) -> None:
+        """Delete every topic that has `part` in its name: an output, and what an engine has made for itself."""
+        topics = [topic for topic in self._admin.list_topics(timeout=30).topics if part in topic]
+        for deleted in self._admin.delete_topics(topics).values() if topics else ():
+            deleted.result(30)
 
     def fill(self, topic: str, count: int, told: Callable[[int], None]) -> None:
         """Have `count` orders in `topic`, unless they are there. Raises RuntimeError for a topic with others."""
@@ -69,6 +76,13 @@ class Topics:
             told(count)
             return
         self.create(topic)
+        self.append(topic, orders(count), told)
+
+    def append(
+        self, topic: str, records: Iterable[tuple[bytes, bytes, int]], told: Callable[[int], None] | None = None
+    ) -> None:
+        """Append keys, values and timestamps; `told` hears now and then how many. Raises RuntimeError when some could
+        not be written."""
         producer = Producer(
             {
                 "bootstrap.servers": self.broker,
@@ -80,7 +94,8 @@ class Topics:
                 "queue.buffering.max.messages": 200_000,
             }
         )
-        for number, (key, value, ts) in enumerate(orders(count)):
+        number = 0
+        for number, (key, value, ts) in enumerate(records, 1):
             while True:
                 try:
                     producer.produce(topic, value, key, timestamp=ts)
@@ -89,10 +104,12 @@ class Topics:
                     producer.poll(0.1)
             if number % 10_000 == 0:
                 producer.poll(0)
-                told(number)
-        if producer.flush(60):
+                if told is not None:
+                    told(number)
+        if producer.flush(120):
             raise RuntimeError(f"topic {topic} could not be filled")
-        told(count)
+        if told is not None:
+            told(number)
 
     def size(self, topic: str) -> int:
         """Offsets from the beginnings to the ends, together."""

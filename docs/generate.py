@@ -78,7 +78,8 @@ def command_help() -> str:
     for path, command in _commands(cli, ("rayflow",)):
         context = None
         for name in path:
-            context = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
+            width: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100, **command.context_settings}
+            context = click.Context(command, info_name=name, parent=context, **width)
         assert context is not None
         parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)

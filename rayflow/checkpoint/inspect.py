@@ -11,6 +11,7 @@ from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.integrity import check_stored
 from rayflow.checkpoint.layout import SAVEPOINT, manifest_name
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, read_savepoint
+from rayflow.checkpoint.published import is_published
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing
@@ -56,9 +57,15 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDetail:
-    """One checkpoint in full. `objects`: names and sizes in bytes of what it consists of."""
+    """One checkpoint in full.
+
+    Attributes:
+        published: whether it is known that its own epoch is published too, since the run ended with it.
+        objects: names and sizes in bytes of what it consists of.
+    """
 
     manifest: Manifest
+    published: bool
     objects: Mapping[str, int]
     tasks: tuple[TaskInfo, ...]
 
@@ -98,7 +105,8 @@ def show(store: CheckpointStore, epoch: Epoch | None = None) -> CheckpointDetail
     chain = Chain(store, manifest)
     staged = _staged_counts(store, manifest)
     tasks = tuple(_task_info(chain, task, staged.get(task, {})) for task in manifest.tasks())
-    return CheckpointDetail(manifest, {name: store.size(name) for name in manifest.objects()}, tasks)
+    published = is_published(store, manifest)
+    return CheckpointDetail(manifest, published, {name: store.size(name) for name in manifest.objects()}, tasks)
 
 
 def verify(

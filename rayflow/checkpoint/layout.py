@@ -11,6 +11,7 @@ ATTEMPTS = "attempts/"
 EPOCHS = "epochs/"
 MANIFESTS = "manifests/"
 BASES = "bases/"
+PUBLISHED = "published/"
 SAVEPOINT = "savepoint.json"
 """The manifest of a savepoint; its store holds nothing but one savepoint."""
 
@@ -35,6 +36,13 @@ class ManifestObject(NamedTuple):
     epoch: Epoch
 
 
+class PublishedObject(NamedTuple):
+    """Says that all output up to an epoch is published."""
+
+    lineage: str
+    epoch: Epoch
+
+
 class BasePartObject(NamedTuple):
     """A part of the full copy of one task's rows. `folder` is that of the task, as in the name."""
 
@@ -44,7 +52,7 @@ class BasePartObject(NamedTuple):
     part: int
 
 
-ObjectKind: TypeAlias = AttemptObject | SegmentObject | ManifestObject | BasePartObject
+ObjectKind: TypeAlias = AttemptObject | SegmentObject | ManifestObject | PublishedObject | BasePartObject
 
 
 def attempt_name(attempt: Attempt) -> str:
@@ -83,6 +91,15 @@ def manifest_name(epoch: Epoch) -> str:
     return f"{MANIFESTS}{epoch:012d}.json"
 
 
+def published_name(lineage: str, epoch: Epoch) -> str:
+    """What is there once the last epoch of a run is published.
+
+    >>> published_name("ab12", 12)
+    'published/ab12/000000000012'
+    """
+    return f"{PUBLISHED}{lineage}/{epoch:012d}"
+
+
 def base_part_name(task: TaskId, epoch: Epoch, attempt: Attempt, part: int) -> str:
     """One part of a task's base. Characters of the stage's id that a file name might not take become ``=XX``.
 
@@ -114,6 +131,8 @@ def parse_name(name: str) -> ObjectKind | None:
         return BasePartObject(match[1], int(match[2]), int(match[3]), int(match[4]))
     if match := _MANIFEST.fullmatch(name):
         return ManifestObject(int(match[1]))
+    if match := _PUBLISHED.fullmatch(name):
+        return PublishedObject(match[1], int(match[2]))
     if match := _ATTEMPT.fullmatch(name):
         return AttemptObject(int(match[1]))
     return None
@@ -135,3 +154,4 @@ _SEGMENT = re.compile(r"epochs/(\d{12,})/(\d{8,})-(\d{5,})\.(?:segment|output)")
 _BASE_PART = re.compile(r"bases/([^/]+)/(\d{12,})-(\d{8,})/(\d{4,})")
 _MANIFEST = re.compile(r"manifests/(\d{12,})\.json")
 _ATTEMPT = re.compile(r"attempts/(\d{8,})")
+_PUBLISHED = re.compile(r"published/([^/]+)/(\d{12,})")

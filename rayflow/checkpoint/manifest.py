@@ -34,10 +34,9 @@ class StateEntry:
 
 @dataclass(frozen=True, slots=True)
 class SinkEntry:
-    """A sink operator: how many tasks it has, and the first epoch that it took part in."""
+    """A sink operator: how many tasks it has."""
 
     tasks: int
-    since: Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Manifest:
         sinks: every sink that keeps markers, by operator.
         systems: which system each source was read from (`Connector.identity`), by source.
         savepoint: whether it is to be kept until it is deleted by name.
-        restored_from: URI of the savepoint that the lineage began with, or None.
+        restored_from: what the lineage began with: a savepoint's URI, an older checkpoint, or None.
     """
 
     job: str

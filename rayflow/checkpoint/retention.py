@@ -9,9 +9,11 @@ from rayflow.checkpoint.layout import (
     AttemptObject,
     BasePartObject,
     ManifestObject,
+    PublishedObject,
     SegmentObject,
     manifest_name,
     parse_name,
+    published_name,
     task_folder,
 )
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest
@@ -46,11 +48,12 @@ def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
     newest = max(kept, key=lambda manifest: manifest.epoch)
     needed = {name for manifest in kept for name in manifest.objects()}
     needed.update(manifest_name(manifest.epoch) for manifest in kept)
+    needed.update(published_name(manifest.lineage, manifest.epoch) for manifest in kept)
     base_epochs = {task_folder(task): base.epoch for task, base in newest.bases.items()}
 
     def is_over(name: str) -> bool:
         match parse_name(name):
-            case ManifestObject(epoch):
+            case ManifestObject(epoch) | PublishedObject(_, epoch):
                 return epoch < newest.epoch
             case AttemptObject(attempt):
                 return attempt < newest.attempt

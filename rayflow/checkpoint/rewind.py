@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, write_manifest
+from rayflow.checkpoint.claim import Claim
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest, write_manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.ids import Attempt, Epoch
+from rayflow.core.errors import DamagedObject
+from rayflow.core.ids import Epoch
 
 
-def rewind_to(store: CheckpointStore, epoch: Epoch, *, lineage: str, attempt: Attempt, created: int) -> Manifest:
+def origin_of_checkpoint(epoch: Epoch) -> str:
+    """What `Manifest.restored_from` says of a lineage that began with an older checkpoint.
+
+    >>> origin_of_checkpoint(12)
+    'checkpoint 12'
+    """
+    return f"checkpoint {epoch}"
+
+
+def lineage_origin(store: CheckpointStore) -> str | None:
+    """What the lineage of the newest checkpoint began with. None is also the answer if its manifest is damaged: the
+    user who then goes back to an older one has not done so before."""
+    try:
+        newest = newest_manifest(store)
+    except DamagedObject:
+        return None
+    return None if newest is None else newest.restored_from
+
+
+def rewind_to(store: CheckpointStore, epoch: Epoch, claim: Claim, *, lineage: str, created: int) -> Manifest:
     """Make the checkpoint of `epoch` the newest one again, under a new lineage, and give its manifest.
 
     What was published after it stays published, and will be published again as the job gets there. Its own staged
-    output counts as published. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
+    output counts as published. `claim` must be new: its slots, which nobody has fenced yet, are named for whoever
+    starts from here. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
 
     Raises ObjectMissing when there is no such checkpoint, DamagedObject.
     """
@@ -24,13 +46,14 @@ def rewind_to(store: CheckpointStore, epoch: Epoch, *, lineage: str, attempt: At
         old,
         lineage=lineage,
         epoch=newest,
-        attempt=attempt,
+        attempt=claim.attempt,
         created=created,
+        workers=claim.slots,
         segments=segments,
         outputs=(),
         published=newest,
         savepoint=False,
-        restored_from=f"checkpoint {epoch}",
+        restored_from=origin_of_checkpoint(epoch),
     )
     write_manifest(store, manifest)
     return manifest

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
 from rayflow.checkpoint.layout import SAVEPOINT, base_part_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
@@ -33,24 +34,25 @@ def write_savepoint(source: CheckpointStore, manifest: Manifest, target: Checkpo
 def start_from_savepoint(
     savepoint: CheckpointStore,
     target: CheckpointStore,
+    claim: Claim,
     *,
     job: str,
     lineage: str,
-    attempt: Attempt,
     created: int,
 ) -> Manifest:
     """Make the savepoint the newest checkpoint in a job's own store, under a new lineage, and give its manifest.
 
-    Objects are copied under names of `attempt`, which must be newly claimed, so they meet none that are there. The
-    epoch is the savepoint's, or the next free one when the job's store has that epoch already. All output of a
-    savepoint counts as published. The manifest comes last: cut off before, the store is as it was.
+    Objects are copied under names of the attempt of `claim`, which must be new, so they meet none that are there; its
+    slots, which nobody has fenced yet, are named for whoever starts from here. The epoch is the savepoint's, or the
+    next free one when the job's store has that epoch already. All output of a savepoint counts as published. The
+    manifest comes last: cut off before, the store is as it was.
 
     Args:
         lineage: hex of a new UUID. created: ms since the Unix epoch.
 
     Raises ObjectMissing when there is no savepoint, DamagedObject, FormatTooNew, and what the stores raise.
     """
-    saved = read_savepoint(savepoint)
+    saved, attempt = read_savepoint(savepoint), claim.attempt
     epoch = max(saved.epoch, *(present + 1 for present in manifest_epochs(target)), 0)
     names: dict[str, str] = {}
     segments = {}
@@ -67,6 +69,7 @@ def start_from_savepoint(
         epoch=epoch,
         attempt=attempt,
         created=created,
+        workers=claim.slots,
         segments=segments,
         bases=bases,
         outputs=(),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rayflow.connectors.base import Connector
     from rayflow.core.settings import Settings
     from rayflow.core.topics import ConnectorSpec
+    from rayflow.engine.recovery import LostMarker
     from rayflow.runtimes.options import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,18 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
             raise click.BadParameter(f"{text!r} is not KEY=VALUE")
         pairs[key.strip()] = value
     return pairs
+
+
+def lost_marker(_ctx: click.Context, _param: click.Parameter, given: str | None) -> LostMarker | None:
+    """The value of --lost-marker: what to do, and about which epoch."""
+    if given is None:
+        return None
+    from rayflow.engine.recovery import LostMarker
+
+    choice, _, epoch = given.partition("@")
+    if choice not in ("republish", "skip") or not epoch.isdigit():
+        raise click.BadParameter(f"{given!r} is not republish@EPOCH or skip@EPOCH; the error names the epoch")
+    return LostMarker("republish" if choice == "republish" else "skip", int(epoch))
 
 
 def state_option(command: F) -> F:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rayflow.cli.options import checkpoints_option, place_options, run_options, set_option, settings_of
+from rayflow.cli.options import checkpoints_option, lost_marker, place_options, run_options, set_option, settings_of
 from rayflow.core.errors import InvalidSetting, RayflowError
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 @click.option("--drop-state", is_flag=True, help="Discard state of operators that the job no longer has.")
 @click.option("--allow-new-partitions", is_flag=True, help="Accept new partitions of a topic whose keys key state.")
 @click.option("--new-lineage", is_flag=True, help="Begin anew although the job has published with other checkpoints.")
-@click.option("--lost-marker", type=click.Choice(["republish", "skip"]), help="What to do when a marker is lost.")
+@click.option(
+    "--lost-marker",
+    metavar="republish@EPOCH|skip@EPOCH",
+    callback=lost_marker,
+    help="What to do about the epoch whose marker is lost.",
+)
 @set_option
 @click.option("--metrics-port", metavar="PORT", type=int, help="Serve Prometheus metrics there (0: any free port).")
 @click.option("--metrics-address", metavar="HOST", help="On which address.  [default: 127.0.0.1]")

@@ -136,6 +136,12 @@ class Publisher(ABC):
         """Why publishing waits, in a few words, while the system is out of reach; else None."""
         return None
 
+    def settle(self) -> None:
+        """At the end of a run: wait until readers see everything that was published, where that comes later.
+
+        Waits for some seconds at most, and not for a system that is out of reach. Raises nothing of its own.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Let go of everything; an unfinished `publish` is undone. Closing twice is closing once."""

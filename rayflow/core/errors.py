@@ -134,7 +134,8 @@ class RecordTooLarge(RayflowError):
 
     code = "RF-2005"
     default_advice = (
-        "Raise max.message.bytes of the topic and message.max.bytes of the producer, or write smaller records"
+        "Raise max.message.bytes of the topic and message.max.bytes of the producer. Or write smaller records: correct "
+        "the job and start it with --from-checkpoint N, an epoch before this one (rayflow checkpoints JOB list)"
     )
 
 
@@ -182,7 +183,9 @@ class MarkerLost(RayflowError):
     """The broker no longer holds a sink's marker, and the last epoch may or may not have been published."""
 
     code = "RF-3005"
-    default_advice = "Look at the output topic, then start with --lost-marker republish or --lost-marker skip"
+    default_advice = (
+        "Look at the output topic, then start with --lost-marker republish@EPOCH or --lost-marker skip@EPOCH"
+    )
 
 
 class PartitionsChanged(RayflowError):

@@ -94,7 +94,7 @@ class _Prefixed(PydanticBaseSettingsSource):
         found = {
             self._rename(name[size:].lower()): value
             for name, value in os.environ.items()
-            if name.startswith(self._prefix) and len(name) > size
+            if value and name.startswith(self._prefix) and len(name) > size
         }
         return {self._table: found} if found else {}
 

@@ -6,14 +6,16 @@ The protocol is told in docs/concepts/exactly-once.md, whose steps the names her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rayflow.checkpoint.base import BaseRef
-from rayflow.checkpoint.manifest import Manifest, SinkEntry, StateEntry
+from rayflow.checkpoint.claim import Claim
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import Fenced, InvariantBroken
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, WorkerId
+from rayflow.engine.coordinator_options import CoordinatorOptions
+from rayflow.engine.entries import sink_entries, state_entries
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
@@ -22,8 +24,10 @@ from rayflow.engine.events import (
     ManifestConflict,
     ManifestWritten,
     MarkersSeen,
+    MarkersSet,
     OutputRepublished,
     PartitionsAdded,
+    PublishedRecorded,
     PublishersOpened,
     SegmentAcked,
     SourcesExhausted,
@@ -42,12 +46,22 @@ from rayflow.engine.orders import (
     OpenPublishers,
     Order,
     ReadManifest,
+    RecordPublished,
     RepublishOutput,
+    SetMarkers,
     StartTasks,
     WriteBase,
     WriteManifest,
 )
-from rayflow.engine.recovery import check_states, check_systems, check_unused, sink_tasks_of, unpublished
+from rayflow.engine.phase import Phase
+from rayflow.engine.recovery import (
+    check_states,
+    check_systems,
+    check_unused,
+    sink_tasks_of,
+    unmarked,
+    unpublished,
+)
 from rayflow.engine.regrouping import earlier_partitions
 from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.fingerprint import fingerprint
@@ -56,9 +70,10 @@ from rayflow.plan.physical import JobPlan
 
 @dataclass(frozen=True, slots=True)
 class ManifestRead:
-    """The newest manifest there is, or None."""
+    """The newest manifest there is, or None; `published`: whether it is known that its own epoch is published."""
 
     manifest: Manifest | None
+    published: bool = False
 
 
 Event = (
@@ -67,6 +82,7 @@ Event = (
     | MarkersSeen
     | PublishersOpened
     | OutputRepublished
+    | MarkersSet
     | TasksStarted
     | Tick
     | BarrierRequested
@@ -74,6 +90,7 @@ Event = (
     | ManifestWritten
     | ManifestConflict
     | EpochDone
+    | PublishedRecorded
     | BaseWritten
     | SourcesExhausted
     | StopRequested
@@ -81,40 +98,10 @@ Event = (
 )
 
 
-class Phase(Enum):
-    """Where an attempt is; in this order."""
-
-    CLAIMING = "claiming"
-    READING = "reading"
-    LOOKING = "looking"
-    FENCING = "fencing"
-    READING_AGAIN = "reading again"
-    REPUBLISHING = "republishing"
-    STARTING = "starting"
-    RUNNING = "running"
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class CoordinatorOptions:
-    """What the coordinator is told of a run.
-
-    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which system each source is read
-    from (`Connector.identity`).
-    """
-
-    lineage: str
-    interval: int
-    workers: tuple[WorkerId, ...] = (0,)
-    systems: Mapping[str, str] = field(default_factory=dict)
-    drop_state: bool = False
-    allow_new_partitions: bool = False
-    new_lineage: bool = False
-    lost_marker: Literal["republish", "skip"] | None = None
-
-
 class Coordinator:
     """Takes one attempt from its claim to its end; one epoch is on its way at a time.
+
+    `lineage`: that of the checkpoints that it goes on with, once it is known.
 
     `start()` first. Errors that it raises end the attempt: nothing that it ordered before is lost by that.
     """
@@ -124,9 +111,11 @@ class Coordinator:
         self.phase = Phase.CLAIMING
         self.epoch: Epoch = 0
         self.attempt: Attempt = 0
+        self.lineage = ""
         self._plan = plan
         self._sources = dict(sources)
         self._options = options
+        self._claim = Claim(0)
         self._manifest: Manifest | None = None
         self._topology: Topology | None = None
         self._history = History([], None)
@@ -140,33 +129,39 @@ class Coordinator:
         self._ending: Literal["stop", "drain", "restart"] | None = None
         self._final: Epoch | None = None
         self._markers: Mapping[SinkTask, Marker | None] = {}
+        self._missing: list[SinkTask] = []
         self._opening: OpenPublishers | None = None
         self._base_under_way = False
 
     def start(self) -> list[Order]:
         """Begin the attempt."""
-        return [ClaimAttempt()]
+        return [ClaimAttempt(self._options.workers, self._options.lineage)]
 
     def handle(self, event: Event) -> list[Order]:
         """Take one event. Raises Fenced, and what recovery may refuse (see `engine.recovery`, `engine.topology`)."""
         match event:
             case AttemptClaimed():
                 self._enter(Phase.CLAIMING, Phase.READING)
-                self.attempt = event.attempt
+                self.attempt = event.claim.attempt
+                self._claim = event.claim
                 return [ReadManifest()]
             case ManifestRead():
-                return self._on_manifest(event.manifest)
+                manifest = event.manifest
+                if manifest is not None and event.published:
+                    manifest = replace(manifest, outputs=())
+                return self._on_manifest(manifest)
             case MarkersSeen():
-                self._enter(Phase.LOOKING, Phase.FENCING)
-                check_unused(self._plan.name, event.markers)
-                assert self._opening is not None
-                return [self._opening]
+                return self._on_markers(event.markers)
             case PublishersOpened():
                 self._enter(Phase.FENCING, Phase.READING_AGAIN)
                 self._markers = event.markers
                 return [ReadManifest()]
             case OutputRepublished():
-                self._enter(Phase.REPUBLISHING, Phase.STARTING)
+                self._enter(Phase.REPUBLISHING, Phase.MARKING)
+                self._markers = {**self._markers, **dict.fromkeys(self._missing, Marker(self.lineage, self.epoch))}
+                return self._mark()
+            case MarkersSet():
+                self._enter(Phase.MARKING, Phase.STARTING)
                 return [self._start_tasks()]
             case TasksStarted():
                 self._enter(Phase.STARTING, Phase.RUNNING)
@@ -186,6 +181,8 @@ class Coordinator:
                 return self._on_conflict(event)
             case EpochDone():
                 return self._on_done(event)
+            case PublishedRecorded():
+                return [self._finish(Phase.CLOSING)]
             case BaseWritten():
                 self._base_under_way = False
                 self._history.on_base(event.task, BaseRef(event.epoch, event.parts, event.size), self.epoch)
@@ -198,14 +195,19 @@ class Coordinator:
                 return self._end("restart")
 
     @property
-    def lineage(self) -> str:
-        """The lineage of checkpoints that this attempt goes on with."""
-        return self._options.lineage if self._manifest is None else self._manifest.lineage
-
-    @property
     def final_barrier_sent(self) -> bool:
         """Whether the last barrier is out: what is read from now on belongs to nobody."""
         return self._final is not None
+
+    def _on_markers(self, markers: Mapping[SinkTask, Marker | None]) -> list[Order]:
+        """An older attempt may have committed and published its first epoch since the manifest was read: read again."""
+        if any(marker is not None and marker.epoch > 0 for marker in markers.values()):
+            self._enter(Phase.LOOKING, Phase.READING)
+            self._markers = markers
+            return [ReadManifest()]
+        self._enter(Phase.LOOKING, Phase.FENCING)
+        assert self._opening is not None
+        return [self._opening]
 
     def _on_manifest(self, manifest: Manifest | None) -> list[Order]:
         """First to know which publishers to fence, then, when nobody else can commit any more, to go on from."""
@@ -219,10 +221,11 @@ class Coordinator:
             None if manifest is None else earlier_partitions(self._plan, manifest),
             allow_new_partitions=self._options.allow_new_partitions,
         )
-        slots = set(self._options.workers) | set(() if manifest is None else manifest.workers)
+        slots = set(self._claim.slots) | set(() if manifest is None else manifest.workers)
         opening = OpenPublishers(sorted(slots), self._sinks_to_read())
         if self.phase is Phase.READING:
             if manifest is None and opening.sinks and not self._options.new_lineage:
+                check_unused(self._plan.name, self._markers)
                 self._enter(Phase.READING, Phase.LOOKING)
                 self._opening = opening
                 return [LookAtMarkers(self._options.workers[0], opening.sinks)]
@@ -233,21 +236,40 @@ class Coordinator:
             self._enter(Phase.READING_AGAIN, Phase.FENCING)
             self._opening = opening
             return [opening]
-        self._enter(Phase.READING_AGAIN, Phase.REPUBLISHING)
-        self.epoch = 0 if manifest is None else manifest.epoch
+        self.lineage = self._choose_lineage()
         self._history = History(self._topology.tasks(), manifest)
-        missing = [] if manifest is None else unpublished(manifest, self._markers, self._options.lost_marker)
-        if manifest is not None and missing:
-            return [RepublishOutput(manifest, self._topology, missing)]
-        self._enter(Phase.REPUBLISHING, Phase.STARTING)
+        if manifest is not None:
+            self.epoch = manifest.epoch
+            self._missing = unpublished(manifest, self._markers, self._options.lost_marker)
+            if self._missing:
+                self._enter(Phase.READING_AGAIN, Phase.REPUBLISHING)
+                return [RepublishOutput(manifest, self._topology, self._missing)]
+        self._enter(Phase.READING_AGAIN, Phase.MARKING)
+        return self._mark()
+
+    def _choose_lineage(self) -> str:
+        if self._manifest is not None:
+            return self._manifest.lineage
+        if not self._options.new_lineage:
+            check_unused(self._plan.name, self._markers)
+        used = {marker.lineage for marker in self._markers.values() if marker is not None and marker.epoch > 0}
+        return self._options.lineage if self._claim.lineage in used else self._claim.lineage
+
+    def _mark(self) -> list[Order]:
+        """See that every sink has a marker before its next epoch, so that one that is lost later on can be told."""
+        sinks = unmarked(self.lineage, self._sinks(), self._markers)
+        if sinks:
+            return [SetMarkers(Marker(self.lineage, self.epoch), sinks)]
+        self._enter(Phase.MARKING, Phase.STARTING)
         return [self._start_tasks()]
 
-    def _sinks_to_read(self) -> list[SinkTask]:
+    def _sinks(self) -> list[SinkTask]:
         assert self._topology is not None
-        sinks = set(self._topology.sink_tasks(self._plan)) if self._plan.delivery == "exactly_once" else set()
-        if self._manifest is not None:
-            sinks |= set(sink_tasks_of(self._manifest))
-        return sorted(sinks)
+        return self._topology.sink_tasks(self._plan) if self._plan.delivery == "exactly_once" else []
+
+    def _sinks_to_read(self) -> list[SinkTask]:
+        earlier = [] if self._manifest is None else sink_tasks_of(self._manifest)
+        return sorted({*self._sinks(), *earlier})
 
     def _start_tasks(self) -> StartTasks:
         assert self._topology is not None
@@ -290,9 +312,29 @@ class Coordinator:
         acks = [self._acks[worker] for worker in sorted(self._acks)]
         sizes = {task: size for ack in acks for task, size in ack.delta_bytes.items()}
         self._history.on_epoch(event.epoch, tuple(ack.name for ack in acks), sizes)
-        manifest = self._make_manifest(acks)
-        self._written = manifest
-        return [WriteManifest(manifest)]
+        assert self._topology is not None
+        self._written = Manifest(
+            job=self._plan.name,
+            lineage=self.lineage,
+            epoch=self.epoch,
+            attempt=self.attempt,
+            created=self._now,
+            plan=fingerprint(self._plan),
+            states=state_entries(self._plan),
+            stages=dict(self._topology.stages),
+            source_partitions=dict(self._topology.sources),
+            workers=self._options.workers,
+            delivery=self._plan.delivery,
+            segments=dict(self._history.segments),
+            outputs=tuple(ack.output for ack in acks if ack.output is not None),
+            bases=self._history.bases,
+            sinks=sink_entries(self._plan, self._topology),
+            systems=dict(self._options.systems),
+            published=self.epoch - (self._plan.delivery == "exactly_once"),
+            bytes=sum(ack.size for ack in acks),
+            restored_from=None if self._manifest is None else self._manifest.restored_from,
+        )
+        return [WriteManifest(self._written)]
 
     def _on_conflict(self, event: ManifestConflict) -> list[Order]:
         """An older attempt may still commit the epoch that it had on its way when it was fenced: go on from there."""
@@ -305,56 +347,20 @@ class Coordinator:
         self.phase = Phase.FINISHED
         return [FinishAttempt(restart=True)]
 
-    def _make_manifest(self, acks: list[SegmentAcked]) -> Manifest:
-        assert self._topology is not None
-        before = {} if self._manifest is None else self._manifest.sinks
-        exactly_once = self._plan.delivery == "exactly_once"
-        return Manifest(
-            job=self._plan.name,
-            lineage=self.lineage,
-            epoch=self.epoch,
-            attempt=self.attempt,
-            created=self._now,
-            plan=fingerprint(self._plan),
-            states={
-                f"{operator.id}/{spec.name}": StateEntry(spec.kind, spec.ttl, stage.id)
-                for stage in self._plan.stages
-                for operator in stage.operators
-                for spec in operator.states
-            },
-            stages=dict(self._topology.stages),
-            source_partitions=dict(self._topology.sources),
-            workers=self._options.workers,
-            delivery=self._plan.delivery,
-            segments=dict(self._history.segments),
-            outputs=tuple(ack.output for ack in acks if ack.output is not None),
-            bases=self._history.bases,
-            sinks={
-                sink.operator: SinkEntry(
-                    tasks=self._topology.stages[stage.id],
-                    since=before[sink.operator].since if sink.operator in before else self.epoch,
-                )
-                for stage in self._plan.stages
-                for sink in stage.sinks
-                if exactly_once
-            },
-            systems=dict(self._options.systems),
-            published=self.epoch - 1 if exactly_once else self.epoch,
-            bytes=sum(ack.size for ack in acks),
-            restored_from=None if self._manifest is None else self._manifest.restored_from,
-        )
-
     def _on_done(self, event: EpochDone) -> list[Order]:
         self._expect(event.epoch)
         self._done.add(event.worker)
         if len(self._done) < len(self._options.workers):
             return []
+        assert self._written is not None
         self._manifest = self._written
         self._under_way = False
         orders: list[Order] = [CollectGarbage()]
         if self._final == self.epoch:
-            self.phase = Phase.FINISHED
-            return [*orders, FinishAttempt(restart=self._ending == "restart")]
+            if self._written.published < self.epoch:
+                self._enter(Phase.RUNNING, Phase.CLOSING)
+                return [RecordPublished(self.lineage, self.epoch), *orders]
+            return [*orders, self._finish(Phase.RUNNING)]
         task = None if self._base_under_way else self._history.wants_base(self.epoch)
         if task is not None:
             self._base_under_way = True
@@ -362,6 +368,10 @@ class Coordinator:
         if self._requested or self._ending is not None:
             orders.extend(self._tick(True))
         return orders
+
+    def _finish(self, expected: Phase) -> FinishAttempt:
+        self._enter(expected, Phase.FINISHED)
+        return FinishAttempt(restart=self._ending == "restart")
 
     def _enter(self, expected: Phase, phase: Phase) -> None:
         if self.phase is not expected:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from rayflow.checkpoint.claim import Claim
 from rayflow.core.batch import Batch
 from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
 
@@ -129,7 +130,7 @@ WorkerEvent: TypeAlias = (
 class AttemptClaimed:
     """This attempt is ours alone."""
 
-    attempt: Attempt
+    claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,11 @@ class PublishersOpened:
 @dataclass(frozen=True, slots=True)
 class OutputRepublished:
     """What the last epoch had staged but not published is visible now."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkersSet:
+    """Every sink task has a marker of the attempt's lineage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +210,11 @@ class EpochDone:
 
     worker: WorkerId
     epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRecorded:
+    """It is noted durably that the attempt's last epoch is published."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ def split(batch: Batch, partitioner: Partitioner, exchange: str) -> Iterator[tup
     """
     try:
         targets = list(map(partitioner.__getitem__, batch.keys))
-    except TypeError as error:
-        raise KeyNotUsable("a key cannot be hashed", operator=exchange, topic=batch.origin.topic) from error
+    except (TypeError, KeyNotUsable) as error:
+        raise _not_usable(batch, partitioner, exchange, error) from error
     first = targets[0]
     if partitioner.partitions == 1 or targets.count(first) == len(targets):
         yield first, batch
@@ -46,3 +46,21 @@ def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
             advice=error.advice,
         ) from error
     return Batch(Origin(*batch.origin), keys, values, batch.timestamps, batch.offsets, batch.headers, batch.lateness)
+
+
+def _not_usable(batch: Batch, partitioner: Partitioner, exchange: str, error: TypeError | KeyNotUsable) -> KeyNotUsable:
+    """The error, with the place of the first key that gives it."""
+    offset = None
+    for key, at in zip(batch.keys, batch.offsets, strict=True):
+        try:
+            partitioner[key]
+        except (TypeError, KeyNotUsable):
+            offset = at if at >= 0 else None  # a record that an operator made has none
+            break
+    return KeyNotUsable(
+        error.what if isinstance(error, KeyNotUsable) else "a key cannot be hashed",
+        operator=exchange,
+        topic=batch.origin.topic,
+        partition=batch.origin.partition,
+        offset=offset,
+    )

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from rayflow.checkpoint.manifest import Manifest
-from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimAttempt:
-    """Claim the next attempt number, ours alone; then report AttemptClaimed."""
+    """Claim the next attempt number, ours alone; then report AttemptClaimed.
+
+    `slots`: those of the attempt's workers. `lineage`: of its checkpoints, should the store be new.
+    """
+
+    slots: Sequence[WorkerId]
+    lineage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,14 @@ class RepublishOutput:
 
     manifest: Manifest
     topology: Topology
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMarkers:
+    """Set the marker of these sink tasks, without output; then report MarkersSet."""
+
+    marker: Marker
     sinks: Sequence[SinkTask]
 
 
@@ -91,6 +105,14 @@ class WriteBase:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPublished:
+    """Note durably that everything up to the attempt's last epoch is published; then report PublishedRecorded."""
+
+    lineage: str
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
 class CollectGarbage:
     """Delete, in the background, what no kept checkpoint names."""
 
@@ -111,11 +133,13 @@ Order: TypeAlias = (
     | OpenPublishers
     | ReadManifest
     | RepublishOutput
+    | SetMarkers
     | StartTasks
     | InjectBarrier
     | WriteManifest
     | CommitEpoch
     | WriteBase
+    | RecordPublished
     | CollectGarbage
     | FinishAttempt
 )

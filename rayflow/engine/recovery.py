@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from rayflow.checkpoint.manifest import Manifest
@@ -15,7 +16,7 @@ from rayflow.core.errors import (
     StateKindChanged,
     StateWouldBeDropped,
 )
-from rayflow.core.ids import Marker, SinkTask
+from rayflow.core.ids import Epoch, Marker, SinkTask
 from rayflow.plan.physical import JobPlan
 
 
@@ -68,10 +69,10 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
     """Refuse to begin anew where the job has published before: its output would appear twice.
 
-    Raises OutputOfAnotherRun.
+    A marker of epoch 0 is of a run that had only begun. Raises OutputOfAnotherRun.
     """
     for sink, marker in markers.items():
-        if marker is not None:
+        if marker is not None and marker.epoch > 0:
             raise OutputOfAnotherRun(
                 f"there is no checkpoint here, but the job has published up to epoch {marker.epoch} with others",
                 job=job,
@@ -80,50 +81,55 @@ def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class LostMarker:
+    """What the user has found out about an epoch whose marker is lost. It holds for no other epoch."""
+
+    choice: Literal["republish", "skip"]
+    epoch: Epoch
+
+
 def unpublished(
-    manifest: Manifest,
-    markers: Mapping[SinkTask, Marker | None],
-    lost_marker: Literal["republish", "skip"] | None,
+    manifest: Manifest, markers: Mapping[SinkTask, Marker | None], lost_marker: LostMarker | None
 ) -> list[SinkTask]:
     """The sink tasks whose staged output of the manifest's epoch is not visible yet.
 
-    A manifest is written only once everything before its epoch is published, so only its own epoch can be open. The
-    first manifest of a lineage (a start from a savepoint or an older checkpoint) has nothing to publish, but the sinks
-    whose markers are not the lineage's own yet: so a marker of another lineage, later on, is known for what it is.
+    A manifest is written only once everything before its epoch is published, so only its own epoch can be open. And
+    every sink has a marker of the lineage before an epoch begins (`unmarked`), so one that is not there was lost, and
+    one of another lineage means that this one has taken over. Only the first manifest of a lineage (a start from a
+    savepoint or an older checkpoint), which has nothing to publish, may meet such markers.
 
-    Raises MarkerLost when a marker that must exist does not, OutputOfAnotherRun when another lineage has taken over,
+    Raises MarkerLost when a marker that decides is gone, OutputOfAnotherRun when another lineage has taken over,
     CheckpointsBehindOutput when a marker is ahead of the manifest.
     """
     _check_ahead(manifest, markers)
-    # Sinks of operators that the job no longer has are not in `markers`: their output was given up.
-    sinks = [sink for sink in sink_tasks_of(manifest) if sink in markers]
-    begins = manifest.published >= manifest.epoch
     missing: list[SinkTask] = []
-    for sink in sinks:
+    # Sinks of operators that the job no longer has are not in `markers`: their output was given up.
+    for sink in [sink for sink in sink_tasks_of(manifest) if sink in markers]:
         marker = markers[sink]
         if marker is not None and marker.lineage == manifest.lineage:
-            if marker.epoch < manifest.epoch:
+            if marker.epoch < manifest.epoch and manifest.outputs:
                 missing.append(sink)
-        elif begins or manifest.sinks[sink.operator].since > manifest.published or lost_marker == "republish":
-            missing.append(sink)
-        elif lost_marker is None and marker is not None:
+        elif manifest.published >= manifest.epoch:
+            continue
+        elif marker is not None:
             raise OutputOfAnotherRun(
                 f"the job has gone on with other checkpoints, and has published up to epoch {marker.epoch} with them",
                 job=manifest.job,
                 operator=sink.operator,
                 partition=sink.partition,
             )
-        elif lost_marker is None and manifest.outputs:
-            raise MarkerLost(
-                f"the marker of this sink is gone, and whether epoch {manifest.epoch} was published is not known",
-                job=manifest.job,
-                operator=sink.operator,
-                partition=sink.partition,
-            )
-    if manifest.outputs or begins:
-        return missing
-    # Nothing to publish; but every sink has a marker from its first epoch on, so that one that is lost can be told.
-    return [sink for sink in missing if (marker := markers[sink]) is None or marker.lineage != manifest.lineage]
+        elif manifest.outputs:
+            if lost_marker is None or lost_marker.epoch != manifest.epoch:
+                raise _lost(manifest, sink)
+            if lost_marker.choice == "republish":
+                missing.append(sink)
+    return missing
+
+
+def unmarked(lineage: str, sinks: Sequence[SinkTask], markers: Mapping[SinkTask, Marker | None]) -> list[SinkTask]:
+    """Those of `sinks` that have no marker of the lineage: it must be set before their next epoch begins."""
+    return [sink for sink in sinks if (marker := markers.get(sink)) is None or marker.lineage != lineage]
 
 
 def sink_tasks_of(manifest: Manifest) -> list[SinkTask]:
@@ -142,3 +148,15 @@ def _check_ahead(manifest: Manifest, markers: Mapping[SinkTask, Marker | None]) 
                 operator=sink.operator,
                 partition=sink.partition,
             )
+
+
+def _lost(manifest: Manifest, sink: SinkTask) -> MarkerLost:
+    epoch = manifest.epoch
+    return MarkerLost(
+        f"the marker of this sink is gone, and whether epoch {epoch} was published is not known",
+        job=manifest.job,
+        operator=sink.operator,
+        partition=sink.partition,
+        advice="Look at the end of the output topic; then start it once with "
+        f"--lost-marker skip@{epoch} (the epoch is there) or --lost-marker republish@{epoch} (it is not)",
+    )

@@ -178,6 +178,8 @@ class Worker:
         for task in self.tasks.values():
             if task.reads_sources:
                 self._run(task, task.on_channel(barrier_for(task, event.epoch, event.drain)))
+        if not self.tasks:  # no barrier will come through a channel: its part is empty, and the epoch waits for it
+            self._actions.append(WriteSegment(event.epoch, ()))
 
     def _open_way(self, epoch: Epoch) -> None:
         self._epoch = epoch

@@ -83,9 +83,9 @@ class Sweep:
             row = state.row_of(key)
             if row is None:
                 continue
-            if watermark > WATERMARK_MIN:
+            if WATERMARK_MIN < watermark < row[1] + ttl.ttl:
                 state.put_back(key, ttl.armed(key, [*row[:2], 0, 0], row[1]))
-            elif row[2] + ttl.ttl <= now:
+            elif watermark > WATERMARK_MIN or row[2] + ttl.ttl <= now:
                 state.forget(key)
             else:
                 state.put_back(key, ttl.armed(key, row[:], row[2]))

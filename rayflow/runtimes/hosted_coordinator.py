@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest, write_manifest
+from rayflow.checkpoint.published import is_published, record_published
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock
@@ -25,7 +27,9 @@ from rayflow.engine.events import (
     ManifestConflict,
     ManifestWritten,
     MarkersSeen,
+    MarkersSet,
     OutputRepublished,
+    PublishedRecorded,
     PublishersOpened,
     SegmentAcked,
     SourcesExhausted,
@@ -42,7 +46,9 @@ from rayflow.engine.orders import (
     OpenPublishers,
     Order,
     ReadManifest,
+    RecordPublished,
     RepublishOutput,
+    SetMarkers,
     StartTasks,
     WriteBase,
     WriteManifest,
@@ -59,6 +65,8 @@ from rayflow.runtimes.messages import (
     ReadMarkers,
     Republish,
     Republished,
+    Settle,
+    Settled,
     SlotFenced,
     Start,
     Started,
@@ -75,7 +83,7 @@ class HostedCoordinator:
     """Runs on one thread: `start`, then `receive` what workers say and `step` in between, until `finished`.
 
     `send` takes a message for a worker's slot; `create_topics` makes the sinks' topics that do not exist.
-    `on_commit` is told of each manifest that is written, `on_done` of each epoch that is done everywhere.
+    `on_commit` is told of each manifest that is written; `on_step`, before and after, of every order.
     """
 
     def __init__(
@@ -91,11 +99,13 @@ class HostedCoordinator:
         send: Callable[[WorkerId, object], None],
         create_topics: Callable[[Topology], None],
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
+        on_step: Callable[[str], None] = lambda step: None,
     ) -> None:
         """`earlier`: where the tasks were before; most stay there."""
         self.coordinator = coordinator
         self.background = Background()
         self.finished: FinishAttempt | None = None
+        self._finishing: FinishAttempt | None = None
         self.manifest: Manifest | None = None
         self.placement: dict[TaskId, WorkerId] = {}
         self.started = False
@@ -109,6 +119,7 @@ class HostedCoordinator:
         self._send = send
         self._create_topics = create_topics
         self._on_commit = on_commit
+        self._on_step = on_step
         self._busy = False
         self._looking = False
         self._opening: OpenPublishers | None = None
@@ -152,7 +163,10 @@ class HostedCoordinator:
                 self._exhausted.add(worker)
                 if len(self._exhausted) == len(self.workers):
                     self.tell(SourcesExhausted())
-            case SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
+            case Settled(worker):
+                if self._answered(worker):
+                    self.finished = self._finishing
+            case MarkersSet() | SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
                 self.tell(message)
 
     def tell(self, event: Event) -> None:
@@ -169,12 +183,14 @@ class HostedCoordinator:
 
     def _obey(self, orders: list[Order]) -> None:
         for order in orders:
+            self._on_step(f"before {type(order).__name__}")
             match order:
                 case ClaimAttempt():
-                    self.tell(AttemptClaimed(claim_attempt(self._store)))
+                    self.tell(AttemptClaimed(claim_attempt(self._store, order.slots, order.lineage)))
                 case ReadManifest():
                     self.manifest = newest_manifest(self._store)
-                    self.tell(ManifestRead(self.manifest))
+                    published = self.manifest is not None and is_published(self._store, self.manifest)
+                    self.tell(ManifestRead(self.manifest, published))
                 case LookAtMarkers():
                     self._looking = True
                     self._send(order.slot, ReadMarkers(order.sinks))
@@ -182,6 +198,8 @@ class HostedCoordinator:
                     self._open(order)
                 case RepublishOutput():
                     self._republish(order)
+                case SetMarkers():
+                    self._send(self.workers[0], order)
                 case StartTasks():
                     self._start(order)
                 case InjectBarrier():
@@ -193,10 +211,22 @@ class HostedCoordinator:
                     self._broadcast(EpochCommitted(order.epoch))
                 case WriteBase():
                     self._send(self.placement[order.task], order)
+                case RecordPublished(lineage, epoch):
+                    note = partial(record_published, self._store, lineage, epoch)
+                    self.background.call(note, lambda _: self.tell(PublishedRecorded()))
                 case CollectGarbage():
                     self.background.call(self._collect_garbage, lambda _: None)
                 case FinishAttempt():
-                    self.finished = order
+                    self._finish(order)
+            self._on_step(f"after {type(order).__name__}")
+
+    def _finish(self, order: FinishAttempt) -> None:
+        if order.restart:
+            self.finished = order
+            return
+        self._finishing = order
+        self._waits = set(self.workers)
+        self._broadcast(Settle())
 
     def _broadcast(self, message: object) -> None:
         for slot in self.workers:
@@ -224,8 +254,7 @@ class HostedCoordinator:
             self.tell(PublishersOpened(self._markers))
 
     def _republish(self, order: RepublishOutput) -> None:
-        if order.manifest.outputs:
-            log.info("publishing what was staged", job=self._plan.name, epoch=order.manifest.epoch)
+        log.info("publishing what the last run had staged", job=self._plan.name, epoch=order.manifest.epoch)
         staged = staged_by(self._store, self._plan, order)
         self._waits = set(staged)
         for slot in sorted(staged):
@@ -258,6 +287,7 @@ class HostedCoordinator:
                 return
             self.manifest = manifest
             self._on_commit(manifest)
+            self._on_step("manifest written")
             self.tell(ManifestWritten(manifest.epoch))
 
         self.background.call(write, then)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from rayflow.checkpoint.base import PART_BYTES, encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
 from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import Clock
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.ids import Attempt, Marker, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.actions import (
     AckEpoch,
     AppendOutput,
@@ -32,12 +33,14 @@ from rayflow.engine.events import (
     BaseWritten,
     ClockAdvanced,
     EpochApplied,
+    EpochCommitted,
     EpochDone,
     EpochPublished,
+    MarkersSet,
     SegmentWritten,
     WorkerEvent,
 )
-from rayflow.engine.orders import WriteBase
+from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.epoch_times import EpochTimes
@@ -53,6 +56,8 @@ from rayflow.runtimes.messages import (
     ReadMarkers,
     Republish,
     Republished,
+    Settle,
+    Settled,
     SlotFenced,
     Start,
     Started,
@@ -64,11 +69,15 @@ from rayflow.state.base import Rows
 CLOCK_EVERY = 50
 """Wall-clock time between two looks at timers and idle sources, in ms."""
 
+LONG_TURN = 0.1
+SHORT_TURN = 0.01
+"""Seconds that the records of one poll may take, as far as those before them tell; while an epoch is under way."""
+
 _DONE = object()
 
 
 class HostedWorker:
-    """Runs on one thread: `receive` what the coordinator and other workers say, `step` in between.
+    """Runs on one thread: `receive` what the coordinator says, `work` on what other workers send, `step` in between.
 
     `tell` takes what is for the coordinator, `send` what is for tasks of other workers. `on_step` is told, before and
     after, of everything that is done to the outside world.
@@ -79,7 +88,6 @@ class HostedWorker:
         plan: JobPlan,
         options: RunOptions,
         slot: WorkerId,
-        attempt: Attempt,
         hosting: Hosting,
         sources: Sources,
         sinks: Callable[[], Sinks],
@@ -92,7 +100,7 @@ class HostedWorker:
         on_epoch: Callable[[EpochTimes], None] = lambda times: None,
     ) -> None:
         self.slot = slot
-        self.attempt = attempt
+        self.attempt: Attempt = 0
         self.sources = sources
         self.worker: Worker | None = None
         self._plan = plan
@@ -114,6 +122,7 @@ class HostedWorker:
         self._last = False
         self._told_exhausted = False
         self._next_clock = 0
+        self._cost = 0.0
 
     def receive(self, message: Any) -> None:
         """Take what the coordinator says. Raises what any of its consequences raises."""
@@ -122,6 +131,12 @@ class HostedWorker:
                 self._tell(SlotFenced(slot, self._sinks_of(slot).open(slot, sinks)))
             case ReadMarkers(sinks):
                 self._tell(MarkersRead(self._sinks_of(self.slot).look(self.slot, sinks)))
+            case SetMarkers():
+                self._slices.append(self._set_markers(message))
+            case Settle():
+                for sinks in self._sinks.values():
+                    sinks.settle()
+                self._tell(Settled(self.slot))
             case Republish():
                 self._slices.append(self._republish(message))
             case Start():
@@ -129,6 +144,9 @@ class HostedWorker:
             case WriteBase():
                 # The rows are fixed here, before anything else can apply another epoch.
                 self._slices.append(self._write_base(message, self._hosting.store(message.task).rows()))
+            case EpochCommitted():
+                self._times.committed = time.monotonic()
+                self.work(message)
             case BarrierInjected():
                 self._times = EpochTimes(message.epoch)
                 self._last = self._last or message.drain
@@ -152,16 +170,33 @@ class HostedWorker:
 
     def poll(self, timeout: float, full: Collection[TaskId] = ()) -> bool:
         """Read records, unless memory is short, or one of the tasks of `full` is fed by a source. True if any came."""
-        worker = self.worker
-        if worker is None or self.holds or self._last or any(worker.tasks[id].reads_sources for id in full):
+        if not self.reads or self.worker is None or any(self.worker.tasks[id].reads_sources for id in full):
             return False
-        events = self.sources.poll(self._options.max_poll_records, timeout)
+        events = self.sources.poll(self._room(), timeout)
+        began = time.monotonic()
         for event in events:
             self.work(event)
+        if records := sum(len(event.batch) for event in events):
+            self._cost += ((time.monotonic() - began) / records - self._cost) / 4
         if self._options.until_end and not self._told_exhausted and self.sources.exhausted:
             self._told_exhausted = True
             self._tell(Exhausted(self.slot))
         return bool(events)
+
+    def _room(self) -> int:
+        """How many records to take at once: short turns while an epoch is under way, which advances once a turn."""
+        turn = SHORT_TURN if self.under_way else LONG_TURN
+        most = self._options.max_poll_records
+        return most if self._cost * most <= turn else max(1, int(turn / self._cost))
+
+    def wait(self, timeout: float) -> None:
+        """Nothing to read: let the background have the processor, up to `timeout` seconds."""
+        self._background.wait(timeout)
+
+    @property
+    def reads(self) -> bool:
+        """Whether records are to be read now: not before the start, nor after the last barrier, nor short of memory."""
+        return self.worker is not None and not self._held and not self._last
 
     @property
     def holds(self) -> bool:
@@ -211,6 +246,13 @@ class HostedWorker:
             self._on_step(f"republish {step}")
             yield
         self._tell(Republished(order.slot))
+
+    def _set_markers(self, order: SetMarkers) -> Generator[None, None, None]:
+        nothing: dict[SinkTask, Sequence[EncodedBatch]] = dict.fromkeys(order.sinks, ())
+        for step in self._sinks_of(self.slot).publish(order.marker, nothing, {}, self.sources):
+            self._on_step(f"mark {step}")
+            yield
+        self._tell(MarkersSet())
 
     def _start(self, start: Start) -> None:
         order = start.order

@@ -38,6 +38,11 @@ class Republish:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until readers see what was published."""
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start the tasks that are placed on the worker."""
 
@@ -78,6 +83,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Readers see it."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """Records or timers have been processed since the barrier before `epoch`."""
 
@@ -97,6 +109,3 @@ class Failed:
 
     worker: WorkerId
     error: Exception
-
-
-FromCoordinator = Fence | ReadMarkers | Republish | Start

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+
+from rayflow.engine.recovery import LostMarker
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class RunOptions:
         drop_state: accept that state of operators that are gone is discarded.
         allow_new_partitions: accept that a source partitioned by key has more partitions than its state.
         new_lineage: begin anew although the sinks hold markers of a run with other checkpoints.
-        lost_marker: what to do when a sink's marker is lost; None: refuse.
+        lost_marker: what to do about the epoch whose marker is lost; None: refuse.
         checkpoint_interval: ms; None: the job's own. retain: checkpoints kept.
         memory_limit: bytes of overlay and staged output that bring the next barrier forward.
         max_poll_records: records taken from a source at once.
@@ -40,7 +41,7 @@ class RunOptions:
     drop_state: bool = False
     allow_new_partitions: bool = False
     new_lineage: bool = False
-    lost_marker: Literal["republish", "skip"] | None = None
+    lost_marker: LostMarker | None = None
     checkpoint_interval: int | None = None
     retain: int = 3
     memory_limit: int = 256 << 20

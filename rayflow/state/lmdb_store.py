@@ -11,8 +11,8 @@ from weakref import WeakSet
 
 import lmdb
 
-from rayflow.connectors.local.damage import check_data_file
 from rayflow.core.errors import DamagedObject, DiskFull, InvariantBroken
+from rayflow.core.lmdb_file import check_data_file
 from rayflow.state.base import Delta, Rows, Stamp, Store
 from rayflow.state.snapshot import Snapshot
 from rayflow.state.state_directory import StateDirectory
@@ -47,7 +47,9 @@ class LmdbStore(Store):
             if not self._directory.trusted:
                 self._directory.wipe()
             try:
-                check_data_file(self._directory.path / "data.mdb")
+                check_data_file(
+                    self._directory.path / "data.mdb", "The state's file", "It is rebuilt from the checkpoint"
+                )
                 self._open()
             except (DamagedObject, *_DAMAGE):
                 self._directory.wipe()

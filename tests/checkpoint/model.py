@@ -143,5 +143,5 @@ def example_manifest() -> Manifest:
         published=2,
         bytes=1234,
         outputs=(output_name(3, 2, 0),),
-        sinks={"sink-1": SinkEntry(tasks=2, since=1)},
+        sinks={"sink-1": SinkEntry(tasks=2)},
     )

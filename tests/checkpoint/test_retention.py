@@ -3,8 +3,16 @@ from __future__ import annotations
 import pytest
 
 from rayflow.checkpoint.inspect import verify
-from rayflow.checkpoint.layout import attempt_name, base_part_name, manifest_name, segment_name
+from rayflow.checkpoint.layout import (
+    PUBLISHED,
+    attempt_name,
+    base_part_name,
+    manifest_name,
+    published_name,
+    segment_name,
+)
 from rayflow.checkpoint.object_store import ObjectStore
+from rayflow.checkpoint.published import is_published, record_published
 from rayflow.checkpoint.retention import collect, garbage, kept_manifests
 from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import TaskId
@@ -88,6 +96,16 @@ def test_what_the_current_attempt_may_be_writing_stays_and_what_older_ones_left_
         attempt_name(1),
     ]
     assert set(garbage([*writing, *orphans, *newest.objects()], [newest])) == set(orphans)
+
+
+def test_the_note_that_an_epoch_is_published_goes_with_its_checkpoint(history: History) -> None:
+    for epoch in (3, 5, 8):
+        record_published(history.store, history.lineage, epoch)
+        record_published(history.store, history.lineage, epoch)
+    collect(history.store, 1)
+    assert history.store.list(PUBLISHED) == [published_name(history.lineage, epoch) for epoch in (3, 8)]
+    assert is_published(history.store, history.manifests[8])
+    assert not is_published(history.store, history.manifests[7])
 
 
 def test_without_a_checkpoint_nothing_is_garbage() -> None:

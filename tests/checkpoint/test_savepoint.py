@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rayflow.checkpoint.chain import Chain
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.inspect import list_checkpoints, show, verify
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
@@ -53,7 +54,7 @@ def history() -> History:
 
 
 def start(savepoint: CheckpointStore, target: CheckpointStore, attempt: int = 1) -> Manifest:
-    return start_from_savepoint(savepoint, target, job="clone", lineage=NEW_LINEAGE, attempt=attempt, created=5)
+    return start_from_savepoint(savepoint, target, Claim(attempt, (0, 4)), job="clone", lineage=NEW_LINEAGE, created=5)
 
 
 def assert_restores(store: CheckpointStore, manifest: Manifest, rows: dict[TaskId, dict[bytes, bytes]]) -> None:

@@ -63,6 +63,7 @@ def test_kafka_settings_come_from_the_table_and_the_environment_together(
     write(f'[kafka]\n{text}\n"enable.idempotence" = true\n"linger.ms" = 5\n')
     monkeypatch.setenv("RAYFLOW_KAFKA_SASL_PASSWORD", "hidden")
     monkeypatch.setenv("RAYFLOW_KAFKA_LINGER_MS", "7")
+    monkeypatch.setenv("RAYFLOW_KAFKA_SASL_USERNAME", "")
     settings = load_settings({}, {"kafka.client.id": "me"})
     assert settings.kafka == {
         "security.protocol": "SSL",

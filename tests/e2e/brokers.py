@@ -13,6 +13,8 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from rayflow.cli.topics.reading import read_topic
+from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.local.environment import acquire
 from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import TopicExists
@@ -132,6 +134,18 @@ class Broker:
         for record in self.read(topic):
             found[(record.key or b"").decode()].append((record.value or b"").decode())
         return dict(found)
+
+    def forget_markers(self, job: str) -> None:
+        """Do at once what Kafka does to a group that nobody has used for seven days."""
+        if isinstance(self.connector, EmbeddedConnector):
+            environment = acquire(self.connector.path)
+            with environment.write() as txn:
+                cursor = txn.cursor()
+                while cursor.set_range(b"m") and bytes(cursor.key()[:1]) == b"m":
+                    cursor.delete()
+            environment.release()
+        else:
+            self.kafka.admin.delete_consumer_groups([f"{job}-markers"])[f"{job}-markers"].result()
 
     def exists(self, topic: str) -> bool:
         """Whether there is such a topic."""

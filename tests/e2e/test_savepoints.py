@@ -86,6 +86,20 @@ def test_a_crash_in_the_first_epoch_after_an_older_checkpoint_costs_nothing(
     assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3]}
 
 
+def test_going_back_to_an_older_checkpoint_happens_once_however_often_the_command_is_given(
+    embedded: Broker, state: Path
+) -> None:
+    embedded.create("in", 3)
+    embedded.append("in", WORDS)
+    run(counts(embedded), embedded, state)
+    newest = newest_manifest(open_store(f"file:{state / 'jobs' / embedded.name('counts') / 'checkpoints'}"))
+    assert newest is not None
+    for _ in range(2):
+        embedded.append("in", WORDS)
+        run(counts(embedded), embedded, state, from_checkpoint=newest.epoch)
+    assert embedded.by_key("out") == {"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3]}
+
+
 def test_a_clone_has_the_state_and_leaves_the_first_job_alone(
     savepoint: str, broker: Broker, state: Path, tmp_path: Path
 ) -> None:

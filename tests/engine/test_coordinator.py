@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import rayflow as rf
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import (
     CheckpointsBehindOutput,
@@ -20,7 +21,8 @@ from rayflow.core.errors import (
     StateWouldBeDropped,
 )
 from rayflow.core.ids import Marker, SinkTask, TaskId
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions, ManifestRead, Phase
+from rayflow.engine.coordinator import Coordinator, ManifestRead
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
@@ -28,8 +30,10 @@ from rayflow.engine.events import (
     ManifestConflict,
     ManifestWritten,
     MarkersSeen,
+    MarkersSet,
     OutputRepublished,
     PartitionsAdded,
+    PublishedRecorded,
     PublishersOpened,
     SegmentAcked,
     SourcesExhausted,
@@ -46,10 +50,14 @@ from rayflow.engine.orders import (
     LookAtMarkers,
     OpenPublishers,
     ReadManifest,
+    RecordPublished,
     RepublishOutput,
+    SetMarkers,
     StartTasks,
     WriteManifest,
 )
+from rayflow.engine.phase import Phase
+from rayflow.engine.recovery import LostMarker
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
 
@@ -68,12 +76,13 @@ def coordinator(**options: Any) -> Coordinator:
 
 def running(epoch_done: int = 0) -> Coordinator:
     c = coordinator()
-    assert c.start() == [ClaimAttempt()]
-    c.handle(AttemptClaimed(1))
+    assert c.start() == [ClaimAttempt((0,), "new")]
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
-    (start,) = c.handle(ManifestRead(None))
+    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
+    (start,) = c.handle(MarkersSet())
     assert isinstance(start, StartTasks)
     assert (start.epoch, start.manifest, start.lineage) == (1, None, "new")
     assert c.handle(TasksStarted()) == []
@@ -102,7 +111,7 @@ def complete(c: Coordinator, now: int = 10_000, output: str | None = "o") -> Man
 def recovering(manifest: Manifest, markers: dict[SinkTask, Marker | None], **options: Any) -> list[Any]:
     c = coordinator(**options)
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     (opening,) = c.handle(ManifestRead(manifest))
     assert isinstance(opening, OpenPublishers)
     assert c.handle(PublishersOpened(markers)) == [ReadManifest()]
@@ -115,20 +124,39 @@ def at(epoch: int, lineage: str = "new") -> dict[SinkTask, Marker | None]:
 
 def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     c = coordinator()
-    assert c.start() == [ClaimAttempt()]
-    assert c.handle(AttemptClaimed(7)) == [ReadManifest()]
+    assert c.start() == [ClaimAttempt((0,), "new")]
+    assert c.handle(AttemptClaimed(Claim(7, (0,), "new"))) == [ReadManifest()]
     assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
     assert c.handle(MarkersSeen(dict.fromkeys(SINKS))) == [OpenPublishers([0], SINKS)]
-    assert c.handle(PublishersOpened({})) == [ReadManifest()]
-    assert isinstance(c.handle(ManifestRead(None))[0], StartTasks)
+    assert c.handle(PublishersOpened(dict.fromkeys(SINKS))) == [ReadManifest()]
+    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
+    assert isinstance(c.handle(MarkersSet())[0], StartTasks)
     assert c.attempt == 7
+
+
+def test_slots_of_attempts_that_never_committed_are_fenced_as_well() -> None:
+    manifest = complete(running())
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(3, (0, 1, 2), "new")))
+    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0, 1, 2], SINKS)]
+
+
+def test_a_store_without_checkpoints_goes_on_with_the_lineage_that_was_begun_in_it() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "begun")))
+    c.handle(ManifestRead(None))
+    c.handle(MarkersSeen({}))
+    c.handle(PublishersOpened(dict.fromkeys(SINKS)))
+    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("begun", 0), SINKS)]
 
 
 def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() -> None:
     manifest = complete(running())
     c = coordinator(plan=plan())
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
@@ -185,7 +213,7 @@ def test_a_conflict_at_the_manifest_ends_the_attempt() -> None:
 def test_an_epoch_that_an_older_attempt_has_committed_is_gone_on_from() -> None:
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     manifest = lost()
     c.handle(ManifestRead(manifest))
     c.handle(PublishersOpened(at(2)))
@@ -214,8 +242,29 @@ def test_an_end_takes_one_last_epoch(event: Any, drain: bool, restart: bool) -> 
     assert c.handle(event) == [InjectBarrier(1, drain)]
     ack(c, output=None)
     c.handle(ManifestWritten(1))
-    assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), FinishAttempt(restart)]
+    assert c.handle(EpochDone(0, 1)) == [RecordPublished("new", 1), CollectGarbage()]
+    assert c.handle(PublishedRecorded()) == [FinishAttempt(restart)]
     assert c.phase is Phase.FINISHED
+
+
+def test_a_marker_that_is_lost_after_a_run_has_ended_does_not_matter() -> None:
+    manifest = lost()
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "x")))
+    c.handle(ManifestRead(manifest, published=True))
+    c.handle(PublishersOpened(dict.fromkeys(SINKS)))
+    assert c.handle(ManifestRead(manifest, published=True)) == [SetMarkers(Marker("new", 2), SINKS)]
+
+
+def test_a_run_that_has_ended_does_not_hide_that_another_has_taken_over() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "x")))
+    c.handle(ManifestRead(lost(), published=True))
+    c.handle(PublishersOpened(at(7, "other")))
+    with pytest.raises(OutputOfAnotherRun):
+        c.handle(ManifestRead(lost(), published=True))
 
 
 def test_positions_of_another_system_are_refused() -> None:
@@ -241,10 +290,10 @@ def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     c = coordinator()
     c.start()
     assert c.handle(StopRequested()) == []
-    c.handle(AttemptClaimed(1))
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))
-    c.handle(PublishersOpened({}))
+    c.handle(PublishersOpened(at(0)))
     c.handle(ManifestRead(None))
     assert c.handle(TasksStarted()) == [InjectBarrier(1, False)]
 
@@ -266,20 +315,40 @@ def test_recovery_publishes_only_what_is_missing() -> None:
     assert order.sinks == [SINKS[1]]
 
 
-def test_a_first_epoch_has_no_markers_yet_and_is_published() -> None:
+def test_a_first_epoch_whose_markers_say_0_is_published() -> None:
     manifest = complete(running())
-    (order,) = recovering(manifest, dict.fromkeys(SINKS))
+    (order,) = recovering(manifest, at(0))
     assert isinstance(order, RepublishOutput)
     assert list(order.sinks) == SINKS
+
+
+def test_a_marker_that_is_lost_in_the_first_epoch_is_not_taken_for_one_that_never_was() -> None:
+    with pytest.raises(MarkerLost, match="epoch 1"):
+        recovering(complete(running()), dict.fromkeys(SINKS))
+
+
+def test_a_sink_that_is_new_gets_its_marker_before_its_first_epoch() -> None:
+    manifest = replace(complete(running()), sinks={})
+    assert recovering(manifest, dict.fromkeys(SINKS)) == [SetMarkers(Marker("new", 1), SINKS)]
+
+
+def test_a_run_that_had_only_begun_is_no_other_run() -> None:
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    c.handle(ManifestRead(None))
+    assert c.handle(MarkersSeen(at(0, "other"))) == [OpenPublishers([0], SINKS)]
+    c.handle(PublishersOpened(at(0, "other")))
+    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
 
 
 def test_recovery_after_republication_starts_the_tasks() -> None:
     manifest = complete(running())
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(manifest))
-    c.handle(PublishersOpened(dict.fromkeys(SINKS)))
+    c.handle(PublishersOpened(at(0)))
     c.handle(ManifestRead(manifest))
     assert isinstance(c.handle(OutputRepublished())[0], StartTasks)
 
@@ -291,19 +360,30 @@ def lost() -> Manifest:
 
 
 def test_a_lost_marker_is_refused_until_the_user_chooses() -> None:
-    with pytest.raises(MarkerLost):
+    with pytest.raises(MarkerLost, match="skip@2"):
         recovering(lost(), dict.fromkeys(SINKS))
-    (order,) = recovering(lost(), dict.fromkeys(SINKS), lost_marker="republish")
+    (order,) = recovering(lost(), dict.fromkeys(SINKS), lost_marker=LostMarker("republish", 2))
     assert isinstance(order, RepublishOutput)
-    (order,) = recovering(lost(), dict.fromkeys(SINKS), lost_marker="skip")
-    assert isinstance(order, StartTasks)
+    order = recovering(lost(), dict.fromkeys(SINKS), lost_marker=LostMarker("skip", 2))
+    assert order == [SetMarkers(Marker("new", 2), SINKS)]
 
 
-def test_a_lost_marker_does_not_matter_when_nothing_was_staged() -> None:
+def test_what_the_user_chose_for_one_epoch_holds_for_no_other() -> None:
+    for choice in ("republish", "skip"):
+        with pytest.raises(MarkerLost, match="epoch 2"):
+            recovering(lost(), dict.fromkeys(SINKS), lost_marker=LostMarker(choice, 1))
+
+
+def test_what_the_user_chose_does_not_take_over_from_another_lineage() -> None:
+    with pytest.raises(OutputOfAnotherRun):
+        recovering(lost(), at(2, "other"), lost_marker=LostMarker("republish", 2))
+
+
+def test_a_lost_marker_does_not_matter_when_nothing_was_staged_and_is_set_again() -> None:
     c = running()
     complete(c)
     manifest = complete(c, output=None)
-    assert isinstance(recovering(manifest, dict.fromkeys(SINKS))[0], StartTasks)
+    assert recovering(manifest, dict.fromkeys(SINKS)) == [SetMarkers(Marker("new", 2), SINKS)]
 
 
 def test_a_marker_of_another_lineage_says_that_it_has_taken_over() -> None:
@@ -314,9 +394,7 @@ def test_a_marker_of_another_lineage_says_that_it_has_taken_over() -> None:
 def test_a_lineage_that_begins_makes_the_markers_its_own() -> None:
     begun = replace(lost(), outputs=(), published=2, lineage="new")
     for markers in (at(5, "other"), dict.fromkeys(SINKS)):
-        (order,) = recovering(begun, markers)
-        assert isinstance(order, RepublishOutput)
-        assert list(order.sinks) == SINKS
+        assert recovering(begun, markers) == [SetMarkers(Marker("new", 2), SINKS)]
     (order,) = recovering(begun, at(2))
     assert isinstance(order, StartTasks)
 
@@ -325,7 +403,7 @@ def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
     begun = replace(lost(), outputs=(), published=2, restored_from="file:/savepoint")
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(2))
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     c.handle(ManifestRead(begun))
     c.handle(PublishersOpened(at(2)))
     c.handle(ManifestRead(begun))
@@ -337,14 +415,43 @@ def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
 def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published() -> None:
     c = coordinator()
     c.start()
-    c.handle(AttemptClaimed(1))
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
+    assert c.handle(MarkersSeen(at(9, "other"))) == [ReadManifest()]
     with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
-        c.handle(MarkersSeen(at(9, "other")))
-    anew = coordinator(new_lineage=True)
-    anew.start()
-    anew.handle(AttemptClaimed(1))
-    assert anew.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
+        c.handle(ManifestRead(None))
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
+    c.handle(ManifestRead(None))
+    c.handle(MarkersSeen(dict.fromkeys(SINKS)))
+    c.handle(PublishersOpened(at(9, "other")))  # in between
+    with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
+        c.handle(ManifestRead(None))
+
+
+@pytest.mark.parametrize(("held", "lineage"), [("other", "begun"), ("begun", "new")])
+def test_a_new_lineage_makes_the_markers_its_own_before_its_first_epoch(held: str, lineage: str) -> None:
+    c = coordinator(new_lineage=True)
+    c.start()
+    c.handle(AttemptClaimed(Claim(1, (0,), "begun")))
+    assert c.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
+    c.handle(PublishersOpened(at(9, held)))
+    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker(lineage, 0), SINKS)]
+
+
+def test_a_first_epoch_that_an_older_attempt_publishes_meanwhile_is_not_another_runs() -> None:
+    manifest = complete(running())
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
+    assert c.handle(MarkersSeen(at(1))) == [ReadManifest()]
+    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0], SINKS)]
+    c.handle(PublishersOpened(at(1)))
+    (start,) = c.handle(ManifestRead(manifest))
+    assert isinstance(start, StartTasks)
+    assert (start.epoch, start.lineage) == (2, manifest.lineage)
 
 
 def test_a_marker_ahead_of_the_checkpoints_is_refused() -> None:
@@ -367,4 +474,4 @@ def test_checkpoints_of_another_job_are_refused() -> None:
 
 def test_orders_out_of_turn_are_broken_invariants() -> None:
     with pytest.raises(InvariantBroken):
-        running().handle(AttemptClaimed(3))
+        running().handle(AttemptClaimed(Claim(3, (0,), "new")))

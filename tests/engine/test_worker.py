@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import rayflow as rf
+from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
 from rayflow.core.ids import Marker, SinkTask, TaskId
-from rayflow.engine.actions import SendToWorker, WriteSegment
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions, ManifestRead
+from rayflow.engine.actions import AckEpoch, ApplyEpoch, PublishEpoch, ReportDone, SendToWorker, WriteSegment
+from rayflow.engine.coordinator import Coordinator, ManifestRead
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
     BarrierReceived,
+    EpochApplied,
+    EpochCommitted,
+    EpochPublished,
     PublishersOpened,
+    SegmentWritten,
 )
-from rayflow.engine.recovery import unpublished
 from rayflow.engine.task import Task
 from rayflow.engine.topology import resolve
 from rayflow.engine.worker import Worker
@@ -91,17 +96,9 @@ def manifest(**fields: Any) -> Manifest:
         "bases": {},
         "published": 0,
         "bytes": 0,
-        "sinks": {"out": SinkEntry(1, 1)},
+        "sinks": {"out": SinkEntry(1)},
     }
     return Manifest(**{**given, **fields})
-
-
-def test_a_first_epoch_without_output_gets_its_marker_at_recovery() -> None:
-    """Or the next epoch's recovery would take the sink's marker for lost."""
-    sink = SinkTask("out", 0)
-    assert unpublished(manifest(), {sink: None}, None) == [sink]
-    assert unpublished(manifest(), {sink: Marker("lineage", 1)}, None) == []
-    assert unpublished(manifest(epoch=2, published=1), {sink: Marker("lineage", 1)}, None) == []
 
 
 def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> None:
@@ -110,7 +107,7 @@ def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> Non
     found = manifest(epoch=7, published=6, stages={stage.id: 1 for stage in plan.stages}, segments={7: ()})
     coordinator.start()
     for event in (
-        AttemptClaimed(2),
+        AttemptClaimed(Claim(2, (0,), "new")),
         ManifestRead(found),
         PublishersOpened({SinkTask("out", 0): Marker("lineage", 7)}),
         ManifestRead(found),
@@ -118,3 +115,18 @@ def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> Non
         coordinator.handle(event)
         coordinator.validate()
     assert coordinator.epoch == 7
+
+
+def test_a_worker_without_tasks_sees_its_epochs_through() -> None:
+    plan = three_stages()
+    topology = resolve(plan, {source.id: 1 for stage in plan.stages for source in stage.sources})
+    idle = Worker(1, plan, topology, {}, dict.fromkeys(topology.tasks(), 0), codec=Codec(), memory_limit=1 << 30)
+    assert idle.start({}) == []
+    for epoch in (1, 2):
+        assert idle.handle(BarrierInjected(epoch)) == [WriteSegment(epoch, ())]
+        (ack,) = idle.handle(SegmentWritten(epoch, "name", None, 10, {}))
+        assert isinstance(ack, AckEpoch)
+        assert idle.handle(EpochCommitted(epoch)) == [PublishEpoch(epoch, {}, {}), ApplyEpoch(epoch, ())]
+        assert idle.handle(EpochApplied(epoch)) == []
+        assert idle.handle(EpochPublished(epoch)) == [ReportDone(epoch)]
+        idle.validate()

@@ -111,6 +111,15 @@ def test_state_from_before_the_first_watermark_is_handed_over_to_event_time() ->
     assert bench.rows() == 0
 
 
+def test_state_that_event_time_has_outlived_when_it_is_handed_over_leaves_no_row_behind() -> None:
+    bench = bench_of(Forgetful)
+    start = bench.now
+    run(bench, "a", 1_000, fill)
+    bench.watermark(1_000 + 10 * TTL)  # and then nothing comes any more
+    bench.clock(start + TTL + TTL // 16)
+    assert bench.rows() == 0
+
+
 def test_the_end_of_a_bounded_run_forgets_no_state() -> None:
     bench = bench_of(Forgetful)
     bench.watermark(0)

@@ -17,10 +17,12 @@ from rayflow.core.ids import SinkTask
 from rayflow.engine import coordinator as coordinator_module
 from rayflow.engine.actions import EpochSealed
 from rayflow.engine.alignment import Alignment
-from rayflow.engine.coordinator import Coordinator, Phase
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.event_time import EventTime
 from rayflow.engine.events import ManifestWritten
 from rayflow.engine.orders import CommitEpoch
+from rayflow.engine.phase import Phase
+from rayflow.engine.recovery import LostMarker
 from rayflow.engine.task import Task
 from rayflow.runtimes.simulated import coordinator as coordinator_process
 from rayflow.runtimes.simulated import worker as worker_process
@@ -149,14 +151,18 @@ def event_time_not_restored(patch: Patch) -> None:
 def lost_marker_taken_as_unpublished(patch: Patch) -> None:
     unpublished = coordinator_module.unpublished
     patch.setattr(
-        coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "republish")
+        coordinator_module,
+        "unpublished",
+        lambda manifest, markers, _: unpublished(manifest, markers, LostMarker("republish", manifest.epoch)),
     )
 
 
 def lost_marker_ignored(patch: Patch) -> None:
     unpublished = coordinator_module.unpublished
     patch.setattr(
-        coordinator_module, "unpublished", lambda manifest, markers, _: unpublished(manifest, markers, "skip")
+        coordinator_module,
+        "unpublished",
+        lambda manifest, markers, _: unpublished(manifest, markers, LostMarker("skip", manifest.epoch)),
     )
 
 

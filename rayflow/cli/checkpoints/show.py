@@ -36,7 +36,7 @@ def _lines(detail: CheckpointDetail) -> list[str]:
         "lineage": manifest.lineage,
         "created": f"{time_text(manifest.created)} UTC",
         "delivery": manifest.delivery,
-        "published": f"up to epoch {manifest.published} when it was written",
+        "published": "everything" if detail.published else f"up to epoch {manifest.published} when it was written",
         "size": f"{size_text(detail.bytes)} in {len(detail.objects)} objects, {size_text(manifest.bytes)} of them new",
         "states": ", ".join(f"{name} ({entry.kind})" for name, entry in manifest.states.items()) or "none",
     }

@@ -88,7 +88,7 @@ def parse_url(url: str) -> str:
 
 
 def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's settings by librdkafka's names; `config` wins over the environment.
+    """The user's settings by librdkafka's names; `config` wins over the environment, where an empty one is none.
 
     Raises InvalidConnector for a setting that is rayflow's own.
 
@@ -98,7 +98,7 @@ def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str
     found = {
         name.removeprefix(ENVIRONMENT).lower().replace("_", "."): value
         for name, value in environment.items()
-        if name.startswith(ENVIRONMENT)
+        if value and name.startswith(ENVIRONMENT)
     }
     found.update(config)
     owned = sorted(OWNED & found.keys())

@@ -54,14 +54,6 @@ def group_metadata(group: str) -> Any:
         consumer.close()
 
 
-def await_coordinator(settings: KafkaSettings, group: str, timeout: float = CONNECT_TIMEOUT) -> None:
-    """Wait until the broker that keeps a group's offsets is ready. Raises BrokerUnavailable after `timeout` seconds.
-
-    A transaction that commits to the group looks for that broker three times only, and then waits for ever.
-    """
-    _committed(settings, group, [Place("rayflow", 0)], timeout)
-
-
 def _committed(settings: KafkaSettings, group: str, places: list[Place], timeout: float) -> list[Place]:
     contact = Contact()
     consumer = make(Consumer, settings.consumer(group), contact)

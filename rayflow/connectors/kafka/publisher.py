@@ -25,7 +25,8 @@ from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault, heals
-from rayflow.connectors.kafka.markers import Markers, await_coordinator, group_metadata
+from rayflow.connectors.kafka.markers import Markers, group_metadata
+from rayflow.connectors.kafka.settling import SETTLE, await_readers
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
@@ -91,7 +92,7 @@ class ExactlyOncePublisher(Publisher):
         self._transaction = transaction
         self._markers.prepare(sinks)
         self._held = self._markers.read(sinks, self._settings.transaction_timeout)
-        await_coordinator(self._settings, self._job)
+        self._admin.await_group(self._job)
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -140,6 +141,10 @@ class ExactlyOncePublisher(Publisher):
     def outage(self) -> str | None:
         """Why publishing waits, while it does."""
         return self._outage
+
+    def settle(self) -> None:
+        """Wait until readers get past the last transaction."""
+        await_readers(self._admin, self._topics, min(self._settings.transaction_timeout, SETTLE))
 
     def close(self) -> None:
         """End an unfinished transaction without effect, and let go. Waits a few seconds at most."""
@@ -224,7 +229,7 @@ class ExactlyOncePublisher(Publisher):
         yield from self._take_over(transaction)
         self._transaction = transaction
         held = yield from self._call(partial(self._markers.read, sinks, TURN), "waiting")
-        yield from self._call(partial(await_coordinator, self._settings, self._job, TURN), "waiting")
+        yield from self._call(partial(self._admin.await_group, self._job, TURN), "waiting")
         for sink, found in held.items():
             if found == marker:
                 _logger.info("epoch %d had been published: its marker is there", marker.epoch)

@@ -89,8 +89,10 @@ class KafkaReader(Reader):
         polled = polled_of(messages, timestamps, one_topic=self._one_topic) if messages else []
         for one in polled:
             self._positions[TopicPartition(*one.batch.origin)] = one.next_position
-        if polled:
-            self._contact.reached()
+        if self._contact.outage is not None:
+            # What comes may have been fetched before; librdkafka tells of an outage once, so only an answer ends it.
+            self._next_probe = 0.0
+            self._probe(consumer)
         return self._after_events(polled, events) if events else polled
 
     def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
@@ -195,7 +197,6 @@ class KafkaReader(Reader):
             if error.code() != KafkaError._PARTITION_EOF:
                 self._meet(error, event)
                 continue
-            self._contact.reached()
             place, end = TopicPartition(event.topic(), event.partition()), event.offset()
             if end <= self._positions.get(place, end):
                 continue

@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 
 import lmdb
 
-from rayflow.connectors.local.damage import ADVICE, check_data_file
 from rayflow.core.errors import BrokerRefused, DamagedObject, DiskFull, InvalidConnector
+from rayflow.core.lmdb_file import check_data_file
 
 Transaction: TypeAlias = Any
 """An lmdb.Transaction (the library carries no types)."""
 
+ADVICE = "Restore the folder from a backup, or delete it and write the topics again"
 MAP_SIZE = 256 << 30
 """Bytes that one log may grow to; address space only, the file is as large as what it holds."""
 _MAX_PROCESSES = 1024
@@ -37,7 +38,7 @@ class Environment:
         data = Path(path, "data.mdb")
         try:
             os.makedirs(path, exist_ok=True)
-            check_data_file(data)
+            check_data_file(data, "The embedded log's file", ADVICE)
         except OSError as error:
             raise InvalidConnector(f"The embedded log at {path} cannot be opened: {error.strerror}") from error
         with self._errors():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.rewind import rewind_to
+from rayflow.checkpoint.rewind import lineage_origin, origin_of_checkpoint, rewind_to
 from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock, system_clock
@@ -18,7 +18,8 @@ from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
 from rayflow.core.metrics import Metrics
 from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions
+from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import PartitionsAdded
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
@@ -28,7 +29,6 @@ from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.local.directory import JobDirectory
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.observer import Observer
-from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.options import Progress, RunOptions
 from rayflow.runtimes.samples import write_samples
@@ -113,17 +113,20 @@ class LocalRuntime:
             start_from_savepoint(
                 savepoint,
                 store,
+                claim_attempt(store),
                 job=self._plan.name,
                 lineage=uuid.uuid4().hex,
-                attempt=claim_attempt(store),
                 created=self._clock(),
             )
         elif options.from_checkpoint is not None:
+            if lineage_origin(store) == origin_of_checkpoint(options.from_checkpoint):
+                log.info("this job went back to that checkpoint already: going on from its last one")
+                return
             rewind_to(
                 store,
                 options.from_checkpoint,
+                claim_attempt(store),
                 lineage=uuid.uuid4().hex,
-                attempt=claim_attempt(store),
                 created=self._clock(),
             )
 
@@ -156,7 +159,7 @@ class LocalRuntime:
             coordinator,
             hosting,
             sources,
-            Sinks(self._plan, connectors),
+            connectors,
             store,
             clock=self._clock,
             on_step=self._on_step,

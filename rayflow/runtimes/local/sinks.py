@@ -113,6 +113,11 @@ class Sinks:
         """Why publishing waits, while a system is out of reach."""
         return next((outage for publisher in self._publishers.values() if (outage := publisher.outage)), None)
 
+    def settle(self) -> None:
+        """Wait until readers see everything that was published; for some seconds at most."""
+        for publisher in self._publishers.values():
+            publisher.settle()
+
     def close(self) -> None:
         """Close the publishers."""
         for publisher in self._publishers.values():

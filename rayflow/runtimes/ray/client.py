@@ -55,7 +55,7 @@ class Cluster:
         if self._folder is not None:
             options["runtime_env"] = {"working_dir": str(self._folder), "excludes": list(EXCLUDED)}
         if self._local_cpus is not None:
-            options.update(num_cpus=self._local_cpus, include_dashboard=False, _node_ip_address="127.0.0.1")
+            options.update(address="local", num_cpus=self._local_cpus, include_dashboard=False)
         else:
             options["address"] = self._address or "auto"
         try:

@@ -224,7 +224,6 @@ class WorkerLoop:
             plan,
             options,
             self._slot,
-            attempt,
             hosting,
             Sources(plan, self._connectors),
             partial(Sinks, plan, self._connectors),
@@ -234,6 +233,7 @@ class WorkerLoop:
             send=self._send,
             on_epoch=self._on_epoch,
         )
+        self._hosted.attempt = attempt
 
     def _on_epoch(self, _times: EpochTimes) -> None:
         self._next_look = 0.0

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rayflow.checkpoint.attempts import claim_attempt
-from rayflow.checkpoint.layout import SegmentObject, manifest_name, parse_name
+from rayflow.checkpoint.layout import SegmentObject, manifest_name, parse_name, published_name
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, newest_manifest, read_manifest
+from rayflow.checkpoint.published import is_published
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import SinkTask, TaskId, WorkerId
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions, Event, ManifestRead
+from rayflow.engine.coordinator import Coordinator, Event, ManifestRead
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
@@ -22,7 +24,9 @@ from rayflow.engine.events import (
     ManifestConflict,
     ManifestWritten,
     MarkersSeen,
+    MarkersSet,
     OutputRepublished,
+    PublishedRecorded,
     PublishersOpened,
     SegmentAcked,
     SourcesExhausted,
@@ -40,7 +44,9 @@ from rayflow.engine.orders import (
     OpenPublishers,
     Order,
     ReadManifest,
+    RecordPublished,
     RepublishOutput,
+    SetMarkers,
     StartTasks,
     WriteBase,
     WriteManifest,
@@ -123,7 +129,7 @@ class CoordinatorProcess(Process):
                 if len(self._exhausted) == len(self.workers):
                     self.ending = self.ending or "drain"
                     self._tell(SourcesExhausted())
-            case SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
+            case MarkersSet() | SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
                 self._tell(body)
 
     def _answered(self, slot: WorkerId) -> bool:
@@ -144,11 +150,13 @@ class CoordinatorProcess(Process):
     def _do(self, order: Order) -> None:
         match order:
             case ClaimAttempt():
-                self.attempt = claim_attempt(self.world.checkpoints)
-                self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(self.attempt)))
+                claim = claim_attempt(self.world.checkpoints, order.slots, order.lineage)
+                self.attempt = claim.attempt
+                self.act("AttemptClaimed", lambda: self._tell(AttemptClaimed(claim)))
             case ReadManifest():
                 manifest = newest_manifest(self.world.checkpoints)
-                self.act("ManifestRead", lambda: self._tell(ManifestRead(manifest)))
+                published = manifest is not None and is_published(self.world.checkpoints, manifest)
+                self.act("ManifestRead", lambda: self._tell(ManifestRead(manifest, published)))
             case LookAtMarkers():
                 self._looking = True
                 self._spawn()
@@ -157,6 +165,8 @@ class CoordinatorProcess(Process):
                 self._open(order)
             case RepublishOutput():
                 self._republish(order)
+            case SetMarkers():
+                self._send(self.workers[0], order)
             case StartTasks():
                 self._start(order)
             case InjectBarrier():
@@ -168,6 +178,9 @@ class CoordinatorProcess(Process):
                 self._broadcast(EpochCommitted(order.epoch))
             case WriteBase():
                 self._send(self._placement[order.task], order)
+            case RecordPublished(lineage, epoch):
+                name = published_name(lineage, epoch)
+                self.world.put(self, name, [b""], lambda: self._tell(PublishedRecorded()))
             case CollectGarbage():
                 self._collect()
             case FinishAttempt():

@@ -33,10 +33,11 @@ from rayflow.engine.events import (
     EpochCommitted,
     EpochDone,
     EpochPublished,
+    MarkersSet,
     RecordsPolled,
     WorkerEvent,
 )
-from rayflow.engine.orders import WriteBase
+from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.local.hosting import Hosting
@@ -98,6 +99,9 @@ class WorkerProcess(Process):
                 self._read_markers(body)
             case Republish():
                 self._republish(body)
+            case SetMarkers(marker, sinks):
+                steps = self._publishers[self.slot].publish(marker, dict.fromkeys(sinks, ()), {})
+                self._iterate(steps, lambda: self._tell(MarkersSet()), "mark")
             case Start():
                 self._start(body)
             case ToTask(event):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rayflow.checkpoint.manifest import newest_manifest
@@ -24,9 +25,12 @@ def check_end(kafka: ModelKafka, store: CheckpointStore, shape: Shape, feeder: F
     check_checkpoint(store, manifest, shape, feeder.entries)
     seen: dict[Any, int] = {}
     for place, epoch, _ in kafka.markers_set:
-        if epoch <= seen.get(place, 0):
-            raise AssertionError(f"epoch {epoch} of {place[1]}/{place[2]} was published twice")
+        if epoch < seen.get(place, 0):
+            raise AssertionError(f"the marker of {place[1]}/{place[2]} went back to epoch {epoch}")
         seen[place] = epoch
+    for (place, epoch, _), times in Counter(kafka.published).items():
+        if times > 1:
+            raise AssertionError(f"epoch {epoch} of {place[1]}/{place[2]} was published {times} times")
     oracle = Oracle(shape)
     for branch in shape.branches:
         written = [(p, entry.key, entry.value) for p, entry in kafka.committed(branch)]

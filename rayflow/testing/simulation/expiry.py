@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
+from rayflow.checkpoint.published import is_published
 from rayflow.core.ids import SinkTask
-from rayflow.engine.recovery import sink_tasks_of
+from rayflow.engine.recovery import LostMarker, sink_tasks_of
 from rayflow.testing.simulation.kafka import ModelKafka
 from rayflow.testing.simulation.publisher import marker_place
 from rayflow.testing.simulation.store import ModelStore
@@ -16,14 +15,10 @@ A_WEEK = 8 * 24 * 3600 * 1000
 
 
 class Expiry:
-    """Forgets the markers of one job.
-
-    Attributes:
-        happened: whether they were ever forgotten.
-    """
+    """Forgets the markers of one job."""
 
     def __init__(self, kafka: ModelKafka, store: ModelStore, job: str) -> None:
-        self.happened = False
+        self._asked: set[int] = set()
         self._kafka = kafka
         self._store = store
         self._group = f"{job}-markers"
@@ -32,28 +27,35 @@ class Expiry:
         """Whether what the user must decide afterwards has an answer: the epoch in question is out, or it is not.
 
         Nothing may be on its way that would still change it: a week is long enough for everything to arrive.
-        Never in the first epoch of a sink, in which a marker that is gone looks like one that never was.
         """
         if self._store.creating or self._kafka.open_transactions():
             return False
         manifest = newest_manifest(self._store)
-        if manifest is None or any(entry.since == manifest.epoch for entry in manifest.sinks.values()):
-            return False
+        if manifest is None:
+            return True
         return len({self._is_published(manifest, sink) for sink in sink_tasks_of(manifest)}) == 1
 
     def forget(self) -> None:
         """All markers are gone."""
-        self.happened = True
+        manifest = newest_manifest(self._store)
+        if manifest is not None and manifest.outputs and not is_published(self._store, manifest):
+            self._asked.add(manifest.epoch)
         for place in [place for place in self._kafka.offsets if place[0] == self._group]:
             del self._kafka.offsets[place]
 
-    def decide(self) -> Literal["republish", "skip"]:
+    def may_ask(self) -> bool:
+        """Whether the job may say that a marker is lost: only if that decides whether its newest epoch is out."""
+        manifest = newest_manifest(self._store)
+        return manifest is not None and manifest.epoch in self._asked
+
+    def decide(self) -> LostMarker:
         """What the user finds in the topics."""
         manifest = newest_manifest(self._store)
         assert manifest is not None
         offsets = self._kafka.offsets
         lost = [sink for sink in sink_tasks_of(manifest) if (self._group, *marker_place(sink)) not in offsets]
-        return "skip" if all(self._is_published(manifest, sink) for sink in lost) else "republish"
+        published = all(self._is_published(manifest, sink) for sink in lost)
+        return LostMarker("skip" if published else "republish", manifest.epoch)
 
     def _is_published(self, manifest: Manifest, sink: SinkTask) -> bool:
         place = (self._group, *marker_place(sink))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from random import Random
+from typing import TypeAlias
 
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, UnknownTopic
@@ -15,17 +19,30 @@ from rayflow.testing.simulation.schedule import Schedule
 TRANSACTION_TIMEOUT = 10_000_000
 """Microseconds after which the broker ends an open transaction and fences its producer."""
 
+OffsetPlace: TypeAlias = tuple[str, str, int]
+"""Group, topic, partition."""
+
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """One transaction. `state` is "open", "committed" or "aborted"."""
+    """One transaction.
+
+    Attributes:
+        state: "open", "committed" or "aborted". entered: whether the broker has heard of it.
+        firsts: its first record of each partition in which its end does not show yet.
+        offsets: what it sets; order: when each was written.
+        groups: those in which its end does not show yet.
+    """
 
     id: str
     epoch: int
     began: int
     state: str = "open"
+    entered: bool = False
     firsts: dict[TopicPartition, int] = field(default_factory=dict)
-    offsets: dict[tuple[str, str, int], tuple[int, str]] = field(default_factory=dict)
+    offsets: dict[OffsetPlace, tuple[int, str]] = field(default_factory=dict)
+    order: dict[OffsetPlace, int] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -40,18 +57,30 @@ class Entry:
 
 
 class ModelKafka:
-    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable."""
+    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable.
+
+    As Kafka does, it answers the end of a transaction when that is decided; it shows a little later, in one partition
+    and one group after the other.
+
+    Attributes:
+        markers_set: every offset of a group of markers, in order. published: those committed together with records.
+    """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self.away = False
         self.logs: dict[TopicPartition, list[Entry]] = {}
         self.topics: dict[str, int] = {}
-        self.offsets: dict[tuple[str, str, int], tuple[int, str]] = {}
-        self.markers_set: list[tuple[tuple[str, str, int], int, str]] = []
+        self.offsets: dict[OffsetPlace, tuple[int, str]] = {}
+        self.markers_set: list[tuple[OffsetPlace, int, str]] = []
+        self.published: list[tuple[OffsetPlace, int, str]] = []
         self._schedule = schedule
         self._faults = faults
         self._epochs: dict[str, int] = {}
         self._open: dict[str, Transaction] = {}
+        self._decided: dict[str, Transaction] = {}
+        self._order: dict[OffsetPlace, int] = {}
+        self._number = count()
+        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are under way
 
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic, if it is not there."""
@@ -77,9 +106,17 @@ class ModelKafka:
             position += 1
         return found, position
 
+    def end_of(self, place: TopicPartition) -> int:
+        """The last stable offset, as a client asks for it. Raises UnknownTopic."""
+        self._reach()
+        if place not in self.logs:
+            raise UnknownTopic("the partition is not there", topic=place.topic, partition=place.partition)
+        return self.stable(place)
+
     def stable(self, place: TopicPartition) -> int:
         """The last stable offset."""
-        ends = [transaction.firsts[place] for transaction in self._open.values() if place in transaction.firsts]
+        undecided = [*self._open.values(), *self._decided.values()]
+        ends = [transaction.firsts[place] for transaction in undecided if place in transaction.firsts]
         return min([len(self.logs[place]), *ends])
 
     def committed(self, topic: str) -> list[tuple[int, Entry]]:
@@ -96,11 +133,16 @@ class ModelKafka:
     # Transactions
 
     def init(self, id: str) -> int:
-        """Fence older producers of the id, end their transaction; the new producer's epoch."""
+        """Fence older producers of the id, end their transaction; the new producer's epoch.
+
+        Raises BrokerUnavailable while the end of a transaction of the id does not show everywhere.
+        """
         self._reach()
-        self._epochs[id] = self._epochs.get(id, -1) + 1
         if id in self._open:
+            self._epochs[id] += 1
             self._end(self._open[id], "aborted")
+        self._wait_for_the_last(id)
+        self._epochs[id] = self._epochs.get(id, -1) + 1
         return self._epochs[id]
 
     def epoch(self, id: str) -> int:
@@ -113,10 +155,9 @@ class ModelKafka:
 
     def produce(self, transaction: Transaction, batch: EncodedBatch) -> None:
         """Add records. Raises Fenced, UnknownTopic."""
-        self._enter(transaction)
-        if batch.topic not in self.topics:
-            raise UnknownTopic("the topic is not there", topic=batch.topic)
-        partitions = self.topics[batch.topic]
+        partitions = self.partitions(batch.topic)
+        if len(batch):
+            self._enter(transaction)
         for key, value, timestamp in zip(batch.keys, batch.values, batch.timestamps, strict=True):
             p = batch.partition if batch.partition is not None else murmur2(key or b"") % partitions
             place = TopicPartition(batch.topic, p)
@@ -125,12 +166,21 @@ class ModelKafka:
 
     def add_offsets(self, transaction: Transaction, group: str, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
         """Add offsets of a group. Raises Fenced."""
-        self._enter(transaction)
+        if offsets:
+            self._enter(transaction)
+            transaction.groups.add(group)
         for place, offset in offsets.items():
             transaction.offsets[(group, *place)] = offset
+            transaction.order[(group, *place)] = next(self._number)
 
     def end(self, transaction: Transaction, answer: Callable[[str], None]) -> None:
-        """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect."""
+        """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect.
+
+        The broker is not asked about a transaction in which there is nothing: it never heard of it.
+        """
+        if not transaction.entered:
+            answer("done")
+            return
         self._reach()
         random = self._schedule.random
         lost = self._schedule.chance(self._faults().commit_answer_lost)
@@ -149,25 +199,49 @@ class ModelKafka:
 
         self._schedule.after(random.randrange(100, 20_000 if lost else 3_000), take_effect)
 
+    def abort(self, transaction: Transaction) -> None:
+        """End a transaction without effect. Raises Fenced."""
+        if transaction.entered:
+            self._enter(transaction)
+            self._end(transaction, "aborted")
+
     def read_offsets(self, group: str, places: list[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
         """The stable offsets of a group. Raises BrokerUnavailable while a transaction that holds newer ones is open."""
         self._reach()
         wanted = {(group, *place) for place in places}
-        if any(not wanted.isdisjoint(transaction.offsets) for transaction in self._open.values()):
+        undecided = [*self._open.values(), *self._decided.values()]
+        if any(place in wanted and place[0] in one.groups for one in undecided for place in one.offsets):
             raise BrokerUnavailable("offsets are not stable yet")
         return {place: self.offsets[(group, *place)] for place in places if (group, *place) in self.offsets}
 
     def open_transactions(self) -> list[str]:
-        """The ids that have a transaction open."""
-        return sorted(self._open)
+        """The ids that have a transaction whose end does not show everywhere yet."""
+        return sorted({*self._open, *self._decided})
+
+    def settling(self) -> bool:
+        """Whether the end of a transaction is decided and does not show everywhere yet."""
+        return bool(self._decided)
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises UnknownTopic."""
+        self._reach()
+        if topic not in self.topics:
+            raise UnknownTopic("the topic is not there", topic=topic)
+        return self.topics[topic]
 
     def _enter(self, transaction: Transaction) -> None:
         self._reach()
         if transaction.epoch != self._epochs[transaction.id] or transaction.state == "aborted":
             raise Fenced("A newer publisher of this job has taken over")
         if transaction.id not in self._open:
+            self._wait_for_the_last(transaction.id)
             self._open[transaction.id] = transaction
+            transaction.entered = True
             self._schedule.after(TRANSACTION_TIMEOUT, lambda: self._expire(transaction))
+
+    def _wait_for_the_last(self, id: str) -> None:
+        if id in self._decided:
+            raise BrokerUnavailable("the end of the last transaction does not show everywhere yet")
 
     def _expire(self, transaction: Transaction) -> None:
         if self._open.get(transaction.id) is transaction:
@@ -175,18 +249,46 @@ class ModelKafka:
             self._end(transaction, "aborted")
 
     def _end(self, transaction: Transaction, state: str) -> None:
-        self._open.pop(transaction.id, None)
+        """Decide. From here on nothing changes the outcome."""
+        del self._open[transaction.id]
         transaction.state = state
-        for place in transaction.firsts:
-            self.logs[place].append(Entry(None, None, 0, control=True))
-        if state == "committed":
-            self.commit_offsets(transaction.offsets)
+        if state == "committed" and transaction.firsts:
+            self.published += _markers(transaction.offsets)
+        self._decided[transaction.id] = transaction
+        places: list[TopicPartition | str] = [*transaction.firsts, *sorted(transaction.groups)]
+        for where in places:
+            self._schedule.after(self._delays.randrange(50, 2_000), partial(self._show, transaction, where))
 
-    def commit_offsets(self, offsets: dict[tuple[str, str, int], tuple[int, str]]) -> None:
-        """Set offsets of groups."""
-        self.offsets.update(offsets)
-        self.markers_set += [(place, *offset) for place, offset in offsets.items() if place[0].endswith("-markers")]
+    def _show(self, transaction: Transaction, where: TopicPartition | str) -> None:
+        """Write the end of a decided transaction into one partition or group."""
+        if self.away:
+            self._schedule.after(50_000, partial(self._show, transaction, where))
+            return
+        if isinstance(where, TopicPartition):
+            del transaction.firsts[where]
+            self.logs[where].append(Entry(None, None, 0, control=True))
+        else:
+            transaction.groups.remove(where)
+            if transaction.state == "committed":
+                self.commit_offsets({p: o for p, o in transaction.offsets.items() if p[0] == where}, transaction.order)
+        if not transaction.firsts and not transaction.groups:
+            del self._decided[transaction.id]
+
+    def commit_offsets(
+        self, offsets: dict[OffsetPlace, tuple[int, str]], order: dict[OffsetPlace, int] | None = None
+    ) -> None:
+        """Set offsets of groups. `order`: when they were written, if not now; of two the one written later stays."""
+        for place, offset in offsets.items():
+            number = next(self._number) if order is None else order[place]
+            if number > self._order.get(place, -1):
+                self._order[place] = number
+                self.offsets[place] = offset
+        self.markers_set += _markers(offsets)
 
     def _reach(self) -> None:
         if self.away:
             raise BrokerUnavailable("the broker is away")
+
+
+def _markers(offsets: dict[OffsetPlace, tuple[int, str]]) -> list[tuple[OffsetPlace, int, str]]:
+    return [(place, *offset) for place, offset in offsets.items() if place[0].endswith("-markers")]

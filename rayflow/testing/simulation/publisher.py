@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from rayflow.connectors.base import Publisher
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken
+from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 from rayflow.testing.simulation.kafka import TRANSACTION_TIMEOUT, ModelKafka, Transaction
 from rayflow.testing.simulation.schedule import Schedule
@@ -25,9 +26,10 @@ class ModelPublisher(Publisher):
         self._id = f"rayflow-{job}-{slot}"
         self._epoch: int | None = None
         self._held: dict[SinkTask, Marker | None] = {}
+        self._unfinished: Transaction | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        self._epoch = self._kafka.init(self._id)
+        self._take_over()
         self._held = self.markers(sinks)
         return dict(self._held)
 
@@ -41,10 +43,15 @@ class ModelPublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
-        while True:
-            known = yield from self._attempt(marker, outputs, positions)
-            if known or (yield from self._find_out(marker, list(outputs))):
-                break
+        try:
+            while True:
+                yield from self._prepare(outputs)
+                known = yield from self._attempt(marker, outputs, positions)
+                if known or (yield from self._find_out(marker, list(outputs))):
+                    break
+        except RayflowError:
+            self._epoch = self._unfinished = None
+            raise
         self._held.update(dict.fromkeys(outputs, marker))
         yield "committed"
 
@@ -55,7 +62,28 @@ class ModelPublisher(Publisher):
         raise InvariantBroken("An exactly-once publisher was asked to flush", job=self._job)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End an unfinished transaction without effect, if the broker can be reached."""
+        with suppress(BrokerUnavailable, Fenced):
+            self._abort()
+
+    def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
+        """End what an earlier publish left in the middle, and see that the topics are there."""
+        self._ready()
+        while not self._reached(self._abort):
+            yield "waiting"
+        for topic in sorted({batch.topic for batches in outputs.values() for batch in batches}):
+            while not self._reached(partial(self._kafka.partitions, topic)):
+                yield "waiting"
+
+    def _ready(self) -> int:
+        if self._epoch is None:
+            raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
+        return self._epoch
+
+    def _abort(self) -> None:
+        if self._unfinished is not None:
+            self._kafka.abort(self._unfinished)
+            self._unfinished = None
 
     def _attempt(
         self,
@@ -64,9 +92,7 @@ class ModelPublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Generator[str, None, bool]:
         """One transaction; returns whether its outcome is known to be the commit."""
-        if self._epoch is None:
-            raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
-        transaction = self._kafka.begin(self._id, self._epoch)
+        transaction = self._unfinished = self._kafka.begin(self._id, self._ready())
         yield "begun"
         for batch in [batch for batches in outputs.values() for batch in batches]:
             while not self._reached(partial(self._kafka.produce, transaction, batch)):
@@ -90,6 +116,7 @@ class ModelPublisher(Publisher):
             if self._overdue(transaction):
                 return False
             yield "waiting"
+        self._unfinished = None
         while not answers:
             yield "committing"
             if self._overdue(transaction):
@@ -119,6 +146,7 @@ class ModelPublisher(Publisher):
         return False
 
     def _take_over(self) -> None:
+        self._unfinished = None
         self._epoch = self._kafka.init(self._id)
 
     def _overdue(self, transaction: Transaction) -> bool:

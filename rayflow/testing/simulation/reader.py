@@ -23,7 +23,8 @@ class ModelReader(Reader):
 
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
         for place, position in positions.items():
-            if position is not None and position > self._kafka.stable(place):
+            end = self._kafka.end_of(place)
+            if position is not None and position > end:
                 raise SourceDataLost("The partition ends before", topic=place.topic, partition=place.partition)
         self._positions = {place: position or 0 for place, position in positions.items()}
 
@@ -32,11 +33,16 @@ class ModelReader(Reader):
             return []
         random = self._schedule.random
         found: list[Polled] = []
+        room = max_records
         for place, position in self._positions.items():
             if position == self._kafka.stable(place) or random.random() < 0.3:
                 continue
-            entries, after = self._kafka.fetch(place, position, random.randrange(1, max_records + 1))
+            most = min(room, random.randrange(1, max_records + 1))
+            if not most:
+                continue
+            entries, after = self._kafka.fetch(place, position, most)
             self._positions[place] = after
+            room -= len(entries)
             records = [entry for _, entry in entries]
             found.append(
                 Polled(
@@ -53,7 +59,7 @@ class ModelReader(Reader):
         return found
 
     def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
-        return {place: self._kafka.stable(place) for place in self._positions}
+        return {place: self._kafka.end_of(place) for place in self._positions}
 
     def pause(self) -> None:
         self._paused = True

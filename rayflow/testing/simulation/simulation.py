@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest
+from rayflow.checkpoint.manifest import Manifest, read_manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.connectors.base import Publisher, Reader
 from rayflow.core.errors import (
@@ -17,11 +16,11 @@ from rayflow.core.errors import (
     Fenced,
     MarkerLost,
     ObjectMissing,
-    OutputOfAnotherRun,
 )
 from rayflow.core.ids import Attempt, TaskId, TopicPartition, WorkerId
 from rayflow.engine import history
-from rayflow.engine.coordinator import CoordinatorOptions
+from rayflow.engine.coordinator_options import CoordinatorOptions
+from rayflow.engine.recovery import LostMarker
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
@@ -93,7 +92,7 @@ class Simulation:
         self._undecided = False
         self._skipped = 0
         self._expiry = Expiry(self.kafka, self.store, self.plan.name)
-        self._lost_marker: Literal["republish", "skip"] | None = None
+        self._lost_marker: LostMarker | None = None
         self._watermarks: dict[tuple[int, TaskId], int] = {}
         self._memory_limit = self.random.choice((400, 4000, 1 << 20))
         self._retain = self.random.choice((1, 2, 3))
@@ -122,7 +121,7 @@ class Simulation:
         self._incarnate()
         self.schedule.after(SECOND, self._every_second)
         self.schedule.after(self._trouble_ends, self._end_trouble)
-        while not (self._done and not self._living()):
+        while not (self._done and not self._living() and not self.kafka.settling()):
             if self.schedule.steps > STEPS:
                 raise SimulationFailed(f"seed {self.seed}: does not end within {STEPS} events")
             self.schedule.step()
@@ -184,10 +183,8 @@ class Simulation:
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
         if incarnation.over:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
-        if newest_manifest(self.store) is not None:  # an older attempt committed its first epoch after this one looked
-            harmless += (OutputOfAnotherRun,)
         # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
-        if isinstance(error, MarkerLost) and (self._expiry.happened or incarnation.over):
+        if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
@@ -223,7 +220,7 @@ class Simulation:
             return
         self._undecided = False
         self._lost_marker = self._expiry.decide()
-        self.note("world", f"--lost-marker {self._lost_marker}")
+        self.note("world", f"--lost-marker {self._lost_marker.choice}@{self._lost_marker.epoch}")
         self._incarnate()
 
     def _forget_markers(self) -> None:
@@ -315,6 +312,8 @@ class Simulation:
         if coordinator.ending == "drain" and not restart:
             self._done = True
         else:
+            if self.schedule.chance(self.faults.markers_expire):
+                self._forget_markers()
             self.schedule.after(self.random.randrange(1000, SECOND), self._incarnate)
 
     def committed(self, manifest: Manifest) -> None:

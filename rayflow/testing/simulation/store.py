@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rayflow.checkpoint.layout import is_object_name
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import CheckpointStoreFailed, ObjectExists, ObjectMissing
 from rayflow.testing.simulation.faults import Faults
@@ -27,15 +28,15 @@ class ModelStore(CheckpointStore):
         self._faults = faults
 
     def put(self, name: str, parts: Sequence[bytes]) -> None:
-        self.objects[name] = b"".join(parts)
+        self.objects[self._checked(name)] = b"".join(parts)
 
     def create(self, name: str, data: bytes) -> None:
-        if name in self.objects:
+        if self._checked(name) in self.objects:
             raise ObjectExists(f"{self.uri} has an object {name} already")
         self.objects[name] = data
 
     def get(self, name: str) -> bytes:
-        if name not in self.objects:
+        if self._checked(name) not in self.objects:
             raise ObjectMissing(f"{self.uri} has no object {name}")
         return self.objects[name]
 
@@ -50,7 +51,12 @@ class ModelStore(CheckpointStore):
 
     def delete(self, names: Sequence[str]) -> None:
         for name in names:
-            self.objects.pop(name, None)
+            self.objects.pop(self._checked(name), None)
+
+    def _checked(self, name: str) -> str:
+        if not is_object_name(name):
+            raise CheckpointStoreFailed(f"{self.uri}: {name!r} is not a name for an object")
+        return name
 
     def put_later(
         self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]

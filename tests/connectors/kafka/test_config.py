@@ -47,6 +47,7 @@ def test_a_setting_that_is_rayflows_own_is_refused_by_name(name: str) -> None:
 
 def test_a_jobs_settings_win_over_the_environment_and_ours_win_over_none() -> None:
     environment = {"RAYFLOW_KAFKA_LINGER_MS": "1", "RAYFLOW_KAFKA_SASL_PASSWORD": "p", "RAYFLOW_OTHER": "x"}
+    environment["RAYFLOW_KAFKA_SSL_CA_LOCATION"] = ""
     given = merge({"linger.ms": "2", "fetch.min.bytes": "7"}, environment)
     assert given == {"linger.ms": "2", "fetch.min.bytes": "7", "sasl.password": "p"}
     settings = KafkaSettings("a:9092", given)

@@ -6,10 +6,15 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Publisher
+from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.connectors.kafka.markers import marker_topic
+from rayflow.connectors.kafka.settling import await_readers
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -163,3 +168,53 @@ def test_what_is_appended_at_least_once_and_refused_is_raised_by_the_flush(
     with pytest.raises(RecordTooLarge):
         list(publisher.flush())
     publisher.close()
+
+
+def test_once_the_publisher_has_settled_readers_get_past_its_last_epoch(
+    kafka: Kafka, publisher: Publisher, job: str
+) -> None:
+    topic = kafka.create(partitions=12)
+    publisher.open([TASK])
+    for epoch in range(1, 21):
+        batches = [one(topic, b"v", partition=partition) for partition in range(12)]
+        list(publisher.publish(Marker("l", epoch), {TASK: batches}, {}))
+        publisher.settle()
+        assert not kafka.open_transactions(topic)
+
+
+def test_settling_does_not_wait_for_ever_for_another_writers_transaction(kafka: Kafka) -> None:
+    topic = kafka.create()
+    other = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": topic})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(topic, b"v")
+    other.flush(30)
+    admin = KafkaAdmin(KafkaSettings(kafka.bootstrap))
+    await_readers(admin, {topic}, 0.2)
+    assert kafka.open_transactions(topic)
+    other.abort_transaction(30)
+    await_readers(admin, {topic}, 30)
+    assert not kafka.open_transactions(topic)
+
+
+def test_settling_gives_up_on_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rayflow.connectors.kafka.admin.CONNECT_TIMEOUT", 0.1)
+    await_readers(KafkaAdmin(KafkaSettings("127.0.0.1:1")), {"t"}, 3_600)
+
+
+def test_a_job_asks_for_no_topic_but_its_own(
+    connector: KafkaConnector, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+    committed = Consumer.committed
+
+    class Watched(Consumer):
+        def committed(self, places: list[Place], **more: float) -> list[Place]:
+            asked.update(place.topic for place in places)
+            return committed(self, places, **more)
+
+    monkeypatch.setattr("rayflow.connectors.kafka.markers.Consumer", Watched)
+    publisher = connector.publisher(job, 0, "exactly_once")
+    publisher.open([TASK])
+    publisher.close()
+    assert asked == {marker_topic(job, "out")}

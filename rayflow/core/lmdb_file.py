@@ -22,7 +22,6 @@ _MAGIC, _FORMAT = 0xBEEFC0DE, 1
 _BRANCH, _LEAF, _META_PAGE = 0x01, 0x02, 0x08
 _BIG = 0x01
 _NO_PAGE = 0xFFFFFFFFFFFFFFFF
-ADVICE = "Restore the folder from a backup, or delete it and write the topics again"
 
 
 class _Meta(NamedTuple):
@@ -32,11 +31,16 @@ class _Meta(NamedTuple):
     transaction: int
 
 
-def check_data_file(path: Path) -> None:
+def check_data_file(path: Path, what: str, advice: str) -> None:
     """Refuse a data file that is not LMDB's, or that ends before the pages that its newest commit needs.
 
-    A file that does not exist, or is empty, is a new one. Raises DamagedObject with the path.
+    A file that does not exist, or is empty, is a new one. Raises DamagedObject: "`what` `path` is damaged: ...", with
+    `advice`.
     """
+
+    def damaged(why: str) -> DamagedObject:
+        return DamagedObject(f"{what} {path} is damaged: {why}", advice=advice)
+
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -45,26 +49,23 @@ def check_data_file(path: Path) -> None:
         return
     with path.open("rb") as file:
         while True:
-            meta = _newest_meta(file.fileno(), path)
+            meta = _newest_meta(file.fileno())
+            if meta is None:
+                raise damaged("it is not an LMDB data file of format 1")
             size = os.fstat(file.fileno()).st_size
             # A page that a transaction took and gave back may never have been written: then only a walk can tell.
             if (meta.last_page + 1) * meta.page_size <= size or _reachable(file.fileno(), size, meta):
                 return
-            if _newest_meta(file.fileno(), path).transaction == meta.transaction:
-                raise _damaged(path, "it is cut short")
+            again = _newest_meta(file.fileno())
+            if again is not None and again.transaction == meta.transaction:
+                raise damaged("it is cut short")
 
 
-def _damaged(path: Path, why: str) -> DamagedObject:
-    return DamagedObject(f"The embedded log's file {path} is damaged: {why}", advice=ADVICE)
-
-
-def _newest_meta(file: int, path: Path) -> _Meta:
+def _newest_meta(file: int) -> _Meta | None:
     first = _meta_at(file, 0)
     second = _meta_at(file, first.page_size) if first else None
     metas = [meta for meta in (first, second) if meta]
-    if len(metas) < 2:
-        raise _damaged(path, "it is not an LMDB data file of format 1")
-    return max(metas, key=lambda meta: meta.transaction)
+    return max(metas, key=lambda meta: meta.transaction) if len(metas) == 2 else None
 
 
 def _meta_at(file: int, offset: int) -> _Meta | None:

@@ -1,0 +1,102 @@
+"""`python -m benchmarks.growth`: how the cost of a record grows with the keys of state, partitions and size of values.
+
+Each row: all keys once (not measured), then records over them, less what the same run costs on a few records.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import click
+
+from benchmarks.broker import broker_option, workshop
+from benchmarks.figures import Figure, json_option, show
+from benchmarks.newest import Newest
+from benchmarks.orders import Topics
+
+FEW = 256
+"""Records of the run that shows what a start costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Where one row lies. `skew`: the exponent of a Zipf distribution of the keys; 0: uniform."""
+
+    keys: int = 10_000
+    partitions: int = 4
+    size: int = 100
+    skew: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        spread = f"Zipf {self.skew:g}" if self.skew else "uniform"
+        return f"{self.keys:,} keys, {spread}; {self.partitions} partitions; {self.size:,} B"
+
+
+KEYS, PARTITIONS, SIZES = (10_000, 1_000_000, 5_000_000), (1, 4, 32, 128), (100, 1_000, 10_000)
+ZIPF = 1.0
+
+
+@click.command()
+@click.option("--only", type=click.Choice(["keys", "partitions", "sizes"]), help="One of the three tables.")
+@click.option("--most-keys", default=KEYS[-1], show_default=True, help="Leave out cases with more keys.")
+@click.option("--records", default=1_000_000, show_default=True, help="Records of each row; fewer of long values.")
+@broker_option
+@json_option("growth")
+def main(only: str | None, most_keys: int, records: int, broker: str | None, json_file: Path) -> None:
+    """Measure CPU microseconds per record."""
+    cases = {
+        "keys": [Case(keys=keys, skew=skew) for skew in (0.0, ZIPF) for keys in KEYS if keys <= most_keys],
+        "partitions": [Case(partitions=partitions) for partitions in PARTITIONS],
+        "sizes": [Case(size=size) for size in SIZES],
+    }
+    chosen = list(dict.fromkeys(case for name, group in cases.items() if only in (None, name) for case in group))
+    costs: dict[Case, float] = {}
+    with workshop(broker) as (topics, folder):
+        for case in chosen:
+            costs[case] = cost(topics, folder, case, min(records, records * 1_000 // case.size))
+            click.echo(f"{case.name}: {costs[case]:.2f} us/record", err=True)
+    figures = [Figure(case.name, value, "us/record") for case, value in costs.items()]
+    for skew, at_most in ((0.0, 3.0), (ZIPF, 1.5)):
+        few, many = (costs.get(Case(keys=keys, skew=skew)) for keys in KEYS[:2])
+        if few is not None and many is not None:
+            spread = "Zipf" if skew else "uniform"
+            figures.append(Figure(f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {spread}", many / few, "x", at_most))
+    show("growth of the cost of a record", figures, json_file, {"records": records})
+
+
+def cost(topics: Topics, folder: Path, case: Case, records: int) -> float:
+    """CPU microseconds per record."""
+    draw = drawn(case)
+    with closing(Newest(topics, folder, case.size, case.partitions)) as job:
+        job.append(range(case.keys))
+        job.run()
+        job.append(next(draw) for _ in range(FEW))
+        short, _ = job.run()
+        job.append(next(draw) for _ in range(records))
+        long, _ = job.run()
+        job.check()
+    return (long.cpu - short.cpu) * 1e6 / (records - FEW)
+
+
+def drawn(case: Case) -> Iterator[int]:
+    """Keys without end; the most frequent ones of a Zipf distribution lie anywhere among all."""
+    chance = random.Random(7)
+    if not case.skew:
+        while True:
+            yield chance.randrange(case.keys)
+    order = list(range(case.keys))
+    chance.shuffle(order)
+    weights = list(accumulate(1 / rank**case.skew for rank in range(1, case.keys + 1)))
+    while True:
+        yield from chance.choices(order, cum_weights=weights, k=10_000)
+
+
+if __name__ == "__main__":
+    main()

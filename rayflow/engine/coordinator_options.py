@@ -1,0 +1,27 @@
+"""What the coordinator is told of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rayflow.core.ids import WorkerId
+from rayflow.engine.recovery import LostMarker
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorOptions:
+    """What the coordinator is told of a run.
+
+    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which system each source is read
+    from (`Connector.identity`).
+    """
+
+    lineage: str
+    interval: int
+    workers: tuple[WorkerId, ...] = (0,)
+    systems: Mapping[str, str] = field(default_factory=dict)
+    drop_state: bool = False
+    allow_new_partitions: bool = False
+    new_lineage: bool = False
+    lost_marker: LostMarker | None = None
