@@ -134,8 +134,8 @@ class HostedWorker:
             case SetMarkers():
                 self._slices.append(self._set_markers(message))
             case Settle():
-                for sinks in self._sinks.values():
-                    sinks.settle()
+                for published in self._sinks.values():
+                    published.settle()
                 self._tell(Settled(self.slot))
             case Republish():
                 self._slices.append(self._republish(message))

@@ -14,18 +14,17 @@ from typing import Any
 
 import ray
 
-from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.rewind import rewind_to
-from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
+from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import BrokerUnavailable, RayflowError, UnknownTopic, WorkerLost
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.coordinator import Coordinator, CoordinatorOptions
+from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
@@ -43,6 +42,7 @@ from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
 from rayflow.runtimes.ray.worker_actor import Peers
 from rayflow.runtimes.samples import write_samples
+from rayflow.runtimes.start import choose_start
 
 log = get_logger("rayflow.coordinator")
 
@@ -169,7 +169,7 @@ class CoordinatorLoop:
         plan = self._spec.plan()
         if before is None or before.submission != self._spec.submission:
             write_samples(plan, self._connectors)
-            self._choose_start(store)
+            choose_start(store, self._spec.options, self._spec.name, system_clock)
             self._workers = self._spec.workers or self._default_workers(plan)
             self._save("running")
         while True:
@@ -357,30 +357,6 @@ class CoordinatorLoop:
         except RayflowError as error:
             savepoint.error = error
         savepoint.written = True
-
-    def _choose_start(self, store: CheckpointStore) -> None:
-        """Make the savepoint or the older checkpoint that the user asked for the newest, once."""
-        options = self._spec.options
-        if options.from_savepoint is not None:
-            newest = newest_manifest(store)
-            savepoint = open_store(options.from_savepoint)
-            if newest is None or newest.restored_from != savepoint.uri:
-                start_from_savepoint(
-                    savepoint,
-                    store,
-                    job=self._spec.name,
-                    lineage=uuid.uuid4().hex,
-                    attempt=claim_attempt(store),
-                    created=system_clock(),
-                )
-        elif options.from_checkpoint is not None:
-            rewind_to(
-                store,
-                options.from_checkpoint,
-                lineage=uuid.uuid4().hex,
-                attempt=claim_attempt(store),
-                created=system_clock(),
-            )
 
     def _default_workers(self, plan: JobPlan) -> int:
         """A worker per partition of the widest source, as long as CPUs last."""
