@@ -14,6 +14,13 @@ from rayflow.version import __version__
 
 COMMANDS = {
     "run": ("rayflow.cli.run:run", "Run a job in this process."),
+    "submit": ("rayflow.cli.cluster.submit:submit", "Start a job on a Ray cluster."),
+    "list": ("rayflow.cli.cluster.list:list_jobs", "List the jobs of a Ray cluster."),
+    "status": ("rayflow.cli.cluster.status:status", "Show how a job on a cluster does."),
+    "logs": ("rayflow.cli.cluster.logs:logs", "Print what a job on a cluster has logged."),
+    "stop": ("rayflow.cli.cluster.stop:stop", "Stop a job on a cluster."),
+    "savepoint": ("rayflow.cli.cluster.savepoint:savepoint", "Write a savepoint of a job on a cluster."),
+    "rescale": ("rayflow.cli.cluster.rescale:rescale", "Let a job on a cluster go on with other workers."),
     "describe": ("rayflow.cli.describe:describe", "Show a job's stages, operators, states and topics."),
     "topics": ("rayflow.cli.topics:topics", "List, create, read, write and delete topics."),
     "checkpoints": ("rayflow.cli.checkpoints:checkpoints", "Look at a job's checkpoints and verify them."),

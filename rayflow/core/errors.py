@@ -341,3 +341,57 @@ class InvariantBroken(RayflowError):
     default_advice = (
         "This is a bug in rayflow: report it with this text; the job goes on from its last checkpoint when restarted"
     )
+
+
+# 6xxx: Ray clusters
+
+
+class ClusterUnavailable(RayflowError):
+    """No Ray cluster could be reached."""
+
+    code = "RF-6001"
+    exit_code = 3
+    default_advice = "Start one (ray start --head), or correct --ray; `rayflow doctor` looks for it"
+
+
+class JobNameTaken(RayflowError):
+    """A job of this name is on the cluster already."""
+
+    code = "RF-6002"
+    default_advice = "Stop it first (rayflow stop JOB), or give this one another name"
+
+
+class JobNotFound(RayflowError):
+    """There is no job of this name on the cluster."""
+
+    code = "RF-6003"
+    exit_code = 2
+    default_advice = "rayflow list shows the jobs that are there"
+
+
+class NotEnoughResources(RayflowError):
+    """The cluster has no room for the job's workers."""
+
+    code = "RF-6004"
+    default_advice = "Give it nodes, stop another job, or take fewer workers (--workers) or CPUs each (--cpus)"
+
+
+class VersionMismatch(RayflowError):
+    """Two machines run versions that do not work together."""
+
+    code = "RF-6005"
+    default_advice = "Install the same versions of rayflow-streams, ray and Python on every machine"
+
+
+class WorkerLost(RayflowError):
+    """A worker process or its node is gone, or does not answer."""
+
+    code = "RF-6006"
+    default_advice = "The job goes on by itself; when it happens again and again, look at the node's memory and logs"
+
+
+class WorkerFailed(RayflowError):
+    """A worker could not begin: its environment lacks something that the job needs."""
+
+    code = "RF-6007"
+    default_advice = "Install what is missing on every node, or ship it with the job's folder"

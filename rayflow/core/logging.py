@@ -61,7 +61,13 @@ class _CurrentStderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def configure_logging(job: str | None = None, *, json: bool | None = None, level: str = "info") -> None:
+def configure_logging(
+    job: str | None = None,
+    *,
+    json: bool | None = None,
+    level: str = "info",
+    also: logging.Handler | None = None,
+) -> None:
     """Send all logs, those of other libraries included, to standard error. Calling again replaces the settings.
 
     Args:
@@ -69,6 +75,7 @@ def configure_logging(job: str | None = None, *, json: bool | None = None, level
         json: one JSON object a line (`timestamp` in ISO 8601 UTC, `level`, `message`, `logger`, then the event's
             fields); None: unless standard error is a terminal.
         level: "debug", "info", "warning" or "error".
+        also: gets every line as well, in the same form.
     """
     as_json = not sys.stderr.isatty() if json is None else json
 
@@ -104,6 +111,9 @@ def configure_logging(job: str | None = None, *, json: bool | None = None, level
     for old in [known for known in root.handlers if isinstance(known, _CurrentStderr)]:
         root.removeHandler(old)
     root.addHandler(handler)
+    if also is not None:
+        also.setFormatter(formatter)
+        root.addHandler(also)
     root.setLevel(logging.WARNING)
     logging.getLogger("rayflow").setLevel(level.upper())
 

@@ -41,6 +41,10 @@ class Alignment:
         self._drain = self._drain or event.drain
         return len(self._arrived) == len(self.channels)
 
+    def ahead(self, channel: ChannelId) -> bool:
+        """Whether a channel has delivered the barrier that others still owe."""
+        return channel in self._arrived
+
     @property
     def drain(self) -> bool:
         """Whether the barrier that is arriving ends a bounded run."""

@@ -51,7 +51,7 @@ def states_of(stage: StagePlan) -> dict[str, tuple[str, str]]:
 
 
 def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
-    """Where the state of `stage` lies in `manifest`. One whose kind or shape has changed (it is dropped) lies nowhere."""
+    """Where the state of `stage` lies in `manifest`. One of another kind or shape now (it is dropped) lies nowhere."""
     states = states_of(stage)
     entries = {} if manifest is None else manifest.states
     held = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from rayflow.checkpoint.sealed import TaskSealed
@@ -139,6 +139,21 @@ class Worker:
                 self._finish(event.epoch)
         self._watch_memory()
         return self._done()
+
+    @property
+    def sealed(self) -> bool:
+        """Whether every task has sealed the epoch that is on its way: nothing that is read now can hold it up."""
+        return self._epoch is not None and len(self._under_way.parts) == len(self.tasks)
+
+    def waiting(self, full: Collection[TaskId]) -> set[TaskId]:
+        """The tasks that must take nothing while those of `full` can send nothing: they, and what feeds them here."""
+        found = set(full)
+        stages = {task.stage for task in full}
+        while stages:
+            feeding = {ex.upstream for ex in self._plan.exchanges if ex.downstream in stages}
+            found.update(id for id in self.tasks if id.stage in feeding)
+            stages = feeding
+        return found
 
     @property
     def pending_bytes(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rayflow.checkpoint.layout import output_name, segment_name
+from rayflow.checkpoint.layout import SegmentObject, output_name, parse_name, segment_name
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.checkpoint.segment import SegmentReader, encode_segment
@@ -16,6 +16,8 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import SegmentWritten
+from rayflow.engine.orders import RepublishOutput
+from rayflow.plan.physical import JobPlan
 from rayflow.state.base import Delta
 
 _NO_DELTA = Delta([], [])
@@ -69,6 +71,26 @@ def read_progress(store: CheckpointStore, manifest: Manifest) -> dict[TaskId, di
         for task in reader.tasks:
             progress[task] = reader.progress(task)
     return progress
+
+
+def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
+    """Which slot has to publish which of the sinks of a `RepublishOutput`.
+
+    The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
+    yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
+    under different ones both would publish. Raises DamagedObject, ObjectMissing.
+    """
+    manifest = order.manifest
+    slots: dict[TaskId, WorkerId] = {}
+    for name in manifest.segments[manifest.epoch]:
+        kind = parse_name(name)
+        assert isinstance(kind, SegmentObject)
+        slots.update(dict.fromkeys(SegmentReader(store, name).tasks, kind.worker))
+    stages = {sink.operator: stage.id for stage in plan.stages for sink in stage.sinks}
+    found: dict[WorkerId, list[SinkTask]] = {}
+    for sink in order.sinks:
+        found.setdefault(slots[TaskId(stages[sink.operator], sink.partition)], []).append(sink)
+    return found
 
 
 def positions_of(progress: dict[TaskId, dict[str, object]]) -> dict[tuple[str, int], int]:

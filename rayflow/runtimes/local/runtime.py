@@ -6,11 +6,9 @@ import time
 import uuid
 from collections.abc import Callable
 
-from rayflow.checkpoint.attempts import claim_attempt
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.rewind import lineage_origin, origin_of_checkpoint, rewind_to
-from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
+from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock, system_clock
 from rayflow.core.errors import RayflowError
@@ -29,10 +27,10 @@ from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.local.directory import JobDirectory
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.observer import Observer
-from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.options import Progress, RunOptions
 from rayflow.runtimes.samples import write_samples
+from rayflow.runtimes.start import choose_start
 from rayflow.state.base import Store
 from rayflow.state.lmdb_store import LmdbStore
 
@@ -94,7 +92,7 @@ class LocalRuntime:
             try:
                 write_samples(self._plan, connectors)
                 store = open_store(options.checkpoints or directory.checkpoints)
-                self._choose_start(store)
+                choose_start(store, self._options, self._plan.name, self._clock)
                 while self._run_attempt(directory, connectors, store):
                     log.info("starting a new attempt", job=self._plan.name)
                 if options.savepoint_at_stop is not None:
@@ -102,35 +100,6 @@ class LocalRuntime:
             finally:
                 connectors.close()
         return self._observer.finish()
-
-    def _choose_start(self, store: CheckpointStore) -> None:
-        """Make the savepoint or the older checkpoint that the user asked for the newest, once."""
-        options = self._options
-        if options.from_savepoint is not None:
-            newest = newest_manifest(store)
-            savepoint = open_store(options.from_savepoint)
-            if newest is not None and newest.restored_from == savepoint.uri:
-                log.info("this job began with that savepoint already: going on from its own last checkpoint")
-                return
-            start_from_savepoint(
-                savepoint,
-                store,
-                claim_attempt(store),
-                job=self._plan.name,
-                lineage=uuid.uuid4().hex,
-                created=self._clock(),
-            )
-        elif options.from_checkpoint is not None:
-            if lineage_origin(store) == origin_of_checkpoint(options.from_checkpoint):
-                log.info("this job went back to that checkpoint already: going on from its last one")
-                return
-            rewind_to(
-                store,
-                options.from_checkpoint,
-                claim_attempt(store),
-                lineage=uuid.uuid4().hex,
-                created=self._clock(),
-            )
 
     def _run_attempt(self, directory: JobDirectory, connectors: Connectors, store: CheckpointStore) -> bool:
         """One attempt to its end. True if another one has to follow."""
@@ -161,7 +130,7 @@ class LocalRuntime:
             coordinator,
             hosting,
             sources,
-            Sinks(self._plan, connectors),
+            connectors,
             store,
             clock=self._clock,
             on_step=self._on_step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from rayflow.connectors.base import Reader
 from rayflow.core.errors import SourceDataLost
@@ -10,7 +10,6 @@ from rayflow.core.ids import Epoch, TaskId, TopicPartition
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import RecordsPolled
 from rayflow.engine.recovery import continues
-from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
 
@@ -52,24 +51,28 @@ class Sources:
         self._identities = self._identities or found
         return found
 
-    def place(self, topology: Topology) -> None:
-        """Fix whose task each source partition is."""
+    def place(self, partitions: Mapping[str, int]) -> None:
+        """Fix whose task each source partition is; `partitions`: how many each source has."""
         self._owners.clear()
         for stage in self._plan.stages:
             for source in stage.sources:
                 owners = self._owners.setdefault(self._connectors.spec(source.topic), {})
-                for p in range(topology.sources[source.id]):
+                for p in range(partitions[source.id]):
                     owners[TopicPartition(source.topic.name, p)] = (TaskId(stage.id, p), source.id)
 
-    def start(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Read all placed partitions, each from its position or, without one, from its beginning."""
+    def start(self, positions: Mapping[tuple[str, int], int], tasks: Container[TaskId]) -> None:
+        """Read the partitions of `tasks`, each from its position or, without one, from its beginning."""
         self.positions = dict(positions)
         for spec, owners in self._owners.items():
-            reader = self._connectors.open(spec).reader(self._plan.name)
-            self._readers[spec] = reader
-            reader.assign(
-                {partition: positions.get((source, task.partition)) for partition, (task, source) in owners.items()}
-            )
+            mine = {
+                partition: positions.get((source, task.partition))
+                for partition, (task, source) in owners.items()
+                if task in tasks
+            }
+            if mine:
+                reader = self._connectors.open(spec).reader(self._plan.name)
+                self._readers[spec] = reader
+                reader.assign(mine)
         for source, identity in self.systems().items():
             if not continues(self._identities.get(source, identity), identity):
                 raise SourceDataLost(

@@ -1,0 +1,1 @@
+"""Commands for jobs on a Ray cluster."""

@@ -1,0 +1,19 @@
+"""`rayflow rescale`: other workers for a running job."""
+
+from __future__ import annotations
+
+import click
+
+from rayflow.cli.cluster.options import cluster_at, ray_option
+
+
+@click.command()
+@click.argument("job")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), required=True, help="How many from now on.")
+@ray_option
+def rescale(job: str, workers: int, address: str | None) -> None:
+    """Let running JOB go on with N workers. Only the tasks that must move do, from a last checkpoint."""
+    with cluster_at(address) as cluster:
+        found = cluster.job(job).rescale(workers)
+    pause = f", paused for {found.pauses[-1]:.1f} s" if found.pauses else ""
+    click.echo(f"{job} runs with {len(found.workers)} workers{pause}")

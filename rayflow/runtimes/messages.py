@@ -1,0 +1,111 @@
+"""What coordinator and workers of one attempt say to each other besides the engine's own events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rayflow.checkpoint.manifest import Manifest
+from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.engine.orders import StartTasks
+
+# From the coordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Open the publishers of a slot: no earlier one can publish from then on."""
+
+    slot: WorkerId
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMarkers:
+    """Read the markers, fencing nobody."""
+
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class Republish:
+    """Publish what these sinks staged for the manifest's epoch, as the slot that staged it."""
+
+    slot: WorkerId
+    manifest: Manifest
+    sources: Mapping[str, int]
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until readers see what was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the tasks that are placed on the worker."""
+
+    order: StartTasks
+    placement: Mapping[TaskId, WorkerId]
+
+
+# From a worker
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFenced:
+    """The slot's publishers are open; `markers` as they were then."""
+
+    slot: WorkerId
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkersRead:
+    """The markers as they are."""
+
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """The slot's part of the last epoch is visible."""
+
+    slot: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """All tasks of the worker are restored and read."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Readers see it."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Records or timers have been processed since the barrier before `epoch`."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """The worker has read everything up to the ends as they were at the start."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot go on with this attempt."""
+
+    worker: WorkerId
+    error: Exception

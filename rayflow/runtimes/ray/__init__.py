@@ -1,0 +1,1 @@
+"""The Ray runtime: a coordinator actor and worker actors; docs/concepts/ray.md."""

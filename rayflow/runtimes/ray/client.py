@@ -1,0 +1,261 @@
+"""Jobs on a Ray cluster, from outside: submit, list, watch, stop, rescale."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from rayflow.core.errors import (
+    ClusterUnavailable,
+    InvalidSetting,
+    JobNameTaken,
+    JobNotFound,
+    RayflowError,
+    VersionMismatch,
+    WorkerFailed,
+    WorkerLost,
+)
+from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
+from rayflow.runtimes.ray.status import JobStatus
+
+ANSWER = 60.0
+"""Seconds within which a coordinator answers a question, also when Ray has to restart it first."""
+
+
+class Cluster:
+    """A connection to a Ray cluster. A context manager."""
+
+    def __init__(self, address: str | None, *, folder: Path | None = None, local_cpus: float | None = None) -> None:
+        """`address`: host:port of its head, ray://host:port, or None: the one that runs here. `folder`: ship it, for
+        the jobs that are submitted. `local_cpus`: start a cluster in this process instead, with so many CPUs.
+
+        Raises ClusterUnavailable, VersionMismatch.
+        """
+        self._folder = folder
+        self._address = address
+        self._local_cpus = local_cpus
+
+    def __enter__(self) -> Cluster:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            import ray
+        except ImportError:
+            raise ClusterUnavailable("ray is not installed", advice="pip install 'rayflow-streams[ray]'") from None
+        options: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "logging_level": logging.ERROR,
+            "log_to_driver": False,
+            "configure_logging": False,
+        }
+        if self._folder is not None:
+            options["runtime_env"] = {"working_dir": str(self._folder), "excludes": list(EXCLUDED)}
+        if self._local_cpus is not None:
+            options.update(address="local", num_cpus=self._local_cpus, include_dashboard=False)
+        else:
+            options["address"] = self._address or "auto"
+        try:
+            ray.init(**options)
+        except ConnectionError as error:
+            raise ClusterUnavailable(f"no Ray cluster answers at {self._address or 'this machine'}") from error
+        except ValueError as error:
+            raise ClusterUnavailable(f"{self._address} cannot be used: {_first_line(error)}") from error
+        except RuntimeError as error:
+            text = str(error)
+            if "ersion mismatch" in text:
+                raise VersionMismatch(_first_line(error)) from error
+            raise ClusterUnavailable(f"no connection to {self._address or 'Ray'}: {_first_line(error)}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        ray.shutdown()
+
+    def submit(self, spec: JobSpec, *, timeout: float = 120.0) -> JobHandle:
+        """Start a job; returns when its coordinator has begun. Raises JobNameTaken, and what the first steps raise."""
+        import ray
+
+        from rayflow.runtimes.ray.coordinator_actor import CoordinatorActor
+
+        self._clear_place(spec.name)
+        try:
+            actor = (
+                ray.remote(CoordinatorActor)
+                .options(
+                    name=spec.name,
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    max_restarts=-1,
+                    max_task_retries=0,
+                    max_concurrency=10_000,
+                    num_cpus=0,
+                )
+                .remote(spec)
+            )
+        except ValueError as error:  # somebody was faster
+            raise JobNameTaken(f"job {spec.name} is on the cluster already", job=spec.name) from error
+        return JobHandle(spec.name, actor)
+
+    def job(self, name: str) -> JobHandle:
+        """A job that is on the cluster. Raises JobNotFound."""
+        import ray
+
+        try:
+            return JobHandle(name, ray.get_actor(name, namespace=NAMESPACE))
+        except ValueError:
+            raise JobNotFound(f"there is no job {name} on the cluster", job=name) from None
+
+    def jobs(self) -> list[JobHandle]:
+        """All jobs, by name."""
+        from ray.util import list_named_actors
+
+        names = [actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["namespace"] == NAMESPACE]
+        return [self.job(name) for name in sorted(names) if "/" not in name]
+
+    def _clear_place(self, name: str) -> None:
+        """A job that has ended makes room for the next one of its name. Raises JobNameTaken."""
+        try:
+            job = self.job(name)
+        except JobNotFound:
+            return
+        status = job.status()
+        if status.state not in ("done", "stopped", "failed"):
+            raise JobNameTaken(f"job {name} is on the cluster already, {status.state}", job=name)
+        job.remove()
+
+
+class JobHandle:
+    """One job of a cluster."""
+
+    def __init__(self, name: str, actor: Any) -> None:
+        self.name = name
+        self._actor = actor
+
+    def status(self) -> JobStatus:
+        """How it does. Raises WorkerLost while its coordinator is being restarted for longer than that takes."""
+        return cast(JobStatus, self._ask(self._actor.status, timeout=ANSWER))
+
+    def until_running(self, timeout: float | None) -> JobStatus:
+        """Wait until records are processed. Raises what the job failed with."""
+        return cast(JobStatus, self._ask(self._actor.until_running, timeout=timeout))
+
+    def until_ended(self, timeout: float | None = None) -> JobStatus:
+        """Wait until the job has ended. Raises what it failed with."""
+        return cast(JobStatus, self._ask(self._actor.until_ended, timeout=timeout))
+
+    def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
+        """Its status, again and again until it has ended."""
+        while True:
+            status = self.status()
+            yield status
+            if status.state in ("done", "stopped", "failed"):
+                return
+            time.sleep(every)
+
+    def logs(self, after: int = 0) -> tuple[int, list[str]]:
+        """Log lines of all processes after the first `after`, and how many there have been."""
+        return cast("tuple[int, list[str]]", self._ask(self._actor.logs, after, timeout=ANSWER))
+
+    def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
+        """End the job after a last checkpoint, and take it off the cluster."""
+        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
+        status = self.until_ended(timeout)
+        self.remove()
+        return status
+
+    def savepoint(self, uri: str) -> int | None:
+        """Write a savepoint; gives its epoch."""
+        return cast("int | None", self._ask(self._actor.savepoint, uri))
+
+    def rescale(self, workers: int) -> JobStatus:
+        """Go on with this many workers."""
+        return cast(JobStatus, self._ask(self._actor.rescale, workers))
+
+    def remove(self) -> None:
+        """Take the coordinator, and with it all of the job's processes, off the cluster at once."""
+        import ray
+
+        ray.kill(self._actor, no_restart=True)
+
+    def _ask(self, method: Any, *arguments: Any, timeout: float | None = None) -> Any:
+        """Call the coordinator; asked again while Ray restarts it."""
+        import ray
+
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if end is None else max(0.1, end - time.monotonic())
+            with _unwrapped(self.name):
+                try:
+                    return ray.get(method.remote(*arguments), timeout=left)
+                except ray.exceptions.GetTimeoutError:
+                    raise WorkerLost(f"the coordinator has not answered for {timeout:.0f} s", job=self.name) from None
+                except ray.exceptions.ActorUnavailableError:
+                    pass
+                except ray.exceptions.ActorDiedError as error:
+                    if not _restarting(self.name):
+                        raise JobNotFound(
+                            f"the job's coordinator is gone: {_first_line(error)}", job=self.name
+                        ) from None
+            if end is not None and time.monotonic() > end:
+                raise WorkerLost("the coordinator is not there", job=self.name)
+            time.sleep(0.1)
+
+
+EXCLUDED = (".git", ".venv", "rayflow-data", "__pycache__", ".mypy_cache", ".ruff_cache", "node_modules")
+"""What is not shipped with a job's folder."""
+
+
+def folder_of(target: str) -> tuple[Path, str]:
+    """The folder to ship with a job file, and the file's target within it.
+
+    The nearest folder at or above the file that holds a rayflow.toml or a pyproject.toml; else the file's own, or the
+    one above its packages. Raises InvalidSetting.
+    """
+    text, colon, variable = target.rpartition(":")
+    path = Path(text if colon and not Path(target).exists() else target).resolve()
+    if not path.is_file():
+        raise InvalidSetting(f"there is no file {path.name} in {path.parent}")
+    folder = path.parent
+    for above in path.parents:
+        if (above / "rayflow.toml").is_file() or (above / "pyproject.toml").is_file():
+            folder = above
+            break
+    else:
+        while (folder / "__init__.py").is_file():
+            folder = folder.parent
+    inner = str(path.relative_to(folder))
+    return folder, f"{inner}:{variable}" if colon and not Path(target).exists() else inner
+
+
+def _restarting(name: str) -> bool:
+    import ray
+
+    try:
+        ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _unwrapped(job: str) -> Iterator[None]:
+    """What an actor raised, as it was raised there."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, RayflowError):
+            raise cause from None
+        raise WorkerFailed(f"the coordinator has failed: {type(cause).__name__}: {cause}", job=job) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

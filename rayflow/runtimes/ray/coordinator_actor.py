@@ -1,0 +1,84 @@
+"""The Ray actor of a job's coordinator: detached, named after the job, restarted by Ray when its process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import ray
+
+from rayflow.core.errors import RayflowError
+from rayflow.core.ids import Attempt, WorkerId
+from rayflow.core.logging import configure_logging
+from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop, Savepoint
+from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.status import JobStatus
+
+LOOK = 0.02
+"""Seconds between two looks whether what somebody waits for has come."""
+
+
+class CoordinatorActor:
+    """Answers on its event loop; the job's life runs on a thread of its own."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        journal = Journal()
+        configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
+        self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
+        threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True).start()
+
+    async def report(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
+        """A worker tells something."""
+        self._loop.post(slot, generation, number, attempt, body)
+
+    async def status(self) -> JobStatus:
+        """How the job does."""
+        return self._loop.status
+
+    async def logs(self, after: int) -> tuple[int, list[str]]:
+        """Log lines of all processes after the first `after`, as far as they are kept, and how many there have been."""
+        return self._loop.journal.after(after)
+
+    async def until_running(self) -> JobStatus:
+        """Wait until records are processed, or the job has ended. Raises what it failed with."""
+        while self._loop.status.state == "starting" and not self._loop.ended.is_set():
+            await asyncio.sleep(LOOK)
+        if self._loop.error is not None:
+            raise self._loop.error
+        return self._loop.status
+
+    async def until_ended(self) -> JobStatus:
+        """Wait until the job has ended and its workers are gone. Raises what it failed with."""
+        while not self._loop.ended.is_set():
+            await asyncio.sleep(LOOK)
+        if self._loop.error is not None:
+            raise self._loop.error
+        return self._loop.status
+
+    async def stop(self, drain: bool, savepoint: str | None) -> None:
+        """Ask for a last checkpoint and the end."""
+        self._loop.request(lambda: self._loop.stop(drain=drain, savepoint=savepoint))
+
+    async def savepoint(self, uri: str) -> int | None:
+        """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
+        savepoint = Savepoint(uri)
+        self._loop.request(lambda: self._loop.savepoint(savepoint))
+        while not savepoint.written:
+            if self._loop.ended.is_set():
+                raise RayflowError("the job ended before the savepoint was written", job=self._loop.status.name)
+            await asyncio.sleep(LOOK)
+        if savepoint.error is not None:
+            raise savepoint.error
+        return savepoint.epoch
+
+    async def rescale(self, workers: int) -> JobStatus:
+        """Go on with this many workers; answers when the first checkpoint with them is committed."""
+        self._loop.request(lambda: self._loop.rescale(workers))
+        while True:
+            await asyncio.sleep(LOOK)
+            status = self._loop.status
+            if self._loop.error is not None:
+                raise self._loop.error
+            if self._loop.ended.is_set() or (self._loop.settled and len(status.workers) == workers):
+                return status

@@ -1,0 +1,46 @@
+"""What a coordinator must know again after its own death: kept beside the checkpoints."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import DamagedObject, ObjectMissing
+
+NAME = "deployment.json"
+
+JobState = Literal["starting", "running", "waiting", "recovering", "rescaling", "stopping", "done", "stopped", "failed"]
+ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
+
+
+class Deployment(msgspec.Struct):
+    """The wish and the end of a submitted job.
+
+    Attributes:
+        submission: which submission it belongs to; another one begins anew. workers: slots wanted.
+        state: "running", or how it ended. cause: of a failure, as shown to people.
+    """
+
+    submission: str
+    workers: int
+    state: JobState = "running"
+    cause: str = ""
+
+
+def read_deployment(store: CheckpointStore) -> Deployment | None:
+    """The last one written. Raises DamagedObject, CheckpointStoreFailed."""
+    try:
+        data = store.get(NAME)
+    except ObjectMissing:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Deployment)
+    except msgspec.MsgspecError as error:
+        raise DamagedObject(f"{NAME} in {store.uri} cannot be read: {error}") from None
+
+
+def write_deployment(store: CheckpointStore, deployment: Deployment) -> None:
+    """Write it over the last one. Raises CheckpointStoreFailed."""
+    store.put(NAME, [msgspec.json.encode(deployment)])

@@ -1,0 +1,51 @@
+"""The last log lines of a job's processes, kept where `rayflow logs` asks for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+KEPT = 5_000
+"""Lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Lines that a worker has logged."""
+
+    lines: list[str]
+
+
+class Journal(logging.Handler):
+    """Keeps the last lines; `take` and `after` from any thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard = threading.Lock()
+        self._lines: deque[str] = deque(maxlen=KEPT)
+        self._count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by `logging`."""
+        self.add([self.format(record)])
+
+    def add(self, lines: list[str]) -> None:
+        """Keep what another process has logged."""
+        with self._guard:
+            self._lines.extend(lines)
+            self._count += len(lines)
+
+    def take(self) -> list[str]:
+        """What has come since the last call."""
+        with self._guard:
+            lines = list(self._lines)
+            self._lines.clear()
+        return lines
+
+    def after(self, number: int) -> tuple[int, list[str]]:
+        """The lines after the first `number` of all, as far as they are kept, and how many there have been."""
+        with self._guard:
+            new = min(self._count - number, len(self._lines))
+            return self._count, list(self._lines)[len(self._lines) - new :] if new > 0 else []

@@ -1,0 +1,232 @@
+"""The worker actors of a job: created, watched, replaced. Used from the coordinator's thread."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rayflow.core.errors import NotEnoughResources, RayflowError, VersionMismatch, WorkerFailed, WorkerLost
+from rayflow.core.ids import Attempt, WorkerId
+from rayflow.core.logging import get_logger
+from rayflow.runtimes.ray.ordered import Ordered
+from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.transport import Address
+from rayflow.runtimes.ray.vitals import Vitals
+from rayflow.runtimes.ray.worker_actor import Birth, WorkerActor
+from rayflow.version import __version__
+
+log = get_logger("rayflow.coordinator")
+
+PING_EVERY = 0.5
+"""Seconds between two questions whether a worker is there."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One worker process.
+
+    Attributes:
+        generation: tells it from those that had its slot before. birth: what it said when it was ready.
+        heard: when it last answered, by the monotonic clock.
+    """
+
+    slot: WorkerId
+    generation: int
+    actor: Any
+    ready: Any
+    watch: Any
+    created: float
+    birth: Birth | None = None
+    heard: float = 0.0
+    asked: float = 0.0
+    pong: Any = None
+    vitals: Vitals = field(default_factory=Vitals)
+    sent: int = 0
+    arrived: Ordered[tuple[Attempt, object]] = field(default_factory=Ordered)
+
+
+class Pool:
+    """Keeps one worker actor per slot. All calls return at once."""
+
+    def __init__(self, spec: JobSpec, coordinator: Any) -> None:
+        self.members: dict[WorkerId, Member] = {}
+        self._spec = spec
+        self._coordinator = coordinator
+        self._generations = itertools.count(1)
+        self._nodes: dict[WorkerId, str] = {}
+        self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
+
+    def resize(self, slots: Sequence[WorkerId]) -> None:
+        """Create what is missing of these slots."""
+        for slot in slots:
+            if slot not in self.members:
+                self.members[slot] = self._create(slot)
+
+    def shrink(self, slots: Sequence[WorkerId]) -> None:
+        """End every worker but those of these slots."""
+        for slot in set(self.members) - set(slots):
+            self._nodes.pop(slot, None)
+            self.remove(slot)
+
+    def ready(self, slots: Sequence[WorkerId]) -> bool:
+        """Whether all of these slots can begin.
+
+        Raises NotEnoughResources when one could not be placed in time, what a worker raised while it began, WorkerLost.
+        """
+        pending = []
+        for slot in slots:
+            member = self.members[slot]
+            if member.birth is not None:
+                continue
+            if not _done(member.ready):
+                pending.append(member)
+                continue
+            member.birth = self._birth(member)
+            member.heard = time.monotonic()
+            self._nodes[slot] = member.birth.node
+            log.info("a worker is ready", slot=slot, host=member.birth.host, pid=member.birth.pid)
+        late = [m for m in pending if time.monotonic() - m.created > self._spec.start_timeout]
+        if late:
+            raise NotEnoughResources(self._missing(len(pending)), job=self._spec.name)
+        return not pending
+
+    def check(self) -> None:
+        """Look whether all are there. Raises WorkerLost, after removing the one that is not."""
+        now = time.monotonic()
+        for slot, member in list(self.members.items()):
+            if member.birth is None:
+                continue
+            if _done(member.watch):
+                self.remove(slot)
+                raise WorkerLost(f"worker {slot} on {member.birth.host} is gone", job=self._spec.name)
+            if member.pong is not None and _done(member.pong):
+                self._heard(member, now)
+            if member.pong is None and now - member.asked >= PING_EVERY:
+                member.asked = now
+                member.pong = member.actor.ping.remote()
+            if now - member.heard > self._spec.heartbeat_timeout:
+                self.remove(slot)
+                raise WorkerLost(
+                    f"worker {slot} on {member.birth.host} has not answered for {now - member.heard:.0f} s",
+                    job=self._spec.name,
+                )
+
+    def tell(self, slot: WorkerId, attempt: Attempt, body: object) -> None:
+        """Send a message to a slot's worker; lost if that is gone."""
+        member = self.members.get(slot)
+        if member is not None:
+            member.actor.tell.options(num_returns=0).remote(member.sent, attempt, body)
+            member.sent += 1
+
+    def post(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
+        """Hand over what a worker said. From any thread."""
+        self._posted.append((slot, generation, number, attempt, body))
+
+    def messages(self) -> Iterator[tuple[WorkerId, Attempt, object]]:
+        """What the workers that are in place have said, in order per worker."""
+        while self._posted:
+            slot, generation, number, attempt, body = self._posted.popleft()
+            member = self.members.get(slot)
+            if member is not None and member.generation == generation:
+                for its_attempt, its_body in member.arrived.arrive(number, (attempt, body)):
+                    yield slot, its_attempt, its_body
+
+    def addresses(self) -> dict[WorkerId, Address]:
+        """Where each slot takes frames."""
+        return {slot: member.birth.address for slot, member in self.members.items() if member.birth is not None}
+
+    def remove(self, slot: WorkerId) -> None:
+        """End a worker at once, if it can be reached."""
+        member = self.members.pop(slot, None)
+        if member is not None:
+            ray.kill(member.actor, no_restart=True)
+
+    def look(self, timeout: float) -> None:
+        """Ask every worker for its vitals once more, and wait for the answers up to `timeout` seconds."""
+        for member in self.members.values():
+            member.pong = member.actor.ping.remote() if member.birth is not None else None
+        pongs = [member.pong for member in self.members.values() if member.pong is not None]
+        done = set(ray.wait(pongs, num_returns=len(pongs), timeout=timeout)[0]) if pongs else set()
+        for member in self.members.values():
+            if member.pong in done:
+                self._heard(member, time.monotonic())
+
+    def close(self) -> None:
+        """End all."""
+        for slot in list(self.members):
+            self.remove(slot)
+
+    def _create(self, slot: WorkerId) -> Member:
+        generation = next(self._generations)
+        node = self._nodes.get(slot)
+        strategy: Any = self._spec.strategy
+        if node is not None:  # where its tasks' state lies
+            strategy = NodeAffinitySchedulingStrategy(node, soft=True)
+        actor: Any = (
+            ray.remote(WorkerActor)
+            .options(
+                num_cpus=self._spec.cpus,
+                scheduling_strategy=strategy,
+                max_restarts=0,
+                max_concurrency=1000,
+                name=f"{self._spec.name}/{slot}/{generation}",
+            )
+            .remote(self._spec, slot, generation, self._coordinator)
+        )
+        return Member(slot, generation, actor, actor.ready.remote(), actor.watch.remote(), time.monotonic())
+
+    def _birth(self, member: Member) -> Birth:
+        try:
+            birth: Birth = ray.get(member.ready)
+        except ray.exceptions.RayTaskError as error:
+            self.remove(member.slot)
+            cause = error.cause
+            if isinstance(cause, RayflowError):
+                raise cause from None
+            raise WorkerFailed(f"worker {member.slot} could not begin: {_line(cause)}", job=self._spec.name) from None
+        except ray.exceptions.RayError as error:
+            self.remove(member.slot)
+            raise WorkerFailed(f"worker {member.slot} could not begin: {_line(error)}", job=self._spec.name) from None
+        if birth.version != __version__:
+            self.remove(member.slot)
+            raise VersionMismatch(f"{birth.host} has rayflow {birth.version}, the coordinator {__version__}")
+        return birth
+
+    def _heard(self, member: Member, now: float) -> None:
+        try:
+            member.vitals = ray.get(member.pong)
+        except ray.exceptions.RayError:  # `watch` tells it as well
+            pass
+        else:
+            member.heard = now
+        member.pong = None
+
+    def _missing(self, pending: int) -> str:
+        free, have = cpus()
+        return (
+            f"{pending} of {len(self.members)} workers found no place within {self._spec.start_timeout:.0f} s: each "
+            f"wants {self._spec.cpus:g} CPU, and {free:g} of the cluster's {have:g} are free"
+        )
+
+
+def cpus() -> tuple[float, float]:
+    """Free CPUs of the cluster, and all."""
+    known: Any = ray
+    return known.available_resources().get("CPU", 0.0), known.cluster_resources().get("CPU", 0.0)
+
+
+def _done(ref: Any) -> bool:
+    return bool(ray.wait([ref], timeout=0)[0])
+
+
+def _line(error: BaseException) -> str:
+    """The last line of an error that may carry whole tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1] if lines else ''}"

@@ -1,0 +1,65 @@
+"""What a job on a Ray cluster is made of: all that its actors are told when they are created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rayflow.core.parameters import provide
+from rayflow.plan.compile import plan_of
+from rayflow.plan.load import load_job
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.options import RunOptions
+from rayflow.version import __version__
+
+NAMESPACE = "rayflow"
+"""The Ray namespace of all coordinators. A coordinator's name is its job's."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A submitted job.
+
+    Attributes:
+        name: the job's. target: its file, relative to the working directory that was shipped; ":VARIABLE" may follow.
+        submission: identifies this submission. secret: by which its workers know each other.
+        options: as for any run; `state` is a directory on every node, `checkpoints` a store that all nodes reach.
+        parameters: what the job file reads with rf.setting().
+        workers: slots at first; 0: one per partition of the widest stage, as long as CPUs last.
+        cpus: of each worker. strategy: how Ray spreads the workers over nodes.
+        heartbeat_timeout: seconds of silence after which a worker is given up.
+        start_timeout: seconds that a worker may take to be created.
+        max_restarts: attempts in a row that commit nothing before the job fails.
+        version: of rayflow where the job was submitted.
+    """
+
+    name: str
+    target: str
+    options: RunOptions
+    submission: str
+    secret: str = field(repr=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    workers: int = 0
+    cpus: float = 1.0
+    strategy: Literal["SPREAD", "DEFAULT"] = "SPREAD"
+    heartbeat_timeout: float = 10.0
+    start_timeout: float = 60.0
+    max_restarts: int = 10
+    log_level: str = "info"
+    version: str = __version__
+
+    @property
+    def checkpoints(self) -> str:
+        """URI of the checkpoint store."""
+        return self.options.checkpoints or f"file:{self.options.state / 'jobs' / self.name / 'checkpoints'}"
+
+    @property
+    def broker(self) -> str:
+        """URL of the broker."""
+        return self.options.broker or f"embedded:{self.options.state / 'log'}"
+
+    def plan(self) -> JobPlan:
+        """Import the job file in this process and compile it. Raises what either raises."""
+        provide(dict(self.parameters))
+        return plan_of(load_job(self.target))

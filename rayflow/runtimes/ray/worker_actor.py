@@ -1,0 +1,124 @@
+"""The Ray actor of a worker: takes calls on its event loop, works on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from rayflow.checkpoint.open import open_store
+from rayflow.core.ids import Attempt, WorkerId
+from rayflow.core.logging import configure_logging
+from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.ordered import Ordered
+from rayflow.runtimes.ray.outbox import Frame, decode_frame, encode_frame
+from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.transport import Address, Transport
+from rayflow.runtimes.ray.vitals import Vitals
+from rayflow.runtimes.ray.worker_loop import LineLost, Message, WorkerLoop
+from rayflow.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a worker says once it is ready."""
+
+    node: str
+    host: str
+    pid: int
+    version: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The workers of an attempt, by slot."""
+
+    addresses: Mapping[WorkerId, Address]
+
+
+class ActorLinks:
+    """To the coordinator by one-way calls, to other workers by frames."""
+
+    def __init__(self, slot: WorkerId, generation: int, coordinator: Any, transport: Transport) -> None:
+        self._slot = slot
+        self._generation = generation
+        self._report = coordinator.report.options(num_returns=0)
+        self._transport = transport
+        self._reported = 0
+
+    def report(self, attempt: Attempt, message: object) -> None:
+        """Tell the coordinator. From the worker's thread alone: its messages are numbered."""
+        self._report.remote(self._slot, self._generation, self._reported, attempt, message)
+        self._reported += 1
+
+    def deliver(self, worker: WorkerId, frame: Frame) -> None:
+        """Send to another worker."""
+        self._transport.send(worker, encode_frame(frame))
+
+
+class WorkerActor:
+    """Hosts the tasks of one slot; created and watched by the job's coordinator."""
+
+    def __init__(self, spec: JobSpec, slot: WorkerId, generation: int, coordinator: Any) -> None:
+        self._journal = Journal()
+        configure_logging(spec.name, json=True, level=spec.log_level, also=self._journal)
+        self._spec = spec
+        self._slot = slot
+        self._generation = generation
+        self._coordinator = coordinator
+        self._told: Ordered[tuple[Attempt, object]] = Ordered()
+        self._loop: WorkerLoop | None = None
+        self._transport: Transport | None = None
+
+    async def ready(self) -> Birth:
+        """Import the job and begin. Raises what importing or compiling it raises."""
+        spec = self._spec
+        plan, store = spec.plan(), open_store(spec.checkpoints)
+        self._transport = Transport(spec.secret, self._on_frame, self._on_lost)
+        address = await self._transport.listen(node_address())
+        links = ActorLinks(self._slot, self._generation, self._coordinator, self._transport)
+        self._loop = WorkerLoop(spec, plan, store, self._slot, links, self._journal)
+        threading.Thread(target=self._loop.run, name="rayflow-worker", daemon=True).start()
+        node = ray.get_runtime_context().get_node_id()
+        return Birth(node, socket.gethostname(), os.getpid(), __version__, address)
+
+    async def tell(self, number: int, attempt: Attempt, body: object) -> None:
+        """A message of the coordinator."""
+        assert self._loop is not None
+        assert self._transport is not None
+        for its_attempt, its_body in self._told.arrive(number, (attempt, body)):
+            if isinstance(its_body, Peers):
+                self._transport.meet(its_attempt, its_body.addresses)
+            else:
+                self._loop.post(Message(its_attempt, its_body))
+
+    async def ping(self) -> Vitals:
+        """Say that the process lives, and how it does. It ends itself when nobody has asked for long."""
+        assert self._loop is not None
+        self._loop.asked()
+        return self._loop.vitals
+
+    async def watch(self) -> None:
+        """Never returns: the caller learns by its end that the process is gone."""
+        await asyncio.Event().wait()
+
+    def _on_frame(self, data: bytes) -> None:
+        assert self._loop is not None
+        self._loop.post(decode_frame(data))
+
+    def _on_lost(self, attempt: Attempt, slot: WorkerId) -> None:
+        assert self._loop is not None
+        self._loop.post(Message(attempt, LineLost(slot)))
+
+
+def node_address() -> str:
+    """The address by which other nodes reach this one."""
+    known: Any = ray.util
+    return str(known.get_node_ip_address())
