@@ -50,7 +50,7 @@ def metrics() -> Iterator[JobMetrics]:
 
 
 def scraped(metrics: JobMetrics) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and its labels' values, without the job's."""
+    """Every sample by its name and its labels' values (by label), without the job's."""
     assert metrics.address is not None
     with urllib.request.urlopen(f"http://{metrics.address}/metrics", timeout=5) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
@@ -71,10 +71,10 @@ def test_what_the_workers_tell_is_served_for_the_whole_job(metrics: JobMetrics) 
     assert found["rayflow_records_in_total", "filter", "2"] == 10
     assert found["rayflow_records_in_total", "filter", "3"] == 20
     assert found["rayflow_records_out_total", "filter", "3"] == 10
-    assert found["rayflow_lag_records", "orders", "2"] == 7
-    assert found["rayflow_state_rows", "s1", "2"] == 10
-    assert found["rayflow_pending_rows", "s1", "2"] == 3
-    assert found["rayflow_watermark_lag_seconds", "s1", "2"] > 0
+    assert found["rayflow_lag_records", "2", "orders"] == 7
+    assert found["rayflow_state_rows", "2", "s1"] == 10
+    assert found["rayflow_pending_rows", "2", "s1"] == 3
+    assert found["rayflow_watermark_lag_seconds", "2", "s1"] > 0
     assert found[("rayflow_staged_bytes",)] == 128
     assert found["rayflow_broker_outage", "kafka://broker:9092"] == 0
     assert found[("rayflow_attempt",)] == 1
