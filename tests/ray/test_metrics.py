@@ -110,6 +110,16 @@ def test_one_worker_that_waits_for_the_broker_shows(metrics: JobMetrics) -> None
     assert scraped(metrics)["rayflow_broker_outage", "kafka://broker:9092"] == 1
 
 
+def test_a_worker_shows_until_it_is_gone(metrics: JobMetrics) -> None:
+    metrics.look(1, {0: told(1, busy=0.5, memory=1 << 20), 1: told(1, backpressured=0.25)})
+    found = scraped(metrics)
+    assert found["rayflow_worker_busy_ratio", "0"] == 0.5
+    assert found["rayflow_worker_memory_bytes", "0"] == 1 << 20
+    assert found["rayflow_worker_blocked_ratio", "1"] == 0.25
+    metrics.look(1, {0: told(2)})
+    assert ("rayflow_worker_busy_ratio", "1") not in scraped(metrics)
+
+
 def test_a_taken_port_refuses_a_new_job_but_not_one_that_runs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -59,6 +59,9 @@ class _Vitals(Protocol):
     """What is needed of a worker's vitals."""
 
     attempt: int
+    busy: float
+    backpressured: float
+    memory: int
     figures: Figures | None
     outage: str | None
 
@@ -78,6 +81,7 @@ class JobMetrics:
         self._attempt: Attempt = 0
         self._counts: dict[tuple[TaskId, str], OperatorCounters] = {}
         self._taken: dict[WorkerId, Figures] = {}
+        self._shown: set[WorkerId] = set()
         self._epoch: Epoch = 0
         self._barrier = self._committed = 0.0
         self._bytes = 0
@@ -139,7 +143,12 @@ class JobMetrics:
             self._taken.clear()
             self._epoch = 0
             metrics.attempt(attempt)
+        for slot in self._shown - set(workers):
+            metrics.worker_gone(slot)
+            self._taken.pop(slot, None)
+        self._shown = set(workers)
         for slot, vitals in workers.items():
+            metrics.worker(slot, busy=vitals.busy, blocked=vitals.backpressured, memory=vitals.memory)
             told = vitals.figures
             if told is None or vitals.attempt != attempt or self._taken.get(slot) is told:
                 continue
