@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from rayflow.core.errors import InvalidSetting
 from rayflow.core.histogram import ColumnHistogram
-from rayflow.core.ids import TaskId
+from rayflow.core.ids import TaskId, WorkerId
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the buckets of durations."""
@@ -77,6 +77,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("rayflow_attempt", "gauge", "The job's attempt: raised at each recovery."),
     Metric("rayflow_restarts_total", "counter", "Recoveries since this process started."),
     Metric("rayflow_broker_outage", "gauge", "1 while the broker is out of reach, else 0.", ("broker",)),
+    Metric("rayflow_worker_busy_ratio", "gauge", "Share of its time that a worker works; on Ray.", ("worker",)),
+    Metric(
+        "rayflow_worker_blocked_ratio",
+        "gauge",
+        "Share of its time that a worker waits for slower ones downstream; on Ray.",
+        ("worker",),
+    ),
+    Metric("rayflow_worker_memory_bytes", "gauge", "Memory that a worker has to itself; on Ray.", ("worker",)),
 )
 
 
@@ -189,6 +197,17 @@ class Metrics:
     def outage(self, broker: str, out: bool) -> None:
         """Whether a broker (its URL) is out of reach."""
         self._gauge("rayflow_broker_outage", broker).set(out)
+
+    def worker(self, slot: WorkerId, *, busy: float, blocked: float, memory: int) -> None:
+        """How a worker does: shares of its time, 0 to 1, and bytes."""
+        self._gauge("rayflow_worker_busy_ratio", slot).set(busy)
+        self._gauge("rayflow_worker_blocked_ratio", slot).set(blocked)
+        self._gauge("rayflow_worker_memory_bytes", slot).set(memory)
+
+    def worker_gone(self, slot: WorkerId) -> None:
+        """There is no such worker any more."""
+        for name in ("busy_ratio", "blocked_ratio", "memory_bytes"):
+            cast(Gauge, self._collectors[f"rayflow_worker_{name}"]).remove(self.job, slot)
 
     def serve(self, port: int, address: str = "127.0.0.1") -> MetricsServer:
         """Answer scrapes over HTTP until `close()`; port 0 takes a free one. Raises InvalidSetting when it is taken."""

@@ -36,6 +36,7 @@ def fed() -> Metrics:
     metrics.staged(64)
     metrics.attempt(1)
     metrics.outage("kafka://a:9092", True)
+    metrics.worker(0, busy=0.5, blocked=0.1, memory=1_000)
     return metrics
 
 

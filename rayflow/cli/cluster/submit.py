@@ -66,6 +66,8 @@ def submit(
         workers=workers or 0,
         cpus=cpus,
         log_level=settings.log_level,
+        metrics_port=settings.metrics_port,
+        metrics_address=settings.metrics_address,
     )
     with cluster_at(address, folder) as cluster:
         handle = cluster.submit(spec)

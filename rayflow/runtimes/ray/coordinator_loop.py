@@ -36,6 +36,7 @@ from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.deployment import ENDED, Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.journal import Journal, LogLines
+from rayflow.runtimes.ray.metrics import JobMetrics
 from rayflow.runtimes.ray.pool import Pool, cpus
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.spec import JobSpec
@@ -95,6 +96,7 @@ class CoordinatorLoop:
         self._committed = False
         self._started_once = False
         self._partitions = Background()
+        self._metrics = JobMetrics(spec.name, spec.broker)
         self._gone = (0, 0, 0)
         self._rates: deque[tuple[float, int, int]] = deque(maxlen=50)
 
@@ -154,6 +156,7 @@ class CoordinatorLoop:
             self.pool.close()
             self._partitions.close()
             self._connectors.close()
+            self._metrics.close()
             self.ended.set()
 
     def _live(self) -> None:
@@ -167,7 +170,10 @@ class CoordinatorLoop:
             self._workers = before.workers
             self._fault = time.monotonic()
         plan = self._spec.plan()
-        if before is None or before.submission != self._spec.submission:
+        again = before is not None and before.submission == self._spec.submission
+        if self._spec.metrics_port is not None:
+            self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=again)
+        if not again:
             write_samples(plan, self._connectors)
             choose_start(store, self._spec.options, self._spec.name, system_clock)
             self._workers = self._spec.workers or self._default_workers(plan)
@@ -255,6 +261,7 @@ class CoordinatorLoop:
                     if isinstance(body, Failed):
                         raise body.error
                     hosted.receive(body)
+                    self._metrics.received(body)
             self._serve()
             now = time.monotonic()
             if now >= next_check:
@@ -312,6 +319,7 @@ class CoordinatorLoop:
             peers = Peers(self.pool.addresses())
             for each in range(self._workers):
                 self.pool.tell(each, attempt, peers)
+        self._metrics.sent(body)
         self.pool.tell(slot, attempt, body)
 
     def _recover(self, error: Exception) -> None:
@@ -341,6 +349,8 @@ class CoordinatorLoop:
             self._pause = None
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
+        if self._hosted is not None:
+            self._metrics.committed(manifest, self._hosted.workers)
         if status.state in ("recovering", "rescaling"):
             status.state, status.cause = "running", ""
         for savepoint in self._savepoints:
@@ -390,6 +400,8 @@ class CoordinatorLoop:
         self.status.attempt = hosted.coordinator.attempt
         self.status.attempts = self._restarts.total + 1
         self.status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
+        self.status.epoch_ms = self._metrics.epoch_seconds * 1000
+        self._metrics.look(self.status.attempt, {slot: m.vitals for slot, m in self.pool.members.items()})
         self._sum_up()
 
     def _sum_up(self) -> None:

@@ -31,6 +31,7 @@ class JobSpec:
         heartbeat_timeout: seconds of silence after which a worker is given up.
         start_timeout: seconds that a worker may take to be created.
         max_restarts: attempts in a row that commit nothing before the job fails.
+        metrics_port: where the coordinator serves metrics on its node (0: any free one); None: it does not.
         version: of rayflow where the job was submitted.
     """
 
@@ -47,6 +48,8 @@ class JobSpec:
     start_timeout: float = 60.0
     max_restarts: int = 10
     log_level: str = "info"
+    metrics_port: int | None = None
+    metrics_address: str = "127.0.0.1"
     version: str = __version__
 
     @property

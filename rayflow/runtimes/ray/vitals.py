@@ -8,6 +8,7 @@ from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.runtimes.hosted_worker import HostedWorker
+from rayflow.runtimes.ray.metrics import Figures
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Vitals:
         tasks: "stage/partition" of what it hosts now. watermark: lowest of its tasks, ms; None when there is none.
         busy, backpressured: shares of the time since the last look, 0 to 1.
         memory: private bytes. lag: records not yet read; None when unknown. outage: why it waits for a system.
+        figures: what the metrics are made of, where they are served.
     """
 
     attempt: int = 0
@@ -33,6 +35,7 @@ class Vitals:
     queued: int = 0
     memory: int = 0
     outage: str | None = None
+    figures: Figures | None = None
 
 
 def counted(hosted: HostedWorker) -> tuple[int, int, int]:

@@ -29,6 +29,7 @@ from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.inbox import Inbox
 from rayflow.runtimes.ray.journal import Journal, LogLines
+from rayflow.runtimes.ray.metrics import figures
 from rayflow.runtimes.ray.node_state import NodeState
 from rayflow.runtimes.ray.outbox import Frame, Outbox
 from rayflow.runtimes.ray.spec import JobSpec
@@ -259,6 +260,8 @@ class WorkerLoop:
             self._look_at_ends()
         passed = max(now - self._looked, 1e-9)
         vitals = look(self._hosted)
+        if self._spec.metrics_port is not None:
+            vitals.figures = figures(self._hosted)
         vitals.records_in += self._before[0]
         vitals.records_out += self._before[1]
         vitals.errors += self._before[2]
