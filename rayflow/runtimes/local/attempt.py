@@ -195,7 +195,7 @@ class Attempt:
     def _on_clock(self, now: int) -> None:
         if self.worker is None:
             return
-        self._work(ClockAdvanced(now))
+        self._work(ClockAdvanced(now, self.sources.listened))
         self._tell(Tick(now, self.worker.busy))
 
     def _advance_slices(self) -> None:
