@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MIN, ChannelId
@@ -48,9 +48,14 @@ class EventTime:
         """A source stream delivers records: it is active."""
         self._idle_streams.discard(stream)
 
-    def look(self, now: int) -> None:
-        """See which source streams are idle at wall-clock time `now` (ms)."""
-        self._idle_streams = {id for id, stream in self._streams.items() if stream.idle(now)}
+    def look(self, since: int, until: int, waiting: Collection[str] = ()) -> None:
+        """See which source streams are idle, if they were listened to from `since` to `until` (ms of the wall clock).
+
+        Those `waiting` are not: records of theirs have come that are still to be delivered.
+        """
+        for id in waiting:
+            self._streams[id].last_arrival = until
+        self._idle_streams = {id for id, stream in self._streams.items() if stream.idle(since, until)}
 
     def advance(self) -> bool:
         """Move to the lowest active input. True if that is later than before."""

@@ -70,10 +70,21 @@ class BarrierInjected:
 
 
 @dataclass(frozen=True, slots=True)
+class Listened:
+    """Over which stretch of wall-clock time (ms) the sources were polled without a break, and in which of them records
+    are known to wait all the same, as (task, source)."""
+
+    since: int
+    until: int
+    waiting: frozenset[tuple[TaskId, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ClockAdvanced:
-    """The wall clock is at `now` (ms)."""
+    """The wall clock is at `now` (ms). `listened`: None when all that had come by then was delivered."""
 
     now: int
+    listened: Listened | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,14 @@ from rayflow.engine.actions import (
 )
 from rayflow.engine.alignment import Alignment
 from rayflow.engine.event_time import EventTime
-from rayflow.engine.events import BarrierReceived, BatchReceived, ChannelEvent, IdleReceived, WatermarkReceived
+from rayflow.engine.events import (
+    BarrierReceived,
+    BatchReceived,
+    ChannelEvent,
+    IdleReceived,
+    Listened,
+    WatermarkReceived,
+)
 from rayflow.engine.exchange import split
 from rayflow.engine.topology import Topology
 from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs
@@ -137,11 +144,13 @@ class Task:
         self._take(event)
         return self._done()
 
-    def on_clock(self, now: int) -> list[TaskAction]:
+    def on_clock(self, now: int, listened: Listened | None = None) -> list[TaskAction]:
         """Fire what waits for the wall clock, and see which sources have gone idle."""
         for id, operator in self.operators.items():
             self._route(id, operator.on_clock(now))
-        self.time.look(now)
+        heard = Listened(WATERMARK_MIN, now) if listened is None else listened
+        waiting = {id for task, source in heard.waiting if task == self.id for id in self._decoders[source]}
+        self.time.look(heard.since, heard.until, waiting)
         self._advance()
         return self._done()
 

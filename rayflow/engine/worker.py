@@ -119,7 +119,7 @@ class Worker:
                 self._enqueue(event)
             case ClockAdvanced():
                 for task in self.tasks.values():
-                    self._run(task, task.on_clock(event.now))
+                    self._run(task, task.on_clock(event.now, event.listened))
                 self.busy = self.busy or any(task.state.pending_rows for task in self.tasks.values())
             case BarrierInjected():
                 self._inject(event)

@@ -33,6 +33,7 @@ class StreamOperator(Operator):
         max_timestamp: the newest timestamp so far; WATERMARK_MIN before the first record.
         watermark: what event time has reached; WATERMARK_MIN before the first record, and always without a watermark
             strategy.
+        last_arrival: when records came last, or were known to wait (ms of the wall clock).
     """
 
     def __init__(self, spec: StreamSpec) -> None:
@@ -54,9 +55,12 @@ class StreamOperator(Operator):
             return WATERMARK_MIN
         return self.max_timestamp - delay - 1
 
-    def idle(self, now: int) -> bool:
-        """Whether nothing came for `idle_after` ms of wall clock, so that this partition must not hold time back."""
-        return self.spec.idle_after is not None and now - self.last_arrival >= self.spec.idle_after
+    def idle(self, since: int, until: int) -> bool:
+        """Whether nothing came for `idle_after` ms of wall clock, so that this partition must not hold time back.
+
+        Only silence that was listened to counts, from `since` to `until` (ms).
+        """
+        return self.spec.idle_after is not None and until - max(self.last_arrival, since) >= self.spec.idle_after
 
     def snapshot(self) -> int:
         """What must outlive the task, so that the same records are late after a recovery: `max_timestamp`."""

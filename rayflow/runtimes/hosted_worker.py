@@ -163,7 +163,7 @@ class HostedWorker:
         now = self._clock()
         if self.worker is not None and (now >= self._next_clock or now < self._next_clock - CLOCK_EVERY):
             self._next_clock = now + CLOCK_EVERY
-            self.work(ClockAdvanced(now))
+            self.work(ClockAdvanced(now, self.sources.listened))
             if self.worker.busy:
                 self._tell(Busy(max((task.epoch for task in self.worker.tasks.values()), default=0)))
         return worked

@@ -11,7 +11,7 @@ import rayflow.runtimes.local.runtime as local
 from rayflow.core.errors import PartitionsChanged
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import counts, own_counts, upper
-from tests.e2e.running import Running, run
+from tests.e2e.running import Crash, Running, crash_at, run
 from tests.kafka.client import Kafka, until
 
 WORDS = [(f"key-{n}", "x" if n % 2 else "y") for n in range(12)]
@@ -40,6 +40,18 @@ def grow(broker: Broker, partitions: int) -> None:
 def test_a_stateless_job_takes_up_partitions_that_came_while_it_was_down(grown: Broker, state: Path) -> None:
     run(upper(grown), grown, state)
     grow(grown, 4)
+    run(upper(grown), grown, state)
+    assert sorted(grown.values("out")) == ["X"] * 12 + ["Y"] * 12
+
+
+@pytest.mark.parametrize("step", ["before InjectBarrier", "manifest written", "publish committing"])
+def test_a_crash_in_the_first_epoch_after_a_sink_gained_tasks_costs_nothing(
+    step: str, grown: Broker, state: Path
+) -> None:
+    run(upper(grown), grown, state)
+    grow(grown, 4)
+    with pytest.raises(Crash):
+        run(upper(grown), grown, state, on_step=crash_at(step))
     run(upper(grown), grown, state)
     assert sorted(grown.values("out")) == ["X"] * 12 + ["Y"] * 12
 

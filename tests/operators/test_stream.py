@@ -167,10 +167,17 @@ def test_what_is_late_does_not_depend_on_batches_or_recoveries(stamps: list[int]
 def test_a_partition_is_idle_after_a_while_without_records() -> None:
     bench, operator = stream(idle_after=500)
     start = bench.now
-    assert not operator.idle(start + 499)
-    assert operator.idle(start + 500)
+    assert not operator.idle(0, start + 499)
+    assert operator.idle(0, start + 500)
     bench.now = start + 600
     bench.send([b"1"])
-    assert not operator.idle(start + 1_099)
-    assert operator.idle(start + 1_100)
-    assert not stream()[1].idle(start + 10**9)
+    assert not operator.idle(0, start + 1_099)
+    assert operator.idle(0, start + 1_100)
+    assert not stream()[1].idle(0, start + 10**9)
+
+
+def test_silence_that_nobody_listened_to_does_not_make_a_partition_idle() -> None:
+    bench, operator = stream(idle_after=500)
+    start = bench.now
+    assert not operator.idle(start + 10_000, start + 10_499)
+    assert operator.idle(start + 10_000, start + 10_500)

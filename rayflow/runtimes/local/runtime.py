@@ -103,7 +103,7 @@ class LocalRuntime:
 
     def _run_attempt(self, directory: JobDirectory, connectors: Connectors, store: CheckpointStore) -> bool:
         """One attempt to its end. True if another one has to follow."""
-        sources = Sources(self._plan, connectors, self._stop_at)
+        sources = Sources(self._plan, connectors, self._stop_at, self._clock)
         coordinator = Coordinator(
             self._plan,
             sources.partitions(),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from rayflow.connectors.base import Reader
+from rayflow.core.clock import Clock, system_clock
 from rayflow.core.errors import SourceDataLost
 from rayflow.core.ids import Epoch, TaskId, TopicPartition
 from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.events import RecordsPolled
+from rayflow.engine.events import Listened, RecordsPolled
 from rayflow.engine.recovery import continues
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
+from rayflow.runtimes.local.listening import Listening
 
 
 class Sources:
@@ -22,9 +24,15 @@ class Sources:
     """
 
     def __init__(
-        self, plan: JobPlan, connectors: Connectors, stop_at: dict[tuple[str, int], int] | None = None
+        self,
+        plan: JobPlan,
+        connectors: Connectors,
+        stop_at: dict[tuple[str, int], int] | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self._plan = plan
+        self._listening = Listening(plan, clock)
+        self._full = False
         self._stop_at = {} if stop_at is None else stop_at
         self._connectors = connectors
         self._readers: dict[ConnectorSpec, Reader] = {}
@@ -85,16 +93,40 @@ class Sources:
     def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
         """What has arrived; waits up to `timeout` seconds for it when there is nothing."""
         events: list[RecordsPolled] = []
+        self._listening.on_poll()
         for spec, reader in self._readers.items():
             owners = self._owners[spec]
             for polled in reader.poll(max_records, 0.0 if events else timeout):
                 task, source = owners[TopicPartition(*polled.batch.origin)]
                 self.positions[source, task.partition] = polled.next_position
                 events.append(RecordsPolled(task, source, polled.batch, polled.next_position))
+        self._full = sum(len(event.batch) for event in events) >= max_records
+        if self.outage is not None:
+            self._listening.on_break()
         return events
+
+    @property
+    def listened(self) -> Listened | None:
+        """What the sources have been heard of, for telling which are idle; None when none can be."""
+        if not self._listening.wanted:
+            return None
+        waiting = [
+            (task, source)
+            for owners in self._owners.values()
+            for task, source in owners.values()
+            if self._waits((source, task.partition))
+        ]
+        return Listened(self._listening.since, self._listening.until, frozenset(waiting))
+
+    def _waits(self, key: tuple[str, int]) -> bool:
+        """Whether records of a partition are known to wait. While no end is known, a poll that had all it could take
+        may have left any of them out."""
+        end = self._ends.get(key)
+        return self._full if end is None else self.positions.get(key, 0) < end
 
     def hold(self) -> None:
         """Deliver nothing until `release`."""
+        self._listening.on_break()
         for reader in self._readers.values():
             reader.pause()
 
