@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicCollection
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
@@ -93,22 +93,6 @@ class KafkaAdmin:
             client.delete_topics([topic], request_timeout=CONNECT_TIMEOUT)[topic], "to delete the topic", topic
         )
         self._settle(lambda: self._usable(topic) < 0, "to delete the topic", topic)
-
-    def await_group(self, group: str, timeout: float = CONNECT_TIMEOUT) -> None:
-        """Wait until the broker that keeps a group's offsets is ready. Raises BrokerUnavailable after `timeout` s.
-
-        A transaction that commits to the group looks for that broker three times only, and then waits for ever. The
-        question names no topic, so it needs no permission but the group's, which the commit needs as well.
-        """
-        client = self._connected()
-
-        def offsets(seconds: float) -> Any:
-            asked = [ConsumerGroupTopicPartitions(group)]
-            return client.list_consumer_group_offsets(asked, request_timeout=max(seconds, 0.1))[group].result(
-                seconds + 5
-            )
-
-        ask(offsets, self._contact, "which offsets a group has", timeout=timeout, serve=client.poll)
 
     def ends(self, topics: Collection[str], timeout: float, *, committed: bool) -> dict[tuple[str, int], int]:
         """Where the partitions of `topics` end; `committed`: where readers of committed records stop now.

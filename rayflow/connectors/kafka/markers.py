@@ -113,6 +113,17 @@ class Markers:
             sink: _marker(by_place[(place.topic, place.partition)]) for sink, place in zip(sinks, places, strict=True)
         }
 
+    def await_group(self, group: str, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Wait until the broker that keeps a group's offsets is ready. Raises BrokerUnavailable after `timeout` s.
+
+        A transaction that commits to the group looks for that broker three times only, and then waits for ever. The
+        question is about a marker's place, where the group has no offset, so it needs no permission on other topics.
+        (An AdminClient that asks while the broker comes up may end the process: librdkafka 2.16 asserts
+        `eonce->refcnt > 0`.)
+        """
+        places = [Place(marker_topic(self._job, operator), 0) for operator in sorted(self._prepared)[:1]]
+        _committed(self._settings, group, places, timeout)
+
     def offsets(self, marker: Marker, sinks: Iterable[SinkTask]) -> list[Place]:
         """What to commit so that each sink task's marker is `marker`."""
         text = json.dumps({"lineage": marker.lineage, "epoch": marker.epoch})

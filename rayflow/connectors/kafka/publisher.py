@@ -82,7 +82,7 @@ class ExactlyOncePublisher(Publisher):
         self._transaction = transaction
         self._markers.prepare(sinks)
         self._held = self._markers.read(sinks, self._settings.transaction_timeout)
-        self._admin.await_group(self._job)
+        self._markers.await_group(self._job)
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -218,7 +218,7 @@ class ExactlyOncePublisher(Publisher):
         yield from self._take_over(transaction)
         self._transaction = transaction
         held = yield from self._call(partial(self._markers.read, sinks, TURN), "waiting")
-        yield from self._call(partial(self._admin.await_group, self._job, TURN), "waiting")
+        yield from self._call(partial(self._markers.await_group, self._job, TURN), "waiting")
         for sink, found in held.items():
             if found == marker:
                 _logger.info("epoch %d had been published: its marker is there", marker.epoch)
