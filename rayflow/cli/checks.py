@@ -111,7 +111,7 @@ def broker(settings: Settings) -> Iterator[Finding]:
     except RayflowError as error:
         yield Finding("broker", "failed", f"[{error.code}] {error.what}", error.advice, error.exit_code)
     else:
-        yield Finding("broker", "ok", f"{connector.url}: {found}")
+        yield Finding("broker", "ok", found)
 
 
 def all_checks(settings: Settings) -> Iterator[Finding]:

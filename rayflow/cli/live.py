@@ -70,11 +70,12 @@ class LiveLine:
 
     def finish(self, progress: Progress) -> None:
         rate = progress.records_in / progress.elapsed if progress.elapsed > 0 else 0.0
+        records = "record" if progress.records_in == 1 else "records"
         self._console.print(
             Text.assemble(
                 (progress.job, "bold"),
                 (" done", "green"),
-                f" in {progress.elapsed:.1f} s: {progress.records_in:,} records in, {progress.records_out:,} out, "
+                f" in {progress.elapsed:.1f} s: {progress.records_in:,} {records} in, {progress.records_out:,} out, "
                 f"{rate:,.0f} records/s, epoch {progress.epoch}",
                 (f", {progress.errors:,} failed", "red") if progress.errors else "",
             )
@@ -99,14 +100,20 @@ class ProgressLog:
             return
         self._due = progress.elapsed + LOG_EVERY
         self._state = progress.state
-        self._log.info("progress", records_per_second=round(rate), **asdict(progress))
+        self._log.info("progress", **_fields(progress, rate))
 
     def stop(self) -> None:
         """Nothing to take down."""
 
     def finish(self, progress: Progress) -> None:
         rate = progress.records_in / progress.elapsed if progress.elapsed > 0 else 0.0
-        self._log.info("job done", records_per_second=round(rate), **asdict(progress))
+        self._log.info("job done", **_fields(progress, rate))
+
+
+def _fields(progress: Progress, rate: float) -> dict[str, object]:
+    """The fields of a log line; durations to a thousandth."""
+    fields = {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(progress).items()}
+    return {**fields, "records_per_second": round(rate)}
 
 
 def line(progress: Progress, rate: float) -> Text:

@@ -153,7 +153,9 @@ class UnknownTopic(RayflowError):
     """A topic that the job reads does not exist."""
 
     code = "RF-3001"
-    default_advice = "Create it (rayflow topics create NAME), or correct its name in the job file"
+    default_advice = (
+        "Create it (rayflow topics create NAME), or correct its name; rayflow topics list shows those that there are"
+    )
 
 
 class BrokerUnavailable(RayflowError):

@@ -45,7 +45,8 @@ def setting(name: str, default: Parameter | None) -> Parameter | None:
     except ValueError as error:
         wanted = type(default).__name__
         raise InvalidSetting(
-            f"parameter {name} is not a {wanted}: {error}", advice=f"Correct it: --set {name}=..."
+            f"parameter {name} is not a {wanted}: {error}",
+            advice=f"Correct {name} where it is set: --set, RAYFLOW_SET_{name.upper()} or [parameters] in rayflow.toml",
         ) from None
 
 
@@ -63,7 +64,7 @@ def _as_type_of(default: Parameter | None, given: object) -> Parameter:
     try:
         return type(default)(cast(str, given))
     except ValueError:
-        raise ValueError("it is not a number of that kind") from None
+        raise ValueError("it cannot be read as one") from None
 
 
 def provide(parameters: Mapping[str, object]) -> None:

@@ -117,6 +117,7 @@ def load_settings(
 
     Raises InvalidSetting, naming the source.
     """
+    _refuse_misspelt()
     file = find_settings_file(start)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     given.update(_sorted_out(sets or {}))
@@ -145,10 +146,25 @@ def load_settings(
         raise InvalidSetting(f"{file} is not TOML: {error}") from None
     except ValidationError as error:
         raise _explain(error, flags or {}, sets or {}, file) from None
-    if file is not None and "state" not in given and f"{PREFIX}STATE" not in os.environ:
+    if file is not None and "state" not in given and not os.environ.get(f"{PREFIX}STATE"):
         from_file = "state" in settings.model_fields_set
         return settings.model_copy(update={"state": file.parent / settings.state}) if from_file else settings
     return settings
+
+
+def _refuse_misspelt() -> None:
+    """Refuse a variable whose name is nearly that of a setting. Others with our prefix may be another program's."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name, value in os.environ.items():
+        if (
+            not value
+            or name in known
+            or not name.startswith(PREFIX)
+            or name.startswith((f"{PREFIX}KAFKA_", f"{PREFIX}SET_"))
+        ):
+            continue
+        if close := get_close_matches(name, known, n=1, cutoff=0.9):
+            raise InvalidSetting(f"unknown setting {name}", advice=f"Did you mean {close[0]}?")
 
 
 def _sorted_out(sets: Mapping[str, str]) -> dict[str, Any]:

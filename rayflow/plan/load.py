@@ -28,7 +28,8 @@ def load_job(target: str) -> Job:
     if variable is not None:
         if variable not in jobs:
             found = f"it has {', '.join(sorted(jobs))}" if jobs else "it has no job at module level"
-            raise NoJobFound(f"{path.name} has no job called {variable}: {found}")
+            advice = "Name one that it has: FILE:VARIABLE" if jobs else None
+            raise NoJobFound(f"{path.name} has no job called {variable}: {found}", advice=advice)
         return jobs[variable]
     names: dict[int, str] = {id(job): name for name, job in reversed(jobs.items())}
     if not names:

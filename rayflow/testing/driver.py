@@ -177,6 +177,7 @@ class Driver:
         self._now += int(passed.total_seconds() * 1000)
         for stream in self._streams(id for _, source in self._sources.values() for id in source.into):
             stream.restore(max(stream.snapshot(), self._now))
+            stream.last_arrival = self._now
         self._do(self._worker.handle(ClockAdvanced(self._now)))
 
     def read(self, topic: str) -> list[Any]:

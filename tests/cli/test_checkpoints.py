@@ -48,7 +48,7 @@ def test_one_checkpoint_is_shown_with_its_tasks_and_positions(rayflow: Run) -> N
         "job        wordcount",
         "epoch      1",
         "task s1/0: ",
-        "progress positions: {lines: ",
+        "positions lines: ",
         "staged   sink-1: ",
     ):
         assert text in result.stdout

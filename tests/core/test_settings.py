@@ -112,6 +112,25 @@ def test_a_file_that_is_not_toml_is_refused() -> None:
         load_settings()
 
 
+def test_a_variable_whose_name_is_nearly_a_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYFLOW_TEST_KAFKA", "localhost:9092")
+    monkeypatch.setenv("RAYFLOW_DEBUG", "1")
+    load_settings()
+    monkeypatch.setenv("RAYFLOW_CHECKPOINT", "s3:bucket")
+    with pytest.raises(
+        InvalidSetting, match=r"unknown setting RAYFLOW_CHECKPOINT\. Did you mean RAYFLOW_CHECKPOINTS\?"
+    ):
+        load_settings()
+
+
+def test_the_state_of_the_file_lies_beside_it_also_when_the_variable_is_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write('state = "here"')
+    monkeypatch.setenv("RAYFLOW_STATE", "")
+    assert load_settings().state == find_settings_file().parent / "here"
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYFLOW_CHECKPOINT_INTERVAL", "")
     assert load_settings().checkpoint_interval is None

@@ -9,9 +9,13 @@ import click
 from rayflow.cli.checkpoints.opening import opened
 from rayflow.cli.figures import size_text, time_text
 from rayflow.cli.options import checkpoints_option, state_option
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 
 if TYPE_CHECKING:
     from rayflow.checkpoint.inspect import CheckpointDetail, TaskInfo
+
+_TIMES = ("newest", "watermark")
+"""What of a task's progress is event time, in ms."""
 
 
 @click.command()
@@ -29,6 +33,7 @@ def show(job: str, epoch: int | None, state: str | None, checkpoints: str | None
 
 def _lines(detail: CheckpointDetail) -> list[str]:
     manifest = detail.manifest
+    objects = "1 object" if len(detail.objects) == 1 else f"{len(detail.objects)} objects"
     facts: dict[str, Any] = {
         "job": manifest.job,
         "epoch": manifest.epoch,
@@ -37,14 +42,14 @@ def _lines(detail: CheckpointDetail) -> list[str]:
         "created": f"{time_text(manifest.created)} UTC",
         "delivery": manifest.delivery,
         "published": "everything" if detail.published else f"up to epoch {manifest.published} when it was written",
-        "size": f"{size_text(detail.bytes)} in {len(detail.objects)} objects, {size_text(manifest.bytes)} of them new",
+        "size": f"{size_text(detail.bytes)} in {objects}, {size_text(manifest.bytes)} of it new",
         "states": ", ".join(f"{name} ({entry.kind})" for name, entry in manifest.states.items()) or "none",
     }
     lines = [f"{name:10} {value}" for name, value in facts.items()]
     for task in detail.tasks:
         lines.append(f"task {task.task}: {_restore(task)}")
         lines += [f"  staged   {sink}: {count:,} records" for sink, count in task.staged.items()]
-        lines += [f"  progress {name}: {_progress(value)}" for name, value in task.progress.items()]
+        lines += [f"  {name:9} {_progress(name, value)}" for name, value in task.progress.items()]
     return lines
 
 
@@ -53,10 +58,13 @@ def _restore(task: TaskInfo) -> str:
     return f"{base}, {task.deltas} delta{'s' if task.deltas != 1 else ''} ({size_text(task.delta_bytes)})"
 
 
-def _progress(value: Any) -> str:
-    """Text for a value; bytes by their length, since they may hold keys."""
+def _progress(name: str, value: Any) -> str:
+    """Text for a value: event times as such, bytes by their length, since they may hold keys."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_progress(inner)}" for name, inner in value.items()) + "}"
+        return ", ".join(f"{key}: {_progress(name, inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_progress(inner) for inner in value) + "]"
+        return ", ".join(_progress(name, inner) for inner in value) or "none"
+    if isinstance(value, int) and name in _TIMES:
+        ends = {WATERMARK_MIN: "before the first record", WATERMARK_MAX: "the end of time: the run has ended"}
+        return ends.get(value) or f"{time_text(value)} UTC"
     return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
