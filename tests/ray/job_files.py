@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import rayflow as rf
 from tests.crash import jobs
 

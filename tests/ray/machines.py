@@ -29,12 +29,13 @@ class Machines:
         address: what a client is given. nodes: those besides the head.
     """
 
-    def __init__(self, nodes: int, cpus: int = 4) -> None:
+    def __init__(self, nodes: int, cpus: int = 4, head_cpus: int | None = None) -> None:
         self._cpus = cpus
         self.nodes: list[Any] = []
         os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        options = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False, "_system_config": HEALTH}
+        options: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False, "_system_config": HEALTH}
+        options["num_cpus"] = cpus if head_cpus is None else head_cpus
         self._cluster = Cluster(initialize_head=True, head_node_args=options)
         self.address = str(self._cluster.address)
         for _ in range(nodes - 1):
@@ -66,7 +67,7 @@ class Machines:
 
     def close(self) -> None:
         """End all."""
-        ray.shutdown()
+        ray.shutdown()  # type: ignore[no-untyped-call]
         self._cluster.shutdown()
 
     def __enter__(self) -> Machines:

@@ -50,6 +50,7 @@ def submit(
     The folder that holds the file's rayflow.toml or pyproject.toml (else the file's own) is shipped to the workers.
     The job goes on when this command, or this machine, is gone: see `rayflow status` and `rayflow stop`.
     """
+    from rayflow.cli.cluster.places import absolute_flags, absolute_settings
     from rayflow.cli.run import refuse_unread
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
@@ -60,7 +61,8 @@ def submit(
     plan = plan_of(load_job(job))
     refuse_unread(sets)
     folder, target = folder_of(job)
-    options = run_options(settings.model_copy(update={"state": settings.state.absolute()}), **only)
+    settings = absolute_settings(settings)
+    options = run_options(settings, **absolute_flags(only))
     spec = JobSpec(
         plan.name,
         target,

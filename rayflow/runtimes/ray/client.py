@@ -163,10 +163,14 @@ class JobHandle:
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         """End the job after a last checkpoint, and take it off the cluster."""
-        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
+        self.ask_to_stop(drain=drain, savepoint=savepoint)
         status = self.until_ended(timeout)
         self.remove()
         return status
+
+    def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
+        """Have the job end after a last checkpoint, without waiting for that."""
+        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
 
     def savepoint(self, uri: str) -> int | None:
         """Write a savepoint; gives its epoch."""
