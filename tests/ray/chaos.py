@@ -82,10 +82,10 @@ class Chaos:
             job.until_running(STALLED)
             follower = SpreadFollower(broker, "soak")
             stack.callback(follower.close)
+            faulty = Faults(machines, job, broker, follower, random.Random(self._seed), HEARTBEAT)
+            stack.callback(faulty.close)
             try:
-                self._disturb(
-                    Faults(machines, job, broker, follower, random.Random(self._seed), HEARTBEAT), faults, minutes
-                )
+                self._disturb(faulty, faults, minutes)
                 self._finish(job, load, follower)
             except Exception:
                 self._keep_log(job)

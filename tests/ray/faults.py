@@ -51,6 +51,7 @@ class Faults:
         self._chance = chance
         self._heartbeat = heartbeat
         self._rescales = 0
+        self._transactions: Transactions | None = None
         self._kinds: dict[str, Callable[[JobStatus], None]] = {
             "worker killed": self._kill_worker,
             "coordinator killed": self._kill_coordinator,
@@ -175,6 +176,7 @@ class Faults:
         self._broker.start()
 
     def _kill_quiet_broker(self) -> bool:
+        self._is_quiet(time.monotonic())  # so that the next look has little to read
         pids = [worker.pid for worker in self._running().workers]
         for pid in pids:
             _signal(pid, signal.SIGSTOP)
@@ -188,17 +190,21 @@ class Faults:
                 _signal(pid, signal.SIGCONT)
 
     def _is_quiet(self, limit: float) -> bool:
-        transactions = Transactions(self._broker) if self._broker.partitions(TOPIC) else None
-        if transactions is None:
-            return False
-        try:
-            while time.monotonic() < limit:
-                with suppress(KafkaException):
-                    if all(transactions.look().values()):
-                        return True
-        finally:
-            transactions.close()
-        return False
+        if self._transactions is None:
+            if not self._broker.partitions(TOPIC):
+                return False
+            self._transactions = Transactions(self._broker)
+        while True:
+            with suppress(KafkaException):
+                if all(self._transactions.look().values()):
+                    return True
+            if time.monotonic() >= limit:
+                return False
+
+    def close(self) -> None:
+        """Let go of what was needed."""
+        if self._transactions is not None:
+            self._transactions.close()
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -57,11 +57,8 @@ class Machines:
         psutil.wait_procs(processes, 10)
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def processes(self, job: str) -> list[psutil.Process]:
-        """What runs for a job, the coordinator included."""
-        return [process for process in self._children() if job in _title(process)]
-
-    def _children(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """All that the nodes have started."""
         raylets = [_raylet(node) for node in self._cluster.list_all_nodes()]
         return [child for raylet in raylets for child in raylet.children(recursive=True)]
 
@@ -79,10 +76,3 @@ class Machines:
 
 def _raylet(node: Any) -> psutil.Process:
     return psutil.Process(node.all_processes["raylet"][0].process.pid)
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

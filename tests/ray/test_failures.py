@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -151,9 +152,7 @@ def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Br
         assert job.status().recoveries == []
 
 
-def test_a_function_that_fails_ends_the_job_and_says_where(
-    machines: Machines, cluster: Cluster, embedded: Broker, state: Path
-) -> None:
+def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     embedded.append("in", [("k", "word"), ("k", "poison")])
     job = cluster.submit(spec_of("counts", embedded, state))
@@ -164,7 +163,10 @@ def test_a_function_that_fails_ends_the_job_and_says_where(
     assert (status.state, status.attempts) == ("failed", 1)
     assert UserFunctionFailed.code in status.cause
     assert "poison" not in status.cause
-    until(lambda: len(machines.processes(job.name)) <= 1, LONG)
+    lines = [json.loads(line) for line in job.logs()[1]]
+    workers = [line["pid"] for line in lines if line["message"] == "a worker is ready"]
+    assert len(workers) == 2
+    until(lambda: not any(map(psutil.pid_exists, workers)), LONG)
     kill(status.pid)  # its end outlives its coordinator
     until_ended = until(lambda: _ended_again(job, status.pid), LONG)
     assert (until_ended.state, until_ended.cause) == ("failed", status.cause)

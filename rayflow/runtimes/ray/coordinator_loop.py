@@ -305,6 +305,7 @@ class CoordinatorLoop:
 
     def _on_started(self, hosted: HostedCoordinator) -> None:
         """Records are processed, by the workers of this attempt."""
+        log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
         self._established = True
         self._ran_with = len(hosted.workers)
@@ -366,6 +367,7 @@ class CoordinatorLoop:
         now = time.monotonic()
         if self._fault is not None:
             self.status.recoveries.append(now - self._fault)
+            log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(now - self._fault, 2))
             self._fault = None
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes

@@ -211,6 +211,7 @@ class Pool:
         return Member(slot, generation, actor, actor.ready.remote(), actor.watch.remote(), time.monotonic())
 
     def _birth(self, member: Member) -> Birth:
+        self._nodes.pop(member.slot, None)  # whatever comes of this, the next one is free to begin elsewhere
         try:
             birth: Birth = ray.get(member.ready)
         except ray.exceptions.RayTaskError as error:
