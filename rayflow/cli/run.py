@@ -14,6 +14,7 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 from rayflow.core.errors import InvalidSetting, RayflowError
 
 if TYPE_CHECKING:
+    from rayflow.cli.live import View
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
     from rayflow.runtimes.options import Progress, RunOptions
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
+@click.option(
+    "--runtime",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="local: in this process. ray: on a Ray of its own, on this machine.",
+)
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="With --runtime ray: how many processes.")
 @place_options
 @checkpoints_option
 @click.option("--until-end", is_flag=True, help="Stop at the ends that the topics have now, everything published.")
@@ -42,6 +51,8 @@ if TYPE_CHECKING:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def run(
     job: str,
+    runtime: str,
+    workers: int | None,
     broker: str | None,
     state: str | None,
     checkpoints: str | None,
@@ -51,7 +62,7 @@ def run(
     log_level: str | None,
     **only: Any,
 ) -> None:
-    """Run JOB (FILE or FILE:VARIABLE) in this process.
+    """Run JOB (FILE or FILE:VARIABLE) in this process, or on this machine's processors with --runtime ray.
 
     On a terminal a live line shows how it goes; otherwise JSON lines are logged. Ctrl-C stops after a last checkpoint;
     the next run goes on from there. A second Ctrl-C ends the process at once, which loses nothing either.
@@ -59,6 +70,10 @@ def run(
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
 
+    if runtime == "local" and workers is not None:
+        raise click.UsageError("--workers goes with --runtime ray; this process is one")
+    if runtime == "ray" and metrics_port is not None:
+        raise click.UsageError("--metrics-port goes with --runtime local")
     settings = settings_of(
         {
             "broker": broker,
@@ -72,20 +87,33 @@ def run(
     )
     plan = plan_of(load_job(job))
     refuse_unread(sets)
-    run_plan(plan, run_options(settings, plan.name, **only), settings)
+    if runtime == "ray":
+        from rayflow.cli.cluster.places import absolute_flags, absolute_settings
+        from rayflow.cli.run_on_ray import run_on_ray
+
+        settings = absolute_settings(settings)
+        run_on_ray(plan, job, run_options(settings, plan.name, **absolute_flags(only)), settings, workers or 0)
+    else:
+        run_plan(plan, run_options(settings, plan.name, **only), settings)
+
+
+def new_view() -> View:
+    """A live line on a terminal, else progress in the log."""
+    from rich.console import Console
+
+    from rayflow.cli.live import LiveLine, ProgressLog
+
+    return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
 
 
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress:
     """Run a plan to its end, shown on the terminal or in the log. Raises what the runtime raises."""
-    from rich.console import Console
-
-    from rayflow.cli.live import LiveLine, ProgressLog, View
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
     from rayflow.runtimes.local.runtime import LocalRuntime
 
     configure_logging(plan.name, level=settings.log_level)
-    view: View = LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
+    view = new_view()
     with ExitStack() as stack:
         metrics = None
         if settings.metrics_port is not None:

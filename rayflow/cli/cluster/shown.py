@@ -65,6 +65,7 @@ def print_status(console: Console, status: JobStatus) -> None:
         ("file", status.target),
         ("broker", status.broker),
         ("checkpoints", status.checkpoints),
+        ("coordinator", f"{status.host}, process {status.pid}"),
         ("age", age(time.time() - status.since)),
         ("records", f"{status.records_in:,} in, {status.records_out:,} out, {status.errors:,} failed"),
         ("rate", f"{status.rates[0]:,.0f} records/s in, {status.rates[1]:,.0f} out"),

@@ -20,6 +20,9 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
     """
     if now and (savepoint or drain):
         raise click.UsageError("--now takes no last checkpoint, so it goes with neither --savepoint nor --drain")
+    from rayflow.cli.cluster.places import absolute_uri
+
+    savepoint = None if savepoint is None else absolute_uri(savepoint)
     with cluster_at(address) as cluster:
         handle = cluster.job(job)
         if now or handle.status().state in ("done", "stopped", "failed"):

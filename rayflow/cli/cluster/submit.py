@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rayflow.cli.cluster.options import cluster_at, ray_option
-from rayflow.cli.options import checkpoints_option, place_options, run_options, set_option, settings_of
+from rayflow.cli.options import checkpoints_option, lost_marker, place_options, run_options, set_option, settings_of
 
 
 @click.command()
@@ -26,7 +26,12 @@ from rayflow.cli.options import checkpoints_option, place_options, run_options, 
 @click.option("--drop-state", is_flag=True, help="Discard state of operators that the job no longer has.")
 @click.option("--allow-new-partitions", is_flag=True, help="Accept new partitions of a topic whose keys key state.")
 @click.option("--new-lineage", is_flag=True, help="Begin anew although the job has published with other checkpoints.")
-@click.option("--lost-marker", type=click.Choice(["republish", "skip"]), help="What to do when a marker is lost.")
+@click.option(
+    "--lost-marker",
+    metavar="republish@EPOCH|skip@EPOCH",
+    callback=lost_marker,
+    help="What to do about the epoch whose marker is lost.",
+)
 @set_option
 def submit(
     job: str,
@@ -45,6 +50,7 @@ def submit(
     The folder that holds the file's rayflow.toml or pyproject.toml (else the file's own) is shipped to the workers.
     The job goes on when this command, or this machine, is gone: see `rayflow status` and `rayflow stop`.
     """
+    from rayflow.cli.cluster.places import absolute_flags, absolute_settings
     from rayflow.cli.run import refuse_unread
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
@@ -55,7 +61,8 @@ def submit(
     plan = plan_of(load_job(job))
     refuse_unread(sets)
     folder, target = folder_of(job)
-    options = run_options(settings.model_copy(update={"state": settings.state.absolute()}), **only)
+    settings = absolute_settings(settings)
+    options = run_options(settings, **absolute_flags(only))
     spec = JobSpec(
         plan.name,
         target,

@@ -163,10 +163,14 @@ class JobHandle:
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         """End the job after a last checkpoint, and take it off the cluster."""
-        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
+        self.ask_to_stop(drain=drain, savepoint=savepoint)
         status = self.until_ended(timeout)
         self.remove()
         return status
+
+    def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
+        """Have the job end after a last checkpoint, without waiting for that."""
+        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
 
     def savepoint(self, uri: str) -> int | None:
         """Write a savepoint; gives its epoch."""
@@ -177,10 +181,18 @@ class JobHandle:
         return cast(JobStatus, self._ask(self._actor.rescale, workers))
 
     def remove(self) -> None:
-        """Take the coordinator, and with it all of the job's processes, off the cluster at once."""
+        """Take the coordinator, and with it all of the job's processes, off the cluster; its name is free then.
+
+        Raises WorkerLost when the cluster does not let go of it.
+        """
         import ray
 
         ray.kill(self._actor, no_restart=True)
+        end = time.monotonic() + ANSWER
+        while _is_there(self.name):
+            if time.monotonic() > end:
+                raise WorkerLost("the job's coordinator does not end", job=self.name)
+            time.sleep(0.05)
 
     def _ask(self, method: Any, *arguments: Any, timeout: float | None = None) -> Any:
         """Call the coordinator; asked again while Ray restarts it."""
@@ -197,7 +209,7 @@ class JobHandle:
                 except ray.exceptions.ActorUnavailableError:
                     pass
                 except ray.exceptions.ActorDiedError as error:
-                    if not _restarting(self.name):
+                    if not _is_there(self.name):
                         raise JobNotFound(
                             f"the job's coordinator is gone: {_first_line(error)}", job=self.name
                         ) from None
@@ -232,7 +244,7 @@ def folder_of(target: str) -> tuple[Path, str]:
     return folder, f"{inner}:{variable}" if colon and not Path(target).exists() else inner
 
 
-def _restarting(name: str) -> bool:
+def _is_there(name: str) -> bool:
     import ray
 
     try:

@@ -10,10 +10,12 @@ import ray
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
-from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop, Savepoint
+from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
 from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.savepoints import Savepoint
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus
+from rayflow.runtimes.ray.wishes import Rescale
 
 LOOK = 0.02
 """Seconds between two looks whether what somebody waits for has come."""
@@ -42,7 +44,7 @@ class CoordinatorActor:
 
     async def until_running(self) -> JobStatus:
         """Wait until records are processed, or the job has ended. Raises what it failed with."""
-        while self._loop.status.state == "starting" and not self._loop.ended.is_set():
+        while not self._loop.begun.is_set() and not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
         if self._loop.error is not None:
             raise self._loop.error
@@ -64,7 +66,7 @@ class CoordinatorActor:
         """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
         savepoint = Savepoint(uri)
         self._loop.request(lambda: self._loop.savepoint(savepoint))
-        while not savepoint.written:
+        while not savepoint.done:
             if self._loop.ended.is_set():
                 raise RayflowError("the job ended before the savepoint was written", job=self._loop.status.name)
             await asyncio.sleep(LOOK)
@@ -73,12 +75,13 @@ class CoordinatorActor:
         return savepoint.epoch
 
     async def rescale(self, workers: int) -> JobStatus:
-        """Go on with this many workers; answers when the first checkpoint with them is committed."""
-        self._loop.request(lambda: self._loop.rescale(workers))
-        while True:
+        """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""
+        rescale = Rescale(workers)
+        self._loop.request(lambda: self._loop.rescale(rescale))
+        while not rescale.done:
+            if self._loop.ended.is_set():
+                raise self._loop.error or RayflowError("the job has ended", job=self._loop.status.name)
             await asyncio.sleep(LOOK)
-            status = self._loop.status
-            if self._loop.error is not None:
-                raise self._loop.error
-            if self._loop.ended.is_set() or (self._loop.settled and len(status.workers) == workers):
-                return status
+        if rescale.error is not None:
+            raise rescale.error
+        return self._loop.status

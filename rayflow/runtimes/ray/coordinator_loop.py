@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import ray
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
-from rayflow.core.errors import BrokerUnavailable, RayflowError, UnknownTopic, WorkerLost
+from rayflow.core.errors import (
+    BrokerUnavailable,
+    Fenced,
+    NotEnoughResources,
+    RayflowError,
+    VersionMismatch,
+    WorkerFailed,
+    WorkerLost,
+)
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.coordinator import Coordinator
-from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
-from rayflow.engine.topology import Topology
-from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.connectors import Connectors
 from rayflow.runtimes.hosted_coordinator import HostedCoordinator
-from rayflow.runtimes.local.background import Background
-from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
-from rayflow.runtimes.ray.deployment import ENDED, Deployment, read_deployment, write_deployment
+from rayflow.runtimes.ray.attempts import Attempts
+from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import JobMetrics
-from rayflow.runtimes.ray.pool import Pool, cpus
+from rayflow.runtimes.ray.overview import Overview
+from rayflow.runtimes.ray.partition_watch import PartitionWatch
+from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.restarts import Restarts
+from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
+from rayflow.runtimes.ray.status import JobStatus
+from rayflow.runtimes.ray.wishes import Rescale, Wishes
 from rayflow.runtimes.ray.worker_actor import Peers
 from rayflow.runtimes.samples import write_samples
 from rayflow.runtimes.start import choose_start
@@ -50,17 +56,6 @@ log = get_logger("rayflow.coordinator")
 WAIT = 0.005
 """Seconds that a turn without work waits for a message."""
 CHECK_EVERY = 0.1
-PARTITIONS_EVERY = 10.0
-
-
-@dataclass(slots=True)
-class Savepoint:
-    """A savepoint that somebody waits for."""
-
-    uri: str
-    epoch: int | None = None
-    error: Exception | None = None
-    written: bool = False
 
 
 class CoordinatorLoop:
@@ -77,7 +72,10 @@ class CoordinatorLoop:
             broker=spec.broker,
             checkpoints=spec.checkpoints,
             since=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
         )
+        self.begun = threading.Event()
         self.ended = threading.Event()
         self.error: Exception | None = None
         self._spec = spec
@@ -87,18 +85,16 @@ class CoordinatorLoop:
         self._wake = threading.Event()
         self._hosted: HostedCoordinator | None = None
         self._placement: dict[TaskId, WorkerId] = {}
-        self._workers = spec.workers
-        self._ending: str | None = None
-        self._savepoint_at_end = spec.options.savepoint_at_stop
-        self._savepoints: list[Savepoint] = []
+        self._wishes = Wishes(spec)
+        self._savepoints = Savepoints()
+        self._ran_with = 0
         self._fault: float | None = None
         self._pause: float | None = None
         self._committed = False
-        self._started_once = False
-        self._partitions = Background()
+        self._established = False
+        self._partitions = PartitionWatch()
+        self._overview = Overview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
-        self._gone = (0, 0, 0)
-        self._rates: deque[tuple[float, int, int]] = deque(maxlen=50)
 
     # From other threads
 
@@ -114,31 +110,33 @@ class CoordinatorLoop:
 
     def stop(self, *, drain: bool, savepoint: str | None) -> None:
         """End the job after a last checkpoint, with everything fired if `drain`."""
-        self._ending = "drain" if drain else "stop"
-        self._savepoint_at_end = savepoint or self._savepoint_at_end
+        self._wishes.stop("drain" if drain else "stop", savepoint)
         self.status.state = "stopping"
         self._tell_ending()
 
-    def rescale(self, workers: int) -> None:
-        """Go on with this many workers."""
-        if workers != self._workers:
-            log.info("rescaling", job=self._spec.name, before=self._workers, after=workers)
-            self._workers = workers
-            self._save("running")
-            self.pool.resize(range(workers))  # they begin while the tasks still run
+    def rescale(self, rescale: Rescale) -> None:
+        """Go on with other workers."""
+        wishes = self._wishes
+        if wishes.rescale is not None:  # who asked before gets what there is then
+            wishes.rescale.answer()
+        wishes.rescale = rescale
+        if rescale.workers == wishes.workers:
+            if self._ran_with == wishes.workers:
+                self._answer_rescale()
+            return
+        log.info("rescaling", job=self._spec.name, before=wishes.workers, after=rescale.workers)
+        wishes.resize(rescale.workers)
+        self.pool.resize(range(wishes.workers))  # they begin while the tasks still run
+        if self._hosted is not None:
+            self.pool.shrink(range(max(wishes.workers, len(self._hosted.workers))))
+        if self.status.state == "running":
             self.status.state = "rescaling"
 
     def savepoint(self, savepoint: Savepoint) -> None:
         """Write a savepoint of the next checkpoint."""
-        self._savepoints.append(savepoint)
+        self._savepoints.ask(savepoint)
         if self._hosted is not None and self._hosted.started:
             self._hosted.tell(BarrierRequested(0))
-
-    @property
-    def settled(self) -> bool:
-        """Whether the job runs with the workers that are wanted."""
-        hosted = self._hosted
-        return hosted is not None and hosted.started and len(hosted.workers) == self._workers
 
     # The thread
 
@@ -161,96 +159,83 @@ class CoordinatorLoop:
 
     def _live(self) -> None:
         store = open_store(self._spec.checkpoints)
-        self._store = store
-        before = read_deployment(store)
-        if before is not None and before.submission == self._spec.submission:
+        before = self._wishes.open(store)
+        if before is not None:
             if before.state in ENDED:  # this coordinator's process died after the job's end
                 self.status.state, self.status.cause = before.state, before.cause
+                if before.state == "failed":
+                    self.error = WorkerFailed(f"the job had failed: {before.cause}", job=self._spec.name, advice="")
                 return
-            self._workers = before.workers
-            self._fault = time.monotonic()
+            self._go_on()
         plan = self._spec.plan()
-        again = before is not None and before.submission == self._spec.submission
+        attempts = Attempts(self._spec, plan, store, self._connectors)
         if self._spec.metrics_port is not None:
-            self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=again)
-        if not again:
+            self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
+        if before is None:
             write_samples(plan, self._connectors)
             choose_start(store, self._spec.options, self._spec.name, system_clock)
-            self._workers = self._spec.workers or self._default_workers(plan)
-            self._save("running")
+            self._wishes.workers = self._spec.workers or attempts.default_workers()
+            self._wishes.save("running")
         while True:
             try:
-                if not self._attempt(plan, store):
+                if not self._attempt(attempts, store):
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
-        if self._savepoint_at_end is not None:
-            self._write_savepoint(Savepoint(self._savepoint_at_end))
-        self._end("done" if self._ending != "stop" else "stopped")
+        if self._wishes.savepoint is not None:
+            write_last(store, self._wishes.savepoint)
+        self._end("stopped" if self._wishes.ending == "stop" else "done")
 
-    def _attempt(self, plan: JobPlan, store: CheckpointStore) -> bool:
-        """One attempt to its end. True if another one has to follow."""
-        self._committed = False
-        slots = tuple(range(self._workers))
-        self._see_losses()
-        self.pool.resize(slots)
-        while not self.pool.ready(slots):
-            if self._ending is not None:
-                return False
+    def _go_on(self) -> None:
+        """Take the job over from the process that was its coordinator."""
+        self._fault = time.monotonic()
+        self._established = True
+        self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
+        self.pool.resize(range(self._wishes.workers))  # first of all: starting their processes takes longest
+        self._wishes.save("running")
+        log.info("going on with the job", job=self._spec.name, workers=self._wishes.workers)
+
+    def _gather(self) -> tuple[WorkerId, ...]:
+        """The slots of the next attempt, once all of them have a worker."""
+        self.pool.drop_lost()
+        while True:
+            slots = tuple(range(self._wishes.workers))
+            self.pool.resize(slots)
+            try:
+                if self.pool.ready(slots):
+                    self.pool.shrink(slots)
+                    return slots
+            except (NotEnoughResources, WorkerFailed, VersionMismatch) as error:
+                if not self._refuse_rescale(error):
+                    if not self._established or not isinstance(error, NotEnoughResources):
+                        raise
+                    # A node is gone: the job is there again when another one comes.
+                    self.status.state, self.status.cause = "waiting", error.what
+                    log.warning("waiting for resources", job=self._spec.name, reason=error.what)
             self._serve()
             self.pool.check()
             self._wait()
-        self.pool.shrink(slots)
-        sources = Sources(plan, self._connectors)
-        options = self._spec.options
-        coordinator = Coordinator(
-            plan,
-            sources.partitions(),
-            CoordinatorOptions(
-                lineage=uuid.uuid4().hex,
-                interval=options.checkpoint_interval or plan.checkpoint_interval,
-                workers=slots,
-                drop_state=options.drop_state,
-                allow_new_partitions=options.allow_new_partitions,
-                systems=sources.systems(),
-                new_lineage=options.new_lineage,
-                lost_marker=options.lost_marker,
-            ),
-        )
-        hosted = HostedCoordinator(
-            plan,
-            coordinator,
-            slots,
-            store,
-            retain=options.retain,
-            clock=system_clock,
-            earlier=self._placement,
-            send=self._send,
-            create_topics=partial(self._create_topics, plan),
-            on_commit=self._on_commit,
+
+    def _attempt(self, attempts: Attempts, store: CheckpointStore) -> bool:
+        """One attempt to its end. True if another one has to follow."""
+        self._committed = False
+        slots = self._gather()
+        sources = attempts.sources()
+        hosted = attempts.coordinator(
+            slots, sources, earlier=self._placement, send=self._send, on_commit=partial(self._on_commit, store)
         )
         self._hosted = hosted
         self._met = 0
         try:
             hosted.start()
-            return self._drive(plan, hosted, sources)
+            return self._drive(hosted, sources)
         finally:
             self._hosted = None
             hosted.close()
 
-    def _see_losses(self) -> None:
-        """Take out every worker that is known to be gone."""
-        while True:
-            try:
-                self.pool.check()
-            except WorkerLost as error:
-                log.warning("a worker is lost", job=self._spec.name, reason=error.what)
-            else:
-                return
-
-    def _drive(self, plan: JobPlan, hosted: HostedCoordinator, sources: Sources) -> bool:
-        next_check = next_look = 0.0
-        told_end = False
+    def _drive(self, hosted: HostedCoordinator, sources: Sources) -> bool:
+        next_check = 0.0
+        told_end = running = False
         while hosted.finished is None:
             worked = hosted.step()
             for _, attempt, body in self.pool.messages():
@@ -268,40 +253,82 @@ class CoordinatorLoop:
                 next_check = now + CHECK_EVERY
                 self.pool.check()
                 if hosted.started and not told_end:
-                    told_end = self._tell_changes(hosted)
-                self._show(plan, hosted)
-            if hosted.started:
-                self._placement = hosted.placement
-                if not self._started_once or self.status.state in ("starting", "recovering"):
-                    self._started_once = True
-                    self.status.state = "running"
-                if now >= next_look:
-                    next_look = now + PARTITIONS_EVERY
-                    self._look_for_partitions(hosted, sources)
-            self._partitions.collect()
+                    told_end = self._tell_changes(hosted, sources)
+                self._show(hosted)
+            if hosted.started and not running:
+                running = True
+                self._on_started(hosted)
             if not worked:
                 self._wait()
         self.pool.look(timeout=1.0)
-        self._sum_up()
+        self._overview.look()
         if hosted.finished.restart:
             self._pause = time.monotonic()
         return hosted.finished.restart
 
-    def _tell_changes(self, hosted: HostedCoordinator) -> bool:
-        """Tell the coordinator what is wanted: an end, or other workers once they are ready. True if it was told."""
-        if self._ending is not None:
+    def _tell_changes(self, hosted: HostedCoordinator, sources: Sources) -> bool:
+        """Tell the coordinator what ends the attempt: a wish, or new partitions. True if it was told."""
+        if self._wishes.ending is not None:
             self._tell_ending()
             return True
-        slots = range(self._workers)
-        if set(slots) != set(hosted.workers) and self.pool.ready(slots):
-            hosted.tell(PartitionsAdded())
-            return True
-        return False
+        assert hosted.topology is not None
+        if self._partitions.grown(sources, hosted.topology.sources):
+            log.info("a source has more partitions", job=self._spec.name)
+        elif not self._rescaled(hosted):
+            return False
+        hosted.tell(PartitionsAdded())
+        return True
+
+    def _rescaled(self, hosted: HostedCoordinator) -> bool:
+        """Whether other workers than those of the attempt are wanted, and there."""
+        slots = range(self._wishes.workers)
+        if set(slots) == set(hosted.workers):
+            if self._wishes.rescale is not None:  # back to what there was, before anything has come of it
+                self._answer_rescale()
+            return False
+        try:
+            return self.pool.ready(slots)
+        except RayflowError as error:
+            self._refuse_rescale(error)
+            return False
+
+    def _refuse_rescale(self, error: RayflowError) -> bool:
+        """Go on with the workers that there were before, if that is not what there is; tell who asked."""
+        if self._ran_with in (0, self._wishes.workers):
+            return False
+        log.warning("not rescaled", job=self._spec.name, workers=self._ran_with, reason=error.what)
+        self._wishes.resize(self._ran_with)
+        self.pool.shrink(range(self._ran_with))
+        self._answer_rescale(error)
+        return True
+
+    def _answer_rescale(self, error: RayflowError | None = None) -> None:
+        rescale, self._wishes.rescale = self._wishes.rescale, None
+        if rescale is not None:
+            rescale.answer(error)
+        if self.status.state == "rescaling":
+            self.status.state = "running"
+
+    def _on_started(self, hosted: HostedCoordinator) -> None:
+        """Records are processed, by the workers of this attempt."""
+        log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
+        self._placement = hosted.placement
+        self._established = True
+        self._ran_with = len(hosted.workers)
+        if self.status.state != "stopping":
+            self.status.state, self.status.cause = "running", ""
+        if self._pause is not None:
+            self.status.pauses.append(time.monotonic() - self._pause)
+            self._pause = None
+        self._show(hosted)
+        if self._ran_with == self._wishes.workers:
+            self._answer_rescale()
+        self.begun.set()
 
     def _tell_ending(self) -> None:
         hosted = self._hosted
-        if hosted is not None and hosted.started and self._ending is not None:
-            hosted.tell(SourcesExhausted() if self._ending == "drain" else StopRequested())
+        if hosted is not None and hosted.started and self._wishes.ending is not None:
+            hosted.tell(SourcesExhausted() if self._wishes.ending == "drain" else StopRequested())
 
     def _serve(self) -> None:
         while self._requests:
@@ -317,7 +344,7 @@ class CoordinatorLoop:
         if attempt != self._met:
             self._met = attempt
             peers = Peers(self.pool.addresses())
-            for each in range(self._workers):
+            for each in self._hosted.workers:
                 self.pool.tell(each, attempt, peers)
         self._metrics.sent(body)
         self.pool.tell(slot, attempt, body)
@@ -329,125 +356,43 @@ class CoordinatorLoop:
         if self._fault is None:
             self._fault = time.monotonic()
         delay = self._restarts.after(error, progressed=self._committed)
-        if delay is None or (isinstance(error, BrokerUnavailable) and not self._started_once):
+        if delay is None or (isinstance(error, BrokerUnavailable) and not self._established):
+            raise error
+        if isinstance(error, Fenced) and self._wishes.superseded():
             raise error
         log.warning("recovering", job=self._spec.name, reason=str(error), delay=delay)
-        self.status.state, self.status.cause = "recovering", str(error)
+        if self.status.state != "stopping":
+            self.status.state = "recovering" if self._established else "starting"
+        self.status.cause = str(error)
         until = time.monotonic() + delay
-        while time.monotonic() < until and self._ending is None:
+        while time.monotonic() < until:
             self._serve()
             self._wait()
 
-    def _on_commit(self, manifest: Manifest) -> None:
+    def _on_commit(self, store: CheckpointStore, manifest: Manifest) -> None:
         self._committed = True
         now = time.monotonic()
         if self._fault is not None:
             self.status.recoveries.append(now - self._fault)
+            log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(now - self._fault, 2))
             self._fault = None
-        if self._pause is not None:
-            self.status.pauses.append(now - self._pause)
-            self._pause = None
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
-        if self._hosted is not None:
-            self._metrics.committed(manifest, self._hosted.workers)
-        if status.state in ("recovering", "rescaling"):
-            status.state, status.cause = "running", ""
-        for savepoint in self._savepoints:
-            self._write_savepoint(savepoint, manifest)
-        self._savepoints.clear()
+        assert self._hosted is not None
+        self._metrics.committed(manifest, self._hosted.workers)
+        self._savepoints.write(store, manifest, self._hosted.background)
 
-    def _write_savepoint(self, savepoint: Savepoint, manifest: Manifest | None = None) -> None:
-        try:
-            manifest = newest_manifest(self._store) if manifest is None else manifest
-            if manifest is not None:
-                write_savepoint(self._store, manifest, open_store(savepoint.uri))
-                savepoint.epoch = manifest.epoch
-                log.info("savepoint written", job=self._spec.name, epoch=manifest.epoch, uri=savepoint.uri)
-        except RayflowError as error:
-            savepoint.error = error
-        savepoint.written = True
-
-    def _default_workers(self, plan: JobPlan) -> int:
-        """A worker per partition of the widest source, as long as CPUs last."""
-        widest = max(Sources(plan, self._connectors).partitions().values(), default=1)
-        free, _ = cpus()
-        return max(1, min(widest, int(free // self._spec.cpus) if self._spec.cpus else widest))
-
-    def _create_topics(self, plan: JobPlan, topology: Topology) -> None:
-        sinks = Sinks(plan, self._connectors)
-        for topic in sinks.create_topics(topology):
-            log.info("created a topic", job=self._spec.name, topic=topic)
-        sinks.close()
-
-    def _look_for_partitions(self, hosted: HostedCoordinator, sources: Sources) -> None:
-        def look() -> dict[str, int] | None:
-            try:
-                return sources.partitions()
-            except (BrokerUnavailable, UnknownTopic):  # told by whoever reads; here it only means: look again later
-                return None
-
-        def compare(found: dict[str, int] | None) -> None:
-            known = {} if hosted.topology is None else hosted.topology.sources
-            if found is not None and any(count > known.get(source, count) for source, count in found.items()):
-                log.info("a source has more partitions", job=self._spec.name)
-                hosted.tell(PartitionsAdded())
-
-        if not self._partitions.waiting:
-            self._partitions.call(look, compare)
-
-    def _show(self, plan: JobPlan, hosted: HostedCoordinator) -> None:
-        self.status.attempt = hosted.coordinator.attempt
-        self.status.attempts = self._restarts.total + 1
-        self.status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
-        self.status.epoch_ms = self._metrics.epoch_seconds * 1000
-        self._metrics.look(self.status.attempt, {slot: m.vitals for slot, m in self.pool.members.items()})
-        self._sum_up()
-
-    def _sum_up(self) -> None:
-        """Put together what the workers have told of themselves."""
-        status, now = self.status, time.monotonic()
-        status.workers = []
-        lags, watermarks, outages = [], [], []
-        records_in, records_out, errors = self._gone
-        for slot, member in sorted(self.pool.members.items()):
-            vitals, birth = member.vitals, member.birth
-            if birth is None:
-                continue
-            heard = now - member.heard
-            status.workers.append(
-                WorkerStatus(
-                    slot,
-                    birth.host,
-                    birth.node,
-                    birth.pid,
-                    vitals.tasks,
-                    vitals.records_in,
-                    vitals.records_out,
-                    vitals.busy,
-                    vitals.backpressured,
-                    vitals.memory,
-                    heard,
-                )
-            )
-            records_in += vitals.records_in
-            records_out += vitals.records_out
-            errors += vitals.errors
-            lags.append(vitals.lag)
-            watermarks.append(vitals.watermark)
-            outages.append(vitals.outage)
-        if status.state in ("running", "waiting"):
-            outage = next((outage for outage in outages if outage), None)
+    def _show(self, hosted: HostedCoordinator) -> None:
+        status = self.status
+        status.attempt = hosted.coordinator.attempt
+        status.attempts = self._restarts.total + 1
+        status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
+        status.epoch_ms = self._metrics.epoch_seconds * 1000
+        self._metrics.look(status.attempt, {slot: member.vitals for slot, member in self.pool.members.items()})
+        self._overview.look()
+        if hosted.started and status.state in ("running", "waiting"):
+            outage = self._overview.outage
             status.state, status.cause = ("waiting", outage) if outage else ("running", "")
-        self._rates.append((now, records_in, records_out))
-        first = self._rates[0]
-        passed = max(now - first[0], 1e-9)
-        status.rates = ((records_in - first[1]) / passed, (records_out - first[2]) / passed)
-        status.records_in, status.records_out, status.errors = records_in, records_out, errors
-        known = [lag for lag in lags if lag is not None]
-        status.lag = sum(known) if known else None
-        marks = [mark for mark in watermarks if mark is not None]
-        status.watermark = min(marks) if marks else None
 
     def _fail(self, error: Exception) -> None:
         self.error = error
@@ -455,11 +400,9 @@ class CoordinatorLoop:
         log.error("the job has failed", job=self._spec.name, reason=str(error))
         self._end("failed")
 
-    def _end(self, state: Any) -> None:
+    def _end(self, state: JobState) -> None:
         self.status.state = state
-        with contextlib.suppress(RayflowError):  # the end is kept in memory as well
-            self._save(state)
+        if not self._wishes.superseded():
+            with contextlib.suppress(RayflowError):  # the end is kept in memory as well
+                self._wishes.save(state, self.status.cause)
         log.info("ended", job=self._spec.name, state=state)
-
-    def _save(self, state: Any) -> None:
-        write_deployment(self._store, Deployment(self._spec.submission, self._workers, state, self.status.cause))

@@ -14,6 +14,8 @@ NAME = "deployment.json"
 JobState = Literal["starting", "running", "waiting", "recovering", "rescaling", "stopping", "done", "stopped", "failed"]
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
+Ending = Literal["stop", "drain"]
+
 
 class Deployment(msgspec.Struct):
     """The wish and the end of a submitted job.
@@ -21,12 +23,18 @@ class Deployment(msgspec.Struct):
     Attributes:
         submission: which submission it belongs to; another one begins anew. workers: slots wanted.
         state: "running", or how it ended. cause: of a failure, as shown to people.
+        ending: how it was asked to end, if it was. savepoint: URI of the one to write then.
+        incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
+            given up (it may outlive its node's raylet) that the job is not its own any more.
     """
 
     submission: str
     workers: int
     state: JobState = "running"
     cause: str = ""
+    ending: Ending | None = None
+    savepoint: str | None = None
+    incarnation: str = ""
 
 
 def read_deployment(store: CheckpointStore) -> Deployment | None:

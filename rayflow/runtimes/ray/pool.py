@@ -34,7 +34,7 @@ class Member:
 
     Attributes:
         generation: tells it from those that had its slot before. birth: what it said when it was ready.
-        heard: when it last answered, by the monotonic clock.
+        heard: when it last answered, by the monotonic clock. waits: since when it may have a place.
     """
 
     slot: WorkerId
@@ -42,7 +42,7 @@ class Member:
     actor: Any
     ready: Any
     watch: Any
-    created: float
+    waits: float
     birth: Birth | None = None
     heard: float = 0.0
     asked: float = 0.0
@@ -53,7 +53,11 @@ class Member:
 
 
 class Pool:
-    """Keeps one worker actor per slot. All calls return at once."""
+    """Keeps one worker actor per slot. All calls return at once.
+
+    Attributes:
+        gone: records in, records out and errors that workers have told of which are no more.
+    """
 
     def __init__(self, spec: JobSpec, coordinator: Any) -> None:
         self.members: dict[WorkerId, Member] = {}
@@ -61,6 +65,8 @@ class Pool:
         self._coordinator = coordinator
         self._generations = itertools.count(1)
         self._nodes: dict[WorkerId, str] = {}
+        self._checked = time.monotonic()
+        self.gone = (0, 0, 0)
         self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
 
     def resize(self, slots: Sequence[WorkerId]) -> None:
@@ -78,11 +84,14 @@ class Pool:
     def ready(self, slots: Sequence[WorkerId]) -> bool:
         """Whether all of these slots can begin.
 
-        Raises NotEnoughResources when one could not be placed in time, what a worker raised while it began, WorkerLost.
+        Raises NotEnoughResources when one could not be placed in time, and again each time that it takes as long; what
+        a worker raised while it began; WorkerLost.
         """
         pending = []
         for slot in slots:
-            member = self.members[slot]
+            member = self.members.get(slot)
+            if member is None:
+                raise WorkerLost(f"worker {slot} is gone", job=self._spec.name)
             if member.birth is not None:
                 continue
             if not _done(member.ready):
@@ -92,14 +101,19 @@ class Pool:
             member.heard = time.monotonic()
             self._nodes[slot] = member.birth.node
             log.info("a worker is ready", slot=slot, host=member.birth.host, pid=member.birth.pid)
-        late = [m for m in pending if time.monotonic() - m.created > self._spec.start_timeout]
+        now = time.monotonic()
+        late = [member for member in pending if now - member.waits > self._spec.start_timeout]
         if late:
+            for member in late:
+                member.waits = now
             raise NotEnoughResources(self._missing(len(pending)), job=self._spec.name)
         return not pending
 
     def check(self) -> None:
         """Look whether all are there. Raises WorkerLost, after removing the one that is not."""
         now = time.monotonic()
+        paused = now - self._checked > self._spec.heartbeat_timeout / 2
+        self._checked = now
         for slot, member in list(self.members.items()):
             if member.birth is None:
                 continue
@@ -108,6 +122,8 @@ class Pool:
                 raise WorkerLost(f"worker {slot} on {member.birth.host} is gone", job=self._spec.name)
             if member.pong is not None and _done(member.pong):
                 self._heard(member, now)
+            if paused:  # this process has not asked, or not listened: that is no silence of the worker
+                member.heard = now
             if member.pong is None and now - member.asked >= PING_EVERY:
                 member.asked = now
                 member.pong = member.actor.ping.remote()
@@ -117,6 +133,16 @@ class Pool:
                     f"worker {slot} on {member.birth.host} has not answered for {now - member.heard:.0f} s",
                     job=self._spec.name,
                 )
+
+    def drop_lost(self) -> None:
+        """Take out every worker that is known to be gone."""
+        while True:
+            try:
+                self.check()
+            except WorkerLost as error:
+                log.warning("a worker is lost", job=self._spec.name, reason=error.what)
+            else:
+                return
 
     def tell(self, slot: WorkerId, attempt: Attempt, body: object) -> None:
         """Send a message to a slot's worker; lost if that is gone."""
@@ -146,6 +172,8 @@ class Pool:
         """End a worker at once, if it can be reached."""
         member = self.members.pop(slot, None)
         if member is not None:
+            vitals, gone = member.vitals, self.gone
+            self.gone = (gone[0] + vitals.records_in, gone[1] + vitals.records_out, gone[2] + vitals.errors)
             ray.kill(member.actor, no_restart=True)
 
     def look(self, timeout: float) -> None:
@@ -183,6 +211,7 @@ class Pool:
         return Member(slot, generation, actor, actor.ready.remote(), actor.watch.remote(), time.monotonic())
 
     def _birth(self, member: Member) -> Birth:
+        self._nodes.pop(member.slot, None)  # whatever comes of this, the next one is free to begin elsewhere
         try:
             birth: Birth = ray.get(member.ready)
         except ray.exceptions.RayTaskError as error:
@@ -193,7 +222,10 @@ class Pool:
             raise WorkerFailed(f"worker {member.slot} could not begin: {_line(cause)}", job=self._spec.name) from None
         except ray.exceptions.RayError as error:
             self.remove(member.slot)
-            raise WorkerFailed(f"worker {member.slot} could not begin: {_line(error)}", job=self._spec.name) from None
+            text = f"worker {member.slot} could not begin: {_line(error)}"
+            if isinstance(error, ray.exceptions.RuntimeEnvSetupError) or "creation task" in str(error):
+                raise WorkerFailed(text, job=self._spec.name) from None
+            raise WorkerLost(text, job=self._spec.name) from None  # killed, or its node is gone: another may begin
         if birth.version != __version__:
             self.remove(member.slot)
             raise VersionMismatch(f"{birth.host} has rayflow {birth.version}, the coordinator {__version__}")

@@ -31,7 +31,8 @@ class JobStatus:
     Attributes:
         state: see JobState. cause: why it failed, or what it waits for.
         epoch: newest committed. epoch_ms: from its barrier to everything published. checkpoint_bytes: of its segments.
-        records_in, records_out, errors: since it was submitted, as far as the workers that live know.
+        host, pid: of the coordinator's process.
+        records_in, records_out, errors: since that began, what a recovery has repeated included.
         rates: records in and out a second, over the last seconds.
         lag: records; watermark: ms; each None when unknown.
         attempts: how many there were. recoveries: seconds from each fault to the next commit, newest last.
@@ -46,6 +47,8 @@ class JobStatus:
     broker: str = ""
     checkpoints: str = ""
     since: float = 0.0
+    host: str = ""
+    pid: int = 0
     epoch: int = 0
     committed: float = 0.0
     epoch_ms: float = 0.0

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
-from rayflow.core.errors import RayflowError, WorkerLost
+from rayflow.core.errors import InvariantBroken, RayflowError, WorkerLost
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
@@ -125,7 +125,14 @@ class WorkerLoop:
         self._wake.set()
 
     def run(self) -> None:
-        """Turn until `close`."""
+        """Turn until `close`. What cannot be told to the coordinator ends the process, which tells it as well."""
+        try:
+            self._live()
+        except Exception:
+            log.exception("the worker cannot go on: this process ends itself", job=self._spec.name)
+            os._exit(1)
+
+    def _live(self) -> None:
         idle = BUSY_WAIT
         with collected_seldom():
             while not self._closing:
@@ -154,12 +161,13 @@ class WorkerLoop:
             return call()
         except RayflowError as error:
             self._fail(error)
-        except Exception as error:  # a fault of ours or of a library: told as it is, with its traceback in the log
+        except Exception as error:  # a fault of ours or of a library, which may not even be possible to send
             log.exception("the worker has failed", job=self._spec.name)
-            self._fail(error)
+            what = f"worker {self._slot} has failed: {type(error).__name__}; its log has the traceback"
+            self._fail(InvariantBroken(what, job=self._spec.name))
         return True
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: RayflowError) -> None:
         attempt = self._attempt
         self._drop()
         self._send_log()

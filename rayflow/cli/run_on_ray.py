@@ -1,0 +1,98 @@
+"""`rayflow run --runtime ray`: a job on a Ray of its own, on this machine, for as long as the command runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rayflow.core.settings import Settings
+    from rayflow.plan.physical import JobPlan
+    from rayflow.runtimes.options import Progress, RunOptions
+    from rayflow.runtimes.ray.client import JobHandle
+    from rayflow.runtimes.ray.status import JobStatus
+
+EVERY = 0.25
+"""Seconds between two looks at the job."""
+
+
+def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settings, workers: int) -> Progress:
+    """Run a plan to its end, shown as a run in one process is. Raises what the job fails with, ClusterUnavailable.
+
+    `options` and `settings` have absolute paths. `workers`: 0: one per partition while processors last.
+    """
+    from rayflow.cli.run import new_view
+    from rayflow.cli.signals import stopping
+    from rayflow.core.logging import configure_logging
+    from rayflow.runtimes.options import Progress
+    from rayflow.runtimes.ray.client import Cluster
+    from rayflow.runtimes.ray.spec import JobSpec
+
+    configure_logging(plan.name, level=settings.log_level)
+    spec = JobSpec(
+        plan.name,
+        str(Path(target).absolute()),
+        options,
+        uuid.uuid4().hex,
+        secrets.token_hex(16),
+        parameters=dict(settings.parameters),
+        workers=workers,
+        log_level=settings.log_level,
+    )
+    view, began, stops = new_view(), time.monotonic(), _Stops()
+    with ExitStack() as stack:
+        stack.callback(view.stop)
+        view.start()
+        view.show(Progress(plan.name, detail="Ray"))
+        cluster = stack.enter_context(Cluster(None, local_cpus=max(os.cpu_count() or 1, workers)))
+        stack.enter_context(stopping(stops.ask))  # after Ray, which takes the signals for itself
+        job = cluster.submit(spec)
+        progress = progress_of(job.status(), began)
+        for status in job.watch(EVERY):
+            stops.pass_on(job)
+            progress = progress_of(status, began)
+            view.show(progress)
+        job.until_ended()
+        job.remove()
+    view.finish(progress)
+    return progress
+
+
+class _Stops:
+    """Ctrl-C, from the signal's handler to the job, once."""
+
+    def __init__(self) -> None:
+        self._asked = self._passed_on = False
+
+    def ask(self) -> None:
+        self._asked = True
+
+    def pass_on(self, job: JobHandle) -> None:
+        if self._asked and not self._passed_on:
+            self._passed_on = True
+            job.ask_to_stop()
+
+
+def progress_of(status: JobStatus, began: float) -> Progress:
+    """A job's status as a run in one process shows itself. `began`: by the monotonic clock."""
+    from rayflow.runtimes.options import Progress
+
+    return Progress(
+        status.name,
+        "done" if status.state == "stopped" else status.state,
+        status.cause,
+        status.records_in,
+        status.records_out,
+        status.lag,
+        status.epoch,
+        status.epoch_ms,
+        status.checkpoint_bytes,
+        status.watermark,
+        status.errors,
+        time.monotonic() - began,
+    )

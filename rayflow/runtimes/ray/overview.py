@@ -1,0 +1,68 @@
+"""What the workers tell of themselves, put together: the part of a job's status that is looked at, not decided."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from rayflow.runtimes.ray.pool import Pool
+from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
+
+LOOKS = 50
+"""Rates are taken over so many looks."""
+
+
+class Overview:
+    """Fills in a job's status from its workers' vitals."""
+
+    def __init__(self, status: JobStatus, pool: Pool) -> None:
+        self._status = status
+        self._pool = pool
+        self._rates: deque[tuple[float, int, int]] = deque(maxlen=LOOKS)
+
+    def look(self) -> None:
+        """Take over what is known now."""
+        status, now = self._status, time.monotonic()
+        records_in, records_out, errors = self._pool.gone
+        workers, lags, marks = [], [], []
+        for slot, member in sorted(self._pool.members.items()):
+            vitals, birth = member.vitals, member.birth
+            if birth is None:
+                continue
+            workers.append(
+                WorkerStatus(
+                    slot,
+                    birth.host,
+                    birth.node,
+                    birth.pid,
+                    vitals.tasks,
+                    vitals.records_in,
+                    vitals.records_out,
+                    vitals.busy,
+                    vitals.backpressured,
+                    vitals.memory,
+                    now - member.heard,
+                )
+            )
+            records_in += vitals.records_in
+            records_out += vitals.records_out
+            errors += vitals.errors
+            if vitals.lag is not None:
+                lags.append(vitals.lag)
+            if vitals.watermark is not None:
+                marks.append(vitals.watermark)
+        self._rates.append((now, records_in, records_out))
+        since, first_in, first_out = self._rates[0]
+        passed = max(now - since, 1e-9)
+        # Each is assigned whole: whoever asks for the status does so from another thread.
+        status.workers = workers
+        status.rates = ((records_in - first_in) / passed, (records_out - first_out) / passed)
+        status.records_in, status.records_out, status.errors = records_in, records_out, errors
+        status.lag = sum(lags) if lags else None
+        status.watermark = min(marks) if marks else None
+
+    @property
+    def outage(self) -> str | None:
+        """Why a worker waits for a system, if one does."""
+        outages = (member.vitals.outage for member in self._pool.members.values())
+        return next((outage for outage in outages if outage), None)

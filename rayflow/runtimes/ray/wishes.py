@@ -1,0 +1,95 @@
+"""What is wanted of a job, saved so that the next coordinator process knows it too."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import RayflowError
+from rayflow.core.logging import get_logger
+from rayflow.runtimes.ray.deployment import Deployment, Ending, JobState, read_deployment, write_deployment
+from rayflow.runtimes.ray.spec import JobSpec
+
+log = get_logger("rayflow.coordinator")
+
+
+@dataclass(slots=True)
+class Rescale:
+    """Other workers that somebody waits for; `error`: why the job goes on with those that it has. `done` comes last."""
+
+    workers: int
+    error: RayflowError | None = None
+    done: bool = False
+
+    def answer(self, error: RayflowError | None = None) -> None:
+        """Let whoever waits go on."""
+        self.error = error
+        self.done = True
+
+
+class Wishes:
+    """How many workers, and how and when it is to end.
+
+    Attributes:
+        workers: slots. ending: how the job was asked to end, if it was. savepoint: where to write one then.
+        rescale: asked for, and not done yet.
+    """
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.workers = spec.workers
+        self.ending: Ending | None = None
+        self.savepoint = spec.options.savepoint_at_stop
+        self.rescale: Rescale | None = None
+        self._spec = spec
+        self._incarnation = uuid.uuid4().hex
+        self._store: CheckpointStore | None = None
+        self._saved = False
+
+    def open(self, store: CheckpointStore) -> Deployment | None:
+        """What an earlier process of the same submission has saved, taken over. Raises what reading it raises."""
+        self._store = store
+        before = read_deployment(store)
+        if before is None or before.submission != self._spec.submission:
+            return None
+        self.workers, self.ending = before.workers, before.ending
+        self.savepoint = before.savepoint or self.savepoint
+        return before
+
+    def stop(self, ending: Ending, savepoint: str | None) -> None:
+        """An end is wanted."""
+        if self.ending is None or ending == "drain":
+            self.ending = ending
+        self.savepoint = savepoint or self.savepoint
+        self._keep()
+
+    def resize(self, workers: int) -> None:
+        """Other workers are wanted."""
+        self.workers = workers
+        self._keep()
+
+    def save(self, state: JobState, cause: str = "") -> None:
+        """Save all, and that this process is the job's. Raises CheckpointStoreFailed."""
+        if self._store is None:
+            return
+        spec = self._spec
+        wanted = Deployment(spec.submission, self.workers, state, cause, self.ending, self.savepoint, self._incarnation)
+        write_deployment(self._store, wanted)
+        self._saved = True
+
+    def superseded(self) -> bool:
+        """Whether another process has taken the job, or its checkpoints, over since this one has saved."""
+        if self._store is None or not self._saved:
+            return False
+        try:
+            found = read_deployment(self._store)
+        except RayflowError:
+            return False
+        return found is not None and found.incarnation != self._incarnation
+
+    def _keep(self) -> None:
+        """A wish counts in this process in any case; saved, it outlives it."""
+        try:
+            self.save("running")
+        except RayflowError as error:
+            log.warning("a wish could not be saved", job=self._spec.name, reason=error.what)

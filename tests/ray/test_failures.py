@@ -1,0 +1,303 @@
+"""What a job on Ray does when something is killed, hangs, fails, or is missing: its output stays exact."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rayflow.core.errors import (
+    ClusterUnavailable,
+    JobFileFailed,
+    JobNameTaken,
+    JobNotFound,
+    NotEnoughResources,
+    ObjectExists,
+    RayflowError,
+    UserFunctionFailed,
+)
+from rayflow.runtimes.ray.client import Cluster, JobHandle
+from rayflow.runtimes.ray.status import JobStatus
+from tests.e2e.brokers import Broker
+from tests.kafka.client import until
+from tests.ray.machines import Machines
+from tests.ray.payments import Feeding, Payments
+from tests.ray.submitting import LONG, failure_of, spec_of, until_commits, until_status
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+HEARTBEAT = 3.0
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def under_load(cluster: Cluster, broker: Broker, state: Path, workers: int = 2) -> Iterator[JobHandle]:
+    """`two_stages` runs and gets payments all the time; at the end all must have come out once."""
+    payments = Payments(broker, "two-stages", seed=7)
+    payments.feed(500)
+    job = cluster.submit(spec_of("two_stages", broker, state, workers=workers, heartbeat_timeout=HEARTBEAT))
+    job.until_running(LONG)
+    with Feeding(payments):
+        until_commits(job)
+        yield job
+        until_commits(job)
+    payments.until_counted(LONG)
+    assert job.stop(drain=True, timeout=LONG).state == "done"
+    payments.check()
+
+
+def recovered(job: JobHandle, before: JobStatus) -> JobStatus:
+    """Wait for the first commit after the recovery that follows `before`."""
+    return until_status(
+        job,
+        lambda s: len(s.recoveries) > (len(before.recoveries) if s.pid == before.pid else 0) and s.state == "running",
+    )
+
+
+def test_a_killed_worker_is_replaced_and_the_other_stays(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    with under_load(cluster, embedded, state) as job:
+        before = job.status()
+        kill(before.workers[0].pid)
+        after = recovered(job, before)
+        assert after.workers[0].pid != before.workers[0].pid
+        assert after.workers[1].pid == before.workers[1].pid
+
+
+def test_a_killed_coordinator_goes_on_without_being_submitted_again(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    with under_load(cluster, embedded, state) as job:
+        before = job.status()
+        kill(before.pid)
+        after = recovered(job, before)
+        assert after.pid != before.pid
+        assert after.epoch > before.epoch
+
+
+def test_worker_and_coordinator_killed_together(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    with under_load(cluster, embedded, state) as job:
+        before = job.status()
+        kill(before.workers[1].pid)
+        kill(before.pid)
+        recovered(job, before)
+
+
+def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    with under_load(cluster, embedded, state) as job:
+        before = job.status()
+        zombie = psutil.Process(before.workers[0].pid)
+        zombie.suspend()
+        until_status(job, lambda status: status.recoveries or status.state == "recovering")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            zombie.resume()
+        recovered(job, before)
+        psutil.wait_procs([zombie], LONG)
+
+
+def test_a_lost_node_is_left_for_another(machines: Machines, cluster: Cluster, embedded: Broker, state: Path) -> None:
+    lost = machines.add()
+    with under_load(cluster, embedded, state, workers=3) as job:
+        before = job.status()
+        assert lost.node_id in {worker.node for worker in before.workers}
+        machines.lose(lost)
+        after = recovered(job, before)
+        assert lost.node_id not in {worker.node for worker in after.workers}
+
+
+def test_workers_come_and_go_under_load(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    with under_load(cluster, embedded, state) as job:
+        for workers in (4, 1, 3):
+            status = job.rescale(workers)
+            assert len(status.workers) == workers
+            until_commits(job, status.epoch)
+        assert len(job.status().pauses) == 3
+        assert job.status().recoveries == []
+
+
+def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    payments = Payments(embedded, "two-stages", seed=2)
+    payments.feed(200)
+    job = cluster.submit(spec_of("two_stages", embedded, state, cpus=3.0, start_timeout=10.0))
+    before = job.until_running(LONG)
+    with pytest.raises(NotEnoughResources):
+        job.rescale(3)
+    payments.feed(200)
+    payments.until_counted(LONG)
+    after = job.status()
+    assert (after.state, after.attempt, len(after.workers)) == ("running", before.attempt, 2)
+    assert job.rescale(2).state == "running"
+
+
+def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    with under_load(cluster, embedded, state, workers=1) as job, ThreadPoolExecutor(1) as other:
+        asked = other.submit(job.rescale, 3)
+        until_status(job, lambda status: status.state == "rescaling" or len(status.workers) == 3)
+        assert len(job.rescale(1).workers) == 1
+        asked.result(LONG)
+        assert job.status().recoveries == []
+
+
+def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    embedded.append("in", [("k", "word"), ("k", "poison")])
+    job = cluster.submit(spec_of("counts", embedded, state))
+    error = failure_of(job)
+    assert isinstance(error, UserFunctionFailed)
+    assert (error.operator, error.job) == ("upper", job.name)
+    status = job.status()
+    assert (status.state, status.attempts) == ("failed", 1)
+    assert UserFunctionFailed.code in status.cause
+    assert "poison" not in status.cause
+    lines = [json.loads(line) for line in job.logs()[1]]
+    workers = [line["pid"] for line in lines if line["message"] == "a worker is ready"]
+    assert len(workers) == 2
+    until(lambda: not any(map(psutil.pid_exists, workers)), LONG)
+    kill(status.pid)  # its end outlives its coordinator
+    until_ended = until(lambda: _ended_again(job, status.pid), LONG)
+    assert (until_ended.state, until_ended.cause) == ("failed", status.cause)
+
+
+def _ended_again(job: JobHandle, pid: int) -> JobStatus | None:
+    status = job.status()
+    return status if status.pid != pid and status.state == "failed" else None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("import a_module_that_only_laptops_have\n", "ModuleNotFoundError"), ("1 / 0\n", "ZeroDivisionError")],
+)
+def test_a_file_that_does_not_import_there_is_told(
+    text: str, reason: str, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(text)
+    job = cluster.submit(spec_of(str(file), embedded, state, name="broken"))
+    with pytest.raises(JobFileFailed, match=rf"broken\.py:1: {reason}"):
+        job.until_running(LONG)
+    job.remove()
+    with pytest.raises(JobNotFound):
+        cluster.job("broken")
+
+
+def test_a_module_that_only_workers_lack_is_told(
+    cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "half.py"
+    file.write_text(
+        "import threading\n"
+        "if not any(t.name == 'rayflow-coordinator' for t in threading.enumerate()):\n"
+        "    import a_module_that_only_heads_have\n"
+        "from tests.ray.job_files import counts\n"
+    )
+    embedded.create("in", 2)
+    job = cluster.submit(spec_of(str(file), embedded, state, name=f"counts{embedded.tag}"))
+    with pytest.raises(JobFileFailed, match="a_module_that_only_heads_have"):
+        job.until_running(LONG)
+
+
+def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    job = cluster.submit(spec_of("counts", embedded, state, workers=3, cpus=4.0, start_timeout=10.0))
+    with pytest.raises(NotEnoughResources, match=r"wants 4 CPU, and .* of the cluster's 8 are free"):
+        job.until_running(LONG)
+
+
+def test_a_name_is_taken_until_its_job_has_ended(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    spec = spec_of("counts", embedded, state, workers=1)
+    job = cluster.submit(spec)
+    job.until_running(LONG)
+    with pytest.raises(JobNameTaken):
+        cluster.submit(spec)
+    job.ask_to_stop()
+    assert job.until_ended(LONG).state == "stopped"
+    again = cluster.submit(spec_of("counts", embedded, state, workers=1))
+    assert again.until_running(LONG).state == "running"
+
+
+def test_no_cluster_is_told() -> None:
+    with pytest.raises(ClusterUnavailable), Cluster("127.0.0.1:1"):
+        pass
+
+
+def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    payments = Payments(embedded, "two-stages", seed=5)
+    payments.feed(500)
+    job = cluster.submit(spec_of("two_stages", embedded, state))
+    status = job.until_running(LONG)
+    payments.until_counted(LONG)
+    job.ask_to_stop(drain=True)
+    kill(status.pid)
+    assert job.until_ended(LONG).state == "done"
+    payments.check()
+
+
+def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    payments = Payments(embedded, "two-stages", seed=6)
+    payments.feed(500)
+    job = cluster.submit(spec_of("two_stages", embedded, state, until_end=True))
+    assert job.stop(drain=True, timeout=LONG).state == "done"
+    again = cluster.submit(spec_of("two_stages", embedded, state, until_end=True))
+    assert again.until_ended(LONG).state == "done"
+    payments.check()
+
+
+def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kafka: Broker, state: Path) -> None:
+    on_kafka.create("in", 1)
+    on_kafka.append("in", [(None, "a"), (None, "b")])
+    job = cluster.submit(spec_of("counts", on_kafka, state))
+    job.until_running(LONG)
+    on_kafka.kafka.grow(on_kafka.name("in"), 3)
+    on_kafka.kafka.produce(on_kafka.name("in"), [(None, b"a", 1, partition) for partition in range(3)])
+    until(lambda: on_kafka.by_key("out") == {"A": [1, 2, 3, 4], "B": [1]}, LONG, 0.2)
+    assert job.status().recoveries == []
+    job.stop(timeout=LONG)
+
+
+def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
+    cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
+) -> None:
+    embedded.create("in", 2)
+    embedded.append("in", [("k", "a"), ("l", "b"), ("k", "a")])
+    job = cluster.submit(spec_of("counts", embedded, state))
+    job.until_running(LONG)
+    until(lambda: len(embedded.read("out")) == 3, LONG, 0.1)
+    uri = f"file:{tmp_path / 'savepoint'}"
+    assert job.savepoint(uri) == job.status().epoch
+    with pytest.raises(ObjectExists):
+        job.stop(savepoint=uri, timeout=LONG)  # the job has ended nevertheless
+    assert job.status().state == "failed"
+    again = cluster.submit(spec_of("counts", embedded, state))
+    again.until_running(LONG)
+    last = f"file:{tmp_path / 'last'}"
+    assert again.stop(savepoint=last, timeout=LONG).state == "stopped"
+
+    embedded.append("in", [("k", "a"), ("l", "b")])
+    options: dict[str, Any] = {"from_savepoint": last, "checkpoints": f"file:{tmp_path / 'other'}", "workers": 3}
+    upgraded = cluster.submit(spec_of("more", embedded, tmp_path / "elsewhere", name=job.name, **options))
+    upgraded.until_running(LONG)
+    until(lambda: len(embedded.read("longest")) == 2, LONG, 0.1)
+    upgraded.stop(timeout=LONG)
+    assert embedded.by_key("out") == {"A": [1, 2, 3], "B": [1, 2]}
+    assert embedded.by_key("longest") == {"A": ["A"], "B": ["B"]}
+
+
+def test_a_job_that_the_cluster_does_not_know_is_told(cluster: Cluster) -> None:
+    with pytest.raises(RayflowError) as caught:
+        cluster.job("nobody")
+    assert isinstance(caught.value, JobNotFound)

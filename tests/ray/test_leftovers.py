@@ -1,0 +1,63 @@
+"""What is there after `stop`: the output, the checkpoints, and nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from ray.util import list_named_actors
+
+from rayflow.runtimes.ray.client import Cluster
+from tests.crash.oracle import SINKS
+from tests.e2e.brokers import Broker
+from tests.kafka.client import until
+from tests.ray.machines import Machines
+from tests.ray.payments import Payments
+from tests.ray.submitting import LONG, spec_of, until_commits
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+def temporary_files() -> set[str]:
+    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if "rayflow" in path.name}
+
+
+def test_nothing_is_left_behind(machines: Machines, cluster: Cluster, on_kafka: Broker, state: Path) -> None:
+    before = temporary_files()
+    payments = Payments(on_kafka, "two-stages", seed=4)
+    payments.feed(500)
+    job = cluster.submit(spec_of("two_stages", on_kafka, state))
+    workers = [worker.pid for worker in job.until_running(LONG).workers]
+    processes = [process for process in machines.processes() if process.pid in (*workers, job.status().pid)]
+    assert len(processes) == 3
+    until_commits(job)
+    payments.until_counted(LONG)
+    job.stop(timeout=LONG)
+
+    until(lambda: not any(process.is_running() for process in processes), LONG)
+    assert [actor["name"] for actor in list_named_actors(all_namespaces=True) if job.name in actor["name"]] == []
+    for topic in SINKS["two-stages"]:
+        assert not on_kafka.kafka.open_transactions(on_kafka.name(topic))
+    assert temporary_files() == before
+    folder = state / "jobs" / job.name
+    assert {path.name for path in folder.iterdir()} == {"checkpoints", "tasks"}
+    assert not [path for path in folder.rglob("*") if ".tmp" in path.name or "~" in path.name]
+
+
+def test_a_job_that_is_taken_off_at_once_leaves_no_process_and_no_transaction(
+    machines: Machines, cluster: Cluster, on_kafka: Broker, state: Path
+) -> None:
+    payments = Payments(on_kafka, "two-stages", seed=4)
+    payments.feed(500)
+    job = cluster.submit(spec_of("two_stages", on_kafka, state))
+    status = job.until_running(LONG)
+    pids = {status.pid, *(worker.pid for worker in status.workers)}
+    processes = [process for process in machines.processes() if process.pid in pids]
+    job.remove()
+    until(lambda: not any(process.is_running() for process in processes), LONG)
+    again = cluster.submit(spec_of("two_stages", on_kafka, state))
+    again.until_running(LONG)
+    payments.until_counted(LONG)
+    again.stop(drain=True, timeout=LONG)
+    payments.check()
