@@ -62,7 +62,7 @@ def submit(
     refuse_unread(sets)
     folder, target = folder_of(job)
     settings = absolute_settings(settings)
-    options = run_options(settings, **absolute_flags(only))
+    options = run_options(settings, plan.name, **absolute_flags(only))
     spec = JobSpec(
         plan.name,
         target,
