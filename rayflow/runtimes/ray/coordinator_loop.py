@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import threading
 import time
 from collections import deque
@@ -39,13 +37,12 @@ from rayflow.runtimes.ray.attempts import Attempts
 from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import JobMetrics
-from rayflow.runtimes.ray.overview import Overview
+from rayflow.runtimes.ray.overview import Overview, first_status
 from rayflow.runtimes.ray.partition_watch import PartitionWatch
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.status import JobStatus
 from rayflow.runtimes.ray.wishes import Rescale, Wishes
 from rayflow.runtimes.ray.worker_actor import Peers
 from rayflow.runtimes.samples import write_samples
@@ -64,17 +61,7 @@ class CoordinatorLoop:
     def __init__(self, spec: JobSpec, me: Any, journal: Journal) -> None:
         self.journal = journal
         self.pool = Pool(spec, me)
-        self.status = JobStatus(
-            spec.name,
-            "starting",
-            submission=spec.submission,
-            target=spec.target,
-            broker=spec.broker,
-            checkpoints=spec.checkpoints,
-            since=time.time(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-        )
+        self.status = first_status(spec)
         self.begun = threading.Event()
         self.ended = threading.Event()
         self.error: Exception | None = None

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections import deque
 
 from rayflow.runtimes.ray.pool import Pool
+from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
 
 LOOKS = 50
 """Rates are taken over so many looks."""
+
+
+def first_status(spec: JobSpec) -> JobStatus:
+    """The status of a job whose coordinator has just begun, in this process."""
+    return JobStatus(
+        spec.name,
+        "starting",
+        submission=spec.submission,
+        target=spec.target,
+        broker=spec.broker,
+        checkpoints=spec.checkpoints,
+        since=time.time(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
 
 
 class Overview:
