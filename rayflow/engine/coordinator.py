@@ -6,7 +6,7 @@ The protocol is told in docs/concepts/exactly-once.md, whose steps the names her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from rayflow.checkpoint.base import BaseRef
@@ -20,8 +20,10 @@ from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
     BaseWritten,
+    CoordinatorEvent,
     EpochDone,
     ManifestConflict,
+    ManifestRead,
     ManifestWritten,
     MarkersSeen,
     MarkersSet,
@@ -68,36 +70,6 @@ from rayflow.plan.fingerprint import fingerprint
 from rayflow.plan.physical import JobPlan
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRead:
-    """The newest manifest there is, or None; `published`: whether it is known that its own epoch is published."""
-
-    manifest: Manifest | None
-    published: bool = False
-
-
-Event = (
-    AttemptClaimed
-    | ManifestRead
-    | MarkersSeen
-    | PublishersOpened
-    | OutputRepublished
-    | MarkersSet
-    | TasksStarted
-    | Tick
-    | BarrierRequested
-    | SegmentAcked
-    | ManifestWritten
-    | ManifestConflict
-    | EpochDone
-    | PublishedRecorded
-    | BaseWritten
-    | SourcesExhausted
-    | StopRequested
-    | PartitionsAdded
-)
-
-
 class Coordinator:
     """Takes one attempt from its claim to its end; one epoch is on its way at a time.
 
@@ -137,7 +109,7 @@ class Coordinator:
         """Begin the attempt."""
         return [ClaimAttempt(self._options.workers, self._options.lineage)]
 
-    def handle(self, event: Event) -> list[Order]:
+    def handle(self, event: CoordinatorEvent) -> list[Order]:
         """Take one event. Raises Fenced, and what recovery may refuse (see `engine.recovery`, `engine.topology`)."""
         match event:
             case AttemptClaimed():

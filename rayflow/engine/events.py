@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rayflow.checkpoint.claim import Claim
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.batch import Batch
 from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
 
@@ -251,3 +252,33 @@ class StopRequested:
 @dataclass(frozen=True, slots=True)
 class PartitionsAdded:
     """A source has more partitions than this attempt reads: checkpoint, then start a new attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRead:
+    """The newest manifest there is, or None; `published`: whether it is known that its own epoch is published."""
+
+    manifest: Manifest | None
+    published: bool = False
+
+
+CoordinatorEvent: TypeAlias = (
+    AttemptClaimed
+    | ManifestRead
+    | MarkersSeen
+    | PublishersOpened
+    | OutputRepublished
+    | MarkersSet
+    | TasksStarted
+    | Tick
+    | BarrierRequested
+    | SegmentAcked
+    | ManifestWritten
+    | ManifestConflict
+    | EpochDone
+    | PublishedRecorded
+    | BaseWritten
+    | SourcesExhausted
+    | StopRequested
+    | PartitionsAdded
+)

@@ -16,15 +16,17 @@ from rayflow.core.clock import Clock
 from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists, ObjectMissing
 from rayflow.core.ids import Marker, SinkTask, TaskId, WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.engine.coordinator import Coordinator, Event, ManifestRead
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
+    CoordinatorEvent,
     EpochCommitted,
     EpochDone,
     ManifestConflict,
+    ManifestRead,
     ManifestWritten,
     MarkersSeen,
     MarkersSet,
@@ -169,7 +171,7 @@ class HostedCoordinator:
             case MarkersSet() | SegmentAcked() | EpochDone() | BaseWritten() | BarrierRequested():
                 self.tell(message)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: CoordinatorEvent) -> None:
         """Tell the coordinator something, and obey."""
         self._obey(self.coordinator.handle(event))
 

@@ -22,7 +22,7 @@ from rayflow.core.errors import (
     StateWouldBeDropped,
 )
 from rayflow.core.ids import Marker, SinkTask, TaskId
-from rayflow.engine.coordinator import Coordinator, ManifestRead
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
@@ -30,6 +30,7 @@ from rayflow.engine.events import (
     BaseWritten,
     EpochDone,
     ManifestConflict,
+    ManifestRead,
     ManifestWritten,
     MarkersSeen,
     MarkersSet,

@@ -9,7 +9,7 @@ from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
 from rayflow.core.ids import Marker, SinkTask, TaskId
 from rayflow.engine.actions import AckEpoch, ApplyEpoch, PublishEpoch, ReportDone, SendToWorker, WriteSegment
-from rayflow.engine.coordinator import Coordinator, ManifestRead
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
@@ -18,6 +18,7 @@ from rayflow.engine.events import (
     EpochApplied,
     EpochCommitted,
     EpochPublished,
+    ManifestRead,
     PublishersOpened,
     SegmentWritten,
 )

@@ -12,8 +12,8 @@ from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.engine.actions import SendToWorker
-from rayflow.engine.coordinator import Coordinator, Event
-from rayflow.engine.events import StopRequested
+from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.events import CoordinatorEvent, StopRequested
 from rayflow.engine.orders import FinishAttempt
 from rayflow.engine.topology import Topology
 from rayflow.engine.worker import Worker
@@ -107,7 +107,7 @@ class Attempt:
         """Ask for a last checkpoint and the end."""
         self.tell(StopRequested())
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: CoordinatorEvent) -> None:
         """Tell the coordinator something from outside (a topic has gained partitions)."""
         self._hosted.tell(event)
 

@@ -13,16 +13,18 @@ from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import SinkTask, TaskId, WorkerId
-from rayflow.engine.coordinator import Coordinator, Event, ManifestRead
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
+    CoordinatorEvent,
     EpochCommitted,
     EpochDone,
     ManifestConflict,
+    ManifestRead,
     ManifestWritten,
     MarkersSeen,
     MarkersSet,
@@ -152,7 +154,7 @@ class CoordinatorProcess(Process):
         self._tell(Tick(self.world.clock(), self._busy))
         self.later(TICK, "tick", self._tick)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: CoordinatorEvent) -> None:
         self.changed = True
         self._obey(self.coordinator.handle(event))
 
