@@ -24,11 +24,16 @@ _STYLES = {"running": "green", "done": "green", "waiting": "yellow", "stopping":
 
 
 class View(Protocol):
-    """Shows a run: `start`, `show` a few times a second, `stop` in any case, `finish` when the job ended well."""
+    """Shows a run: `start`, `show` a few times a second, `stop` in any case, `finish` when the job ended well.
+
+    `asked_to_stop` is called from a signal handler.
+    """
 
     def start(self) -> None: ...
 
     def show(self, progress: Progress) -> None: ...
+
+    def asked_to_stop(self) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -56,6 +61,7 @@ class LiveLine:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rate = Rate()
+        self._asked = False
         # No refresh thread: a second busy thread in the process would slow every LMDB call of the job.
         self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=console.file.isatty())
 
@@ -63,7 +69,10 @@ class LiveLine:
         self._live.start()
 
     def show(self, progress: Progress) -> None:
-        self._live.update(line(progress, self._rate(progress)), refresh=True)
+        self._live.update(line(progress, self._rate(progress), asked=self._asked), refresh=True)
+
+    def asked_to_stop(self) -> None:
+        self._asked = True
 
     def stop(self) -> None:
         self._live.stop()
@@ -102,6 +111,9 @@ class ProgressLog:
         self._state = progress.state
         self._log.info("progress", **_fields(progress, rate))
 
+    def asked_to_stop(self) -> None:
+        """The state says so soon enough."""
+
     def stop(self) -> None:
         """Nothing to take down."""
 
@@ -116,13 +128,15 @@ def _fields(progress: Progress, rate: float) -> dict[str, object]:
     return {**fields, "records_per_second": round(rate)}
 
 
-def line(progress: Progress, rate: float) -> Text:
-    """The live line: state, rate, counts, lag, epoch, checkpoint size, event time."""
+def line(progress: Progress, rate: float, *, asked: bool = False) -> Text:
+    """The live line: state, rate, counts, lag, epoch, checkpoint size, event time; `asked`: Ctrl-C was pressed."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(progress.job, "bold")
     text.append(f" {progress.state}", _STYLES.get(progress.state, "cyan"))
     if progress.detail:
         text.append(f" ({progress.detail})", "yellow")
+    if asked and progress.state != "done":
+        text.append("  stops after a last checkpoint; Ctrl-C again ends it at once", "yellow")
     text.append(f"  {rate:,.0f} records/s", "bold")
     text.append(f"  in {progress.records_in:,}  out {progress.records_out:,}")
     if progress.lag is not None:

@@ -124,7 +124,12 @@ def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress
             stack.callback(server.close)
             get_logger("rayflow.run").info("metrics served", url=f"http://{server.address}/metrics")
         runtime = LocalRuntime(plan, options, on_progress=view.show, metrics=metrics)
-        stack.enter_context(stopping(runtime.stop))
+
+        def stop() -> None:
+            view.asked_to_stop()
+            runtime.stop()
+
+        stack.enter_context(stopping(stop))
         stack.callback(view.stop)
         view.start()
         try:

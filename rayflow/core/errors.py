@@ -328,9 +328,7 @@ class StateKindChanged(RayflowError):
     """A state exists under this name with another kind, other windows or other columns."""
 
     code = "RF-4010"
-    default_advice = (
-        "Give the new state (or its operator) another name, or start with --drop-state, which discards the old one"
-    )
+    default_advice = "Take the change back, or start with --drop-state, which discards what the state held"
 
 
 # 5xxx: rayflow itself

@@ -159,6 +159,7 @@ class HostedCoordinator:
                 if self._answered(worker):
                     self.started = True
                     self.tell(TasksStarted())
+                    self.tell(Tick(self._clock(), self._busy))  # before anything can end the first epoch
             case Busy(epoch):
                 self._busy = self._busy or epoch > self.coordinator.epoch
             case Exhausted(worker):

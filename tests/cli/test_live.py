@@ -40,6 +40,13 @@ def test_what_is_not_known_is_left_out_and_what_is_wrong_is_added() -> None:
     assert line(waiting, 0).plain == "revenue waiting (1 of 1 brokers down)  0 records/s  in 0  out 0  errors 2"
 
 
+def test_after_ctrl_c_the_line_says_that_the_job_stops_and_what_a_second_one_does() -> None:
+    assert line(Progress("revenue", state="waiting", detail="no answer"), 0, asked=True).plain.startswith(
+        "revenue waiting (no answer)  stops after a last checkpoint; Ctrl-C again ends it at once  0 records/s"
+    )
+    assert "Ctrl-C" not in line(Progress("revenue", state="done"), 0, asked=True).plain
+
+
 def test_an_epoch_of_an_earlier_run_is_shown_without_figures() -> None:
     restored = Progress("revenue", state="running", epoch=14)
     assert line(restored, 0).plain == "revenue running  0 records/s  in 0  out 0  epoch 14"
