@@ -85,7 +85,7 @@ class Chaos:
             faulty = Faults(machines, job, broker, follower, random.Random(self._seed), HEARTBEAT)
             stack.callback(faulty.close)
             try:
-                # Before its first watermark a job's TTLs go by the wall clock (docs/concepts/state.md), which the oracle
+                # Before its first watermark TTLs go by the wall clock (docs/concepts/state.md), which the oracle
                 # knows nothing of: faults come once a checkpoint has one.
                 self._wait(follower, lambda: job.status().epoch > 1 and job.status().watermark is not None)
                 self._disturb(faulty, faults, minutes)
