@@ -23,6 +23,8 @@ from tests.soak.wrong import Wrong
 
 STALLED = 180.0
 """Seconds within which a job commits again after a fault."""
+GROUPS = ("soak", "soak-markers")
+"""The groups in which the job commits positions and markers."""
 SIZES = (4, 1, 3, 2)
 """Workers, one rescale after the other."""
 
@@ -170,12 +172,12 @@ class Faults:
     def _restart_broker(self, _: JobStatus) -> None:
         """Not while a transaction is on its way: `Kafka.settle` tells what a lone node may forget then."""
         limit = time.monotonic() + STALLED
-        while not self._kill_quiet_broker():
+        while not self._stop_quiet_broker():
             self._check(limit)
         self._wait(self._chance.uniform(0.0, 3.0))
         self._broker.start()
 
-    def _kill_quiet_broker(self) -> bool:
+    def _stop_quiet_broker(self) -> bool:
         self._is_quiet(time.monotonic())  # so that the next look has little to read
         pids = [worker.pid for worker in self._running().workers]
         for pid in pids:
@@ -183,7 +185,7 @@ class Faults:
         try:
             if not self._is_quiet(time.monotonic() + 1.0):
                 return False
-            self._broker.kill()
+            self._broker.stop()
             return True
         finally:
             for pid in pids:
@@ -197,6 +199,8 @@ class Faults:
         while True:
             with suppress(KafkaException):
                 if all(self._transactions.look().values()):
+                    for group in GROUPS:  # refused as long as an offset is undecided
+                        self._broker.group_offsets(group)
                     return True
             if time.monotonic() >= limit:
                 return False

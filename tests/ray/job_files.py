@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
+
 import rayflow as rf
 from tests.crash import jobs
 
 TAG = rf.setting("tag", "")
+HANGS = rf.setting("hangs", "")
 
 one_stage = jobs.one_stage(TAG)
 two_stages = jobs.two_stages(TAG)
 
 
 def upper(word: str) -> str:
-    """The job fails at one word."""
+    """The job fails at one word, and hangs for ever, when it is told a file that exists, and says there where."""
     if word == "poison":
         raise ValueError("this word is no word")
+    if HANGS and Path(HANGS).exists():
+        Path(HANGS).write_text(str(os.getpid()))
+        threading.Event().wait()
     return word.upper()
 
 

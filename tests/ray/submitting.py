@@ -30,6 +30,7 @@ def spec_of(
     """
     own = {key: more.pop(key) for key in set(more) & set(JobSpec.__dataclass_fields__)}
     own.setdefault("cpus", 0.5)
+    own.setdefault("parameters", {"tag": broker.tag})
     own.setdefault("heartbeat_timeout", 15.0)
     more.setdefault("checkpoint_interval", INTERVAL)
     target = variable if "/" in variable else f"{FILE}:{variable}"
@@ -40,7 +41,6 @@ def spec_of(
         options,
         uuid.uuid4().hex,
         uuid.uuid4().hex,
-        parameters={"tag": broker.tag},
         workers=workers,
         **own,
     )

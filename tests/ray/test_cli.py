@@ -101,7 +101,7 @@ def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> Non
     assert stopped.startswith("words done at epoch ")
     assert "No jobs" in ok(rayflow("list"))
     broker = Broker(f"embedded:{folder / 'here' / 'log'}", tag="")
-    assert {key: values[-1]["count"] for key, values in broker.by_key("counts").items()} == {
+    assert {key: values[-1] for key, values in broker.by_key("counts").items()} == {
         "one": 50,
         "two": 100,
         "three": 150,
@@ -145,7 +145,7 @@ def started(folder: Path, *args: str) -> subprocess.Popen[str]:
 
 def counted(folder: Path) -> dict[str, int]:
     broker = Broker(f"embedded:{folder / 'rayflow-data' / 'log'}", tag="")
-    found = {key: values[-1]["count"] for key, values in broker.by_key("counts").items()}
+    found = {key: values[-1] for key, values in broker.by_key("counts").items()}
     broker.close()
     return found
 

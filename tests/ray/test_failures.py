@@ -107,6 +107,25 @@ def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
         psutil.wait_procs([zombie], LONG)
 
 
+def test_a_worker_that_hangs_in_a_function_does_not_hold_up_the_others_recovery(
+    cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
+) -> None:
+    flag = tmp_path / "hangs"
+    flag.touch()
+    embedded.create("in", 2)
+    embedded.append("in", [("k", "word")])
+    parameters = {"tag": embedded.tag, "hangs": str(flag)}
+    job = cluster.submit(spec_of("counts", embedded, state, parameters=parameters, heartbeat_timeout=HEARTBEAT))
+    before = job.until_running(LONG)
+    hanging = int(until(flag.read_text, LONG))
+    flag.unlink()
+    (other,) = [worker.pid for worker in before.workers if worker.pid != hanging]
+    kill(other)
+    until(lambda: embedded.by_key("out") == {"WORD": [1]}, LONG, 0.1)
+    assert hanging not in {worker.pid for worker in job.status().workers}
+    job.stop(timeout=LONG)
+
+
 def test_a_lost_node_is_left_for_another(machines: Machines, cluster: Cluster, embedded: Broker, state: Path) -> None:
     lost = machines.add()
     with under_load(cluster, embedded, state, workers=3) as job:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,8 @@ from tests.ray.submitting import LONG, spec_of, until_commits
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
-def temporary_files() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if "rayflow" in path.name}
-
-
 def test_nothing_is_left_behind(machines: Machines, cluster: Cluster, on_kafka: Broker, state: Path) -> None:
-    before = temporary_files()
+    before = set(machines.temporary.rglob("*"))
     payments = Payments(on_kafka, "two-stages", seed=4)
     payments.feed(500)
     job = cluster.submit(spec_of("two_stages", on_kafka, state))
@@ -39,7 +34,7 @@ def test_nothing_is_left_behind(machines: Machines, cluster: Cluster, on_kafka: 
     assert [actor["name"] for actor in list_named_actors(all_namespaces=True) if job.name in actor["name"]] == []
     for topic in SINKS["two-stages"]:
         assert not on_kafka.kafka.open_transactions(on_kafka.name(topic))
-    assert temporary_files() == before
+    assert set(machines.temporary.rglob("*")) - before == set()
     folder = state / "jobs" / job.name
     assert {path.name for path in folder.iterdir()} == {"checkpoints", "tasks"}
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name or "~" in path.name]

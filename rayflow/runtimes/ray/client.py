@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,10 @@ ANSWER = 60.0
 """Seconds within which a coordinator answers a question, also when Ray has to restart it first."""
 
 
+LOCAL_STORE = 100 << 20
+"""Bytes of the object store of a cluster in this process: records do not go through it."""
+
+
 class Cluster:
     """A connection to a Ray cluster. A context manager."""
 
@@ -42,6 +47,9 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # else a cluster that is gone is asked for minutes
+        if self._address is not None and self._local_cpus is None:
+            _knock(self._address)
         try:
             import ray
         except ImportError:
@@ -55,7 +63,9 @@ class Cluster:
         if self._folder is not None:
             options["runtime_env"] = {"working_dir": str(self._folder), "excludes": list(EXCLUDED)}
         if self._local_cpus is not None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             options.update(address="local", num_cpus=self._local_cpus, include_dashboard=False)
+            options["object_store_memory"] = LOCAL_STORE
         else:
             options["address"] = self._address or "auto"
         try:
@@ -76,8 +86,8 @@ class Cluster:
 
         ray.shutdown()
 
-    def submit(self, spec: JobSpec, *, timeout: float = 120.0) -> JobHandle:
-        """Start a job; returns when its coordinator has begun. Raises JobNameTaken, and what the first steps raise."""
+    def submit(self, spec: JobSpec) -> JobHandle:
+        """Start a job; what its first steps raise comes from the handle. Raises JobNameTaken."""
         import ray
 
         from rayflow.runtimes.ray.coordinator_actor import CoordinatorActor
@@ -127,6 +137,10 @@ class Cluster:
         if status.state not in ("done", "stopped", "failed"):
             raise JobNameTaken(f"job {name} is on the cluster already, {status.state}", job=name)
         job.remove()
+
+
+KNOCK = 5.0
+"""Seconds within which a cluster's head has to take a connection."""
 
 
 class JobHandle:
@@ -242,6 +256,17 @@ def folder_of(target: str) -> tuple[Path, str]:
             folder = folder.parent
     inner = str(path.relative_to(folder))
     return folder, f"{inner}:{variable}" if colon and not Path(target).exists() else inner
+
+
+def _knock(address: str) -> None:
+    """Raises ClusterUnavailable unless somebody listens: Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # not a place: whatever it is, Ray says what it makes of it
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
+    except OSError as error:
+        raise ClusterUnavailable(f"nobody answers at {address}: {error.strerror or error}") from None
 
 
 def _is_there(name: str) -> bool:

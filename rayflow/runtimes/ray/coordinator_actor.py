@@ -59,8 +59,18 @@ class CoordinatorActor:
         return self._loop.status
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Ask for a last checkpoint and the end."""
-        self._loop.request(lambda: self._loop.stop(drain=drain, savepoint=savepoint))
+        """Ask for a last checkpoint and the end; once this answers, the wish outlives this process."""
+        taken = threading.Event()
+
+        def stop() -> None:
+            try:
+                self._loop.stop(drain=drain, savepoint=savepoint)
+            finally:
+                taken.set()
+
+        self._loop.request(stop)
+        while not taken.is_set() and not self._loop.ended.is_set():
+            await asyncio.sleep(LOOK)
 
     async def savepoint(self, uri: str) -> int | None:
         """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""

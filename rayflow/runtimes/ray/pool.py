@@ -20,6 +20,7 @@ from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.transport import Address
 from rayflow.runtimes.ray.vitals import Vitals
 from rayflow.runtimes.ray.worker_actor import Birth, WorkerActor
+from rayflow.runtimes.ray.worker_loop import LEASE
 from rayflow.version import __version__
 
 log = get_logger("rayflow.coordinator")
@@ -35,6 +36,7 @@ class Member:
     Attributes:
         generation: tells it from those that had its slot before. birth: what it said when it was ready.
         heard: when it last answered, by the monotonic clock. waits: since when it may have a place.
+        attempt: the newest that it was told of. told: since when.
     """
 
     slot: WorkerId
@@ -49,6 +51,8 @@ class Member:
     pong: Any = None
     vitals: Vitals = field(default_factory=Vitals)
     sent: int = 0
+    attempt: Attempt = 0
+    told: float = 0.0
     arrived: Ordered[tuple[Attempt, object]] = field(default_factory=Ordered)
 
 
@@ -123,16 +127,22 @@ class Pool:
             if member.pong is not None and _done(member.pong):
                 self._heard(member, now)
             if paused:  # this process has not asked, or not listened: that is no silence of the worker
-                member.heard = now
+                member.heard = member.told = now
             if member.pong is None and now - member.asked >= PING_EVERY:
                 member.asked = now
                 member.pong = member.actor.ping.remote()
-            if now - member.heard > self._spec.heartbeat_timeout:
+            if reason := self._silence(member, now):
                 self.remove(slot)
-                raise WorkerLost(
-                    f"worker {slot} on {member.birth.host} has not answered for {now - member.heard:.0f} s",
-                    job=self._spec.name,
-                )
+                raise WorkerLost(f"worker {slot} on {member.birth.host} {reason}", job=self._spec.name)
+
+    def _silence(self, member: Member, now: float) -> str | None:
+        """Why a worker is given up that is there."""
+        timeout = self._spec.heartbeat_timeout
+        if now - member.heard > timeout:
+            return f"has not answered for {now - member.heard:.0f} s"
+        if member.vitals.attempt < member.attempt and now - member.told > LEASE * timeout:
+            return f"has been stuck in the attempt before for {now - member.told:.0f} s"
+        return None
 
     def drop_lost(self) -> None:
         """Take out every worker that is known to be gone."""
@@ -150,6 +160,8 @@ class Pool:
         if member is not None:
             member.actor.tell.options(num_returns=0).remote(member.sent, attempt, body)
             member.sent += 1
+            if attempt > member.attempt:
+                member.attempt, member.told = attempt, time.monotonic()
 
     def post(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
         """Hand over what a worker said. From any thread."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -40,7 +40,8 @@ log = get_logger("rayflow.worker")
 
 LEASE = 3.0
 """Heartbeat timeouts without a question of the coordinator after which a worker ends itself: it has been given up, and
-Ray may not know that its process is there (it outlives its node's raylet)."""
+Ray may not know that its process is there (it outlives its node's raylet). And those that it gets to leave an attempt
+that is over: a function that hangs, or a store, keeps its thread there."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the vitals."""
 ENDS_EVERY = 5.0
@@ -243,6 +244,7 @@ class WorkerLoop:
             on_epoch=self._on_epoch,
         )
         self._hosted.attempt = attempt
+        self.vitals = replace(self.vitals, attempt=attempt)
 
     def _on_epoch(self, _times: EpochTimes) -> None:
         self._next_look = 0.0
