@@ -367,6 +367,8 @@ class ExactlyOncePublisher(Publisher):
 
     def _drop(self) -> None:
         """Let go of the producer, and of a call that has not returned."""
+        if self._transaction is not None:
+            self._transaction.abandon()
         self._transaction = None
         self._question = None
         if self._caller.busy:

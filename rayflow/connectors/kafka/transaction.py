@@ -143,6 +143,13 @@ class Transaction:
         self.producer.abort_transaction(TURN)
         self._began = None
 
+    def abandon(self) -> None:
+        """Drop what has not been delivered: a producer that is let go of with records on their way may corrupt memory
+        (librdkafka 2.16)."""
+        with contextlib.suppress(KafkaException, SystemError):
+            self.producer.purge()
+            self.producer.poll(0)
+
     def lasting_cause(self, error: KafkaError, topic: str | None) -> RayflowError | None:
         """Why trying again is of no use, given the error of a call; None when it is."""
         for (code, at), cause in self.failures.causes.items():
