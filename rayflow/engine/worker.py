@@ -268,12 +268,12 @@ class Worker:
 
     def _watch_memory(self) -> None:
         full = self.pending_bytes > self._memory_limit
-        if full and self._epoch is None and not self._asked:
-            self._asked = True
-            self._actions.append(RequestBarrier())
         if full != self._held:  # without an epoch on its way too: the barrier may have to wait for a base
             self._held = full
             self._actions.append(HoldSources() if full else ReleaseSources())
+        if full and self._epoch is None and not self._asked:
+            self._asked = True
+            self._actions.append(RequestBarrier())  # last: the barrier may be here before this returns
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:

@@ -8,7 +8,6 @@ import pytest
 
 import rayflow as rf
 from rayflow.engine.events import PartitionsAdded
-from rayflow.engine.orders import StartTasks
 from rayflow.runtimes.local import observer
 from rayflow.runtimes.local.attempt import Attempt
 from tests.e2e.brokers import Broker
@@ -48,17 +47,18 @@ def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
     embedded: Broker, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = answering(embedded, most=3)
-    start_tasks = Attempt._start_tasks
+    step = Attempt.step
     attempts: list[Attempt] = []
 
-    def started(attempt: Attempt, order: StartTasks) -> None:
-        start_tasks(attempt, order)
-        attempts.append(attempt)
-        if len(attempts) == 1:
-            embedded.append("in", [(None, "more")] * 60)
-            attempt.tell(PartitionsAdded())
+    def first_step(attempt: Attempt) -> None:
+        if attempt.worker is not None and attempt not in attempts:
+            attempts.append(attempt)
+            if len(attempts) == 1:
+                embedded.append("in", [(None, "more")] * 60)
+                attempt.tell(PartitionsAdded())
+        step(attempt)
 
-    monkeypatch.setattr(Attempt, "_start_tasks", started)
+    monkeypatch.setattr(Attempt, "step", first_step)
     progress = run(job, embedded, state, max_poll_records=1)
     assert len(attempts) == 2
     assert 3 <= progress.records_in < 60

@@ -49,7 +49,7 @@ def test_a_case_that_lists_what_a_seed_drew_runs_as_the_seed_does() -> None:
 
 
 def test_a_failing_seed_shrinks_to_few_faults_and_a_small_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    apply("staged output dropped at recovery", monkeypatch)
+    apply("timers not in the checkpoint", monkeypatch)
     seed, error = failing_seed()
     sizes: list[tuple[float, ...]] = []
     shrunk = Shrinker(seed, most_runs=150, on_smaller=lambda case: sizes.append(case.size)).shrink()

@@ -98,7 +98,7 @@ class Attempt:
         if self._hosted.finished is not None:
             return
         wait = 0.0 if worked else BUSY_WAIT if self._worker.under_way else IDLE_WAIT
-        if not self._worker.reads:
+        if not self._worker.reads or self.coordinator.final_barrier_sent:
             self._worker.wait(wait)
         else:
             self._worker.poll(wait)
