@@ -1,5 +1,6 @@
 # make demo    an hour of orders through the revenue job, on the embedded log; again: goes on from its checkpoint
 # make test    everything: check, all tests (Kafka's too: needs Java 17 and Maven), coverage
+# make test-more  the Ray runtime on clusters of nodes, and the simulation's models against the real things
 # make check   formatting, lint, types, layers, docs, licences, advisories
 # make bench   all benchmarks, beside other engines: hours, on a machine that does nothing else
 # make docs   the site, in site/      make clean   everything that is made here
@@ -8,13 +9,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-more check bench docs clean
 
 demo: $(VENV)/runtime
 	@$(BIN)/python jobs/demo.py
 
 test: check
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+test-more: $(VENV)/dev
+	$(BIN)/pytest tests/ray tests/simulation/conformance
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

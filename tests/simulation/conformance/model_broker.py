@@ -40,7 +40,8 @@ class ModelBroker:
         self.kafka.create("topic", PARTITIONS)
         self._clients: dict[str, tuple[str, int]] = {}
         self._transactions: dict[str, Transaction] = {}
-        self._expiry = Expiry(self.kafka, ModelStore(self.schedule, Faults), "job")
+        store = ModelStore(self.schedule, Faults)
+        self._expiry = Expiry(self.kafka, lambda: store, "job")
         self._written = 0
 
     def do(self, operation: Operation) -> str:

@@ -148,7 +148,7 @@ class ModelPublishers(Publishers):
         self.kafka.create("topic", PARTITIONS)
 
     def publisher(self, slot: int) -> Publisher:
-        return ModelPublisher(self.kafka, self.schedule, "job", slot)
+        return ModelPublisher(self.kafka, self.schedule, "job", slot, None)
 
     def tick(self) -> None:
         """What happens next, if that is within half a millisecond."""
