@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest
+from rayflow.core.errors import ObjectMissing
 from rayflow.core.ids import TaskId
 from rayflow.runtimes.segments import positions_of, read_progress
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
@@ -92,5 +93,8 @@ class Watch:
     def _note_begin(self, process: CoordinatorProcess) -> None:
         if process.incarnation not in self._repeats.begun and process.began is not None:
             manifest = process.began.manifest
-            progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
+            try:
+                progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
+            except ObjectMissing:  # a zombie's, which retention has deleted by now: it cannot start any more
+                progress = {}
             self._repeats.begun[process.incarnation] = positions_of(progress)
