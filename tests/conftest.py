@@ -6,7 +6,6 @@ from tests.kafka.fixtures import kafka, kafka_sasl, own_kafka
 
 __all__ = ["kafka", "kafka_sasl", "own_kafka"]
 
-settings.register_profile(
-    "rayflow", deadline=None, print_blob=True
-)  # how long an example takes is the machine's affair
+# How long an example takes is the machine's affair.
+settings.register_profile("rayflow", deadline=None, print_blob=True)
 settings.load_profile("rayflow")
