@@ -279,6 +279,7 @@ FROZEN_AT_MANIFESTS = Faults(
     target="WriteManifest", target_crash=0.1, freeze=1.0, restart_time=10, zombie=1.0, zombie_time=4000, delay=1
 )
 KILLED_BEFORE_PUBLISHING = Faults(grow=0.7, target="PublishEpoch", target_crash=0.3)
+MARKERS_LOST = Faults(crash=0.001, target="PublishEpoch", target_crash=0.2, markers_expire=0.5)
 
 AT_LEAST_ONCE = replace(SMALL, branches=("pass",), delivery="at_least_once")
 KILLED_IN_OUTAGES = Faults(crash=0.003, false_alarm=0.5, broker_away=1.0, away_time=1000)
@@ -298,8 +299,8 @@ MUTANTS = [
     Mutant("progress not restored", positions_not_restored, 20),
     Mutant("newest event time not in the checkpoint", event_time_not_restored, 20),
     Mutant("watermark not restored", channel_watermark_of_idle_forgotten, 60),
-    Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 40),
-    Mutant("lost marker ignored", lost_marker_ignored, 40),
+    Mutant("lost marker taken as unpublished", lost_marker_taken_as_unpublished, 20, SMALL, MARKERS_LOST),
+    Mutant("lost marker ignored", lost_marker_ignored, 20, SMALL, MARKERS_LOST),
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
     Mutant("manifest overwritten", manifest_is_overwritten, 40, SMALL, SLOW_MANIFESTS),
     Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, SLOW_MANIFESTS),

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from rayflow.checkpoint.chain import restore_rows
 from rayflow.checkpoint.manifest import newest_manifest
-from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.open import open_store, uri_of_job
 from rayflow.core.errors import ObjectMissing
 from rayflow.state.row_keys import PREFIX, table_prefix
 from tests.kafka.client import Kafka
+from tests.soak.job import job as definition
 from tests.soak.processes import Job
 from tests.soak.transactions import Transactions
 
@@ -90,7 +91,7 @@ def sizes_of(folder: Path) -> list[int]:
 
 def rows_of(folder: Path) -> dict[str, int] | None:
     """Rows of each state in the newest checkpoint; None when it was deleted while it was read."""
-    store = open_store(f"file:{folder / 'checkpoints'}")
+    store = open_store(uri_of_job(f"file:{folder / 'checkpoints'}", definition.name))
     try:
         manifest = newest_manifest(store)
         if manifest is None:
