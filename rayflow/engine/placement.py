@@ -30,12 +30,14 @@ def place(
     most = -(-len(tasks) // len(workers))
     placed: dict[TaskId, WorkerId] = {}
     for members in stages.values():
-        share = -(-len(members) // len(workers))
+        # All workers have `share` tasks of a stage, and `larger` of them one more.
+        share, larger = divmod(len(members), len(workers))
         counts = dict.fromkeys(workers, 0)
         homeless = []
         for task in members:
             worker = earlier.get(task)
-            if worker in counts and counts[worker] < share and loads[worker] < most:
+            if worker in counts and counts[worker] < share + (larger > 0) and loads[worker] < most:
+                larger -= counts[worker] == share
                 placed[task] = worker
                 counts[worker] += 1
                 loads[worker] += 1

@@ -200,7 +200,7 @@ def manifest_not_read_again(patch: Patch) -> None:
 
 def republished_through_another_slot(patch: Patch) -> None:
     def through_the_first(world: Any, plan: Any, order: Any) -> Any:
-        return {0: list(order.sinks)}
+        return {min(order.manifest.workers): list(order.sinks)}
 
     patch.setattr(coordinator_process, "staged_by", through_the_first)
 
@@ -270,10 +270,16 @@ def timers_fire_again(patch: Patch) -> None:
 SMALL = Shape(
     partitions=1, stages=1, branches=("totals",), filtered=False, disorder=1, window=200, timer=1, interval=100
 )
+THREE_SINK_TASKS = replace(SMALL, partitions=3)
 GROWING = replace(SMALL, branches=("pass",), grows=True)
 SLOW_MANIFESTS = Faults(
     false_alarm=0.5, crash=0.002, target="manifest stored", target_crash=0.15, freeze=0.5, restart_time=10,
     zombie=1.0, zombie_time=4000, store_slow=0.2, delay=1,
+)  # fmt: skip
+LATE_MANIFESTS = replace(SLOW_MANIFESTS, long_delay=0.1)
+ANSWERS_LOST = Faults(
+    commit_answer_lost=0.9, false_alarm=0.1, target="PublishEpoch", target_crash=0.3, freeze=0.7, restart_time=100,
+    zombie=1.0, zombie_time=4000, broker_away=0.8, away_time=4000, delay=5, scattered=0.5,
 )  # fmt: skip
 FROZEN_AT_MANIFESTS = Faults(
     target="WriteManifest", target_crash=0.1, freeze=1.0, restart_time=10, zombie=1.0, zombie_time=4000, delay=1
@@ -303,8 +309,8 @@ MUTANTS = [
     Mutant("lost marker ignored", lost_marker_ignored, 20, SMALL, MARKERS_LOST),
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
     Mutant("manifest overwritten", manifest_is_overwritten, 40, SMALL, SLOW_MANIFESTS),
-    Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, SLOW_MANIFESTS),
-    Mutant("republished through another slot", republished_through_another_slot, 60, SMALL, SLOW_MANIFESTS),
+    Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, LATE_MANIFESTS),
+    Mutant("republished through another slot", republished_through_another_slot, 60, THREE_SINK_TASKS, ANSWERS_LOST),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
     Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),

@@ -33,6 +33,7 @@ def test_a_target_goes_through_all_that_an_epoch_has(name: str) -> None:
     assert sum(run.steps[0].counts.values()) == len(run.steps[0].taken)
 
 
+@pytest.mark.no_cover  # counting lines takes longer than running them; other tests go the same ways
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS)
 def test_every_single_crash_of_the_smallest_job_is_survived(how: How) -> None:
@@ -43,6 +44,7 @@ def test_every_single_crash_of_the_smallest_job_is_survived(how: How) -> None:
     assert [failure.replay for failure in tried.failures] == []
 
 
+@pytest.mark.no_cover  # counting lines takes longer than running them; other tests go the same ways
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids=" then ".join)
 def test_crashes_in_the_recovery_from_every_eighth_crash_of_the_smallest_job_are_survived(

@@ -73,6 +73,7 @@ WITH_EVERYTHING = replace(KEYED_BY_EXCHANGE, idle=300, grows=True)
 KEYED_BY_SOURCE = replace(KEYED_BY_EXCHANGE, stages=1, branches=("totals",))
 
 
+@pytest.mark.no_cover  # counting lines takes longer than running them; other tests go the same ways
 @pytest.mark.slow
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_every_seed_is_exact(group: int) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rayflow.checkpoint.attempts import claim_attempt
-from rayflow.checkpoint.layout import SegmentObject, manifest_name, parse_name, published_name
+from rayflow.checkpoint.layout import manifest_name, published_name
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, newest_manifest, read_manifest
 from rayflow.checkpoint.published import is_published
 from rayflow.checkpoint.retention import collect
-from rayflow.checkpoint.segment import SegmentReader
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject
-from rayflow.core.ids import SinkTask, TaskId, WorkerId
+from rayflow.core.ids import TaskId, WorkerId
 from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
@@ -56,6 +54,7 @@ from rayflow.engine.orders import (
     WriteManifest,
 )
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.segments import staged_by
 from rayflow.runtimes.simulated.messages import (
     Busy,
     Exhausted,
@@ -264,23 +263,3 @@ class CoordinatorProcess(Process):
         except DamagedObject:
             return
         self.world.delete(self, recorded.deleted)
-
-
-def staged_by(checkpoints: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
-    """Which slot has to publish which of the sinks of a `RepublishOutput`.
-
-    The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
-    yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
-    under different ones both would publish. Raises DamagedObject, ObjectMissing.
-    """
-    manifest = order.manifest
-    slots: dict[TaskId, WorkerId] = {}
-    for name in manifest.segments[manifest.epoch]:
-        kind = parse_name(name)
-        assert isinstance(kind, SegmentObject)
-        slots.update(dict.fromkeys(SegmentReader(checkpoints, name).tasks, kind.worker))
-    stages = {sink.operator: stage.id for stage in plan.stages for sink in stage.sinks}
-    found: dict[WorkerId, list[SinkTask]] = {}
-    for sink in order.sinks:
-        found.setdefault(slots[TaskId(stages[sink.operator], sink.partition)], []).append(sink)
-    return found
