@@ -61,6 +61,7 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.messages import (
     Busy,
+    Ends,
     Exhausted,
     Fence,
     MarkersRead,
@@ -98,12 +99,13 @@ class HostedCoordinator:
         retain: int,
         clock: Clock,
         earlier: Mapping[TaskId, WorkerId],
+        ends: Ends,
         send: Callable[[WorkerId, object], None],
         create_topics: Callable[[Topology], None],
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
         on_step: Callable[[str], None] = lambda step: None,
     ) -> None:
-        """`earlier`: where the tasks were before; most stay there."""
+        """`earlier`: where the tasks were before; most stay there. `ends`: of a bounded run, shared by its attempts."""
         self.coordinator = coordinator
         self.background = Background()
         self.finished: FinishAttempt | None = None
@@ -118,6 +120,7 @@ class HostedCoordinator:
         self._retain = retain
         self._clock = clock
         self._earlier = earlier
+        self._ends = ends
         self._send = send
         self._create_topics = create_topics
         self._on_commit = on_commit
@@ -155,7 +158,8 @@ class HostedCoordinator:
             case Republished(slot):
                 if self._answered(slot):
                     self.tell(OutputRepublished())
-            case Started(worker):
+            case Started(worker, ends):
+                self._ends.update(ends)
                 if self._answered(worker):
                     self.started = True
                     self.tell(TasksStarted())
@@ -269,7 +273,7 @@ class HostedCoordinator:
         self._create_topics(order.topology)
         self.placement = place(order.topology.tasks(), self.workers, self._earlier)
         self._waits = set(self.workers)
-        self._broadcast(Start(order, self.placement))
+        self._broadcast(Start(order, self.placement, self._ends))
 
     def _write_manifest(self, manifest: Manifest) -> None:
         def write() -> int:

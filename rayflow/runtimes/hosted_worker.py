@@ -261,10 +261,9 @@ class HostedWorker:
         self.worker = worker
         self.sources.place(order.topology.sources)
         self.sources.start(positions, worker.tasks)
-        if self._options.until_end:
-            self.sources.fix_ends(timeout=30.0)
+        ends = self.sources.fix_ends(start.ends, timeout=30.0) if self._options.until_end else {}
         self._do(worker.start(progress))
-        self._tell(Started(self.slot))
+        self._tell(Started(self.slot, ends))
 
     def _do(self, actions: list[WorkerAction]) -> None:
         for action in actions:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
+
+Ends: TypeAlias = dict[tuple[str, int], int]
+"""Where a bounded run ends, by source and partition."""
 
 # From the coordinator
 
@@ -44,10 +48,11 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start the tasks that are placed on the worker."""
+    """Start the tasks that are placed on the worker. `ends`: as far as earlier attempts of a bounded run fixed them."""
 
     order: StartTasks
     placement: Mapping[TaskId, WorkerId]
+    ends: Ends
 
 
 # From a worker
@@ -77,9 +82,10 @@ class Republished:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """All tasks of the worker are restored and read."""
+    """All tasks of the worker are restored and read; in a bounded run up to `ends`."""
 
     worker: WorkerId
+    ends: Ends
 
 
 @dataclass(frozen=True, slots=True)

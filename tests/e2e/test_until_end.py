@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 import rayflow as rf
+from rayflow.core.ids import TaskId
+from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import PartitionsAdded
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.connectors import Connectors
 from rayflow.runtimes.local import observer
 from rayflow.runtimes.local.attempt import Attempt
+from rayflow.runtimes.local.sources import Sources
 from tests.e2e.brokers import Broker
+from tests.e2e.jobs import counts
 from tests.e2e.running import run
 
 
@@ -62,3 +68,23 @@ def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
     progress = run(job, embedded, state, max_poll_records=1)
     assert len(attempts) == 2
     assert 3 <= progress.records_in < 60
+
+
+def test_a_worker_stops_at_the_known_ends_of_what_it_reads_and_waits_for_no_other(embedded: Broker) -> None:
+    embedded.create("in", 2)
+    plan = plan_of(counts(embedded))
+    connectors = Connectors(ConnectorSpec(embedded.url))
+    (source,) = (source.id for stage in plan.stages for source in stage.sources)
+    embedded.append("in", [(None, "x")])  # to partition 0
+    sources = Sources(plan, connectors)
+    sources.place({source: 2})
+    sources.start({}, {TaskId(plan.stages[0].id, 0)})
+    known = {(source, 0): 1, (source, 1): 5}
+    assert sources.fix_ends({}, timeout=10) == {(source, 0): 1}
+    embedded.append("in", [(None, "y")])
+    assert sources.fix_ends(known, timeout=10) == {(source, 0): 1}
+    assert not sources.exhausted
+    assert sources.poll(10, 5.0)
+    assert sources.exhausted
+    sources.close()
+    connectors.close()

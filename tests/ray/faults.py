@@ -101,8 +101,10 @@ class Faults:
                 continue
             if status.state == "failed":
                 raise Wrong(f"the job has failed: {status.cause}")
-            if status.pid != before.pid or kind in ("broker restarted", "rescaled"):
-                committed = status.epoch > (0 if status.pid != before.pid else marked)
+            if status.pid != before.pid:
+                committed = bool(status.recoveries)
+            elif kind in ("broker restarted", "rescaled"):
+                committed = status.epoch > marked
             else:
                 committed = len(status.recoveries) > len(before.recoveries)
             if committed and status.state == "running":

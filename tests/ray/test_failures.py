@@ -276,6 +276,18 @@ def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster,
     payments.check()
 
 
+def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    payments = Payments(embedded, "two-stages", seed=7)
+    payments.feed(3000)
+    job = cluster.submit(spec_of("two_stages", embedded, state, until_end=True, max_poll_records=10))
+    job.until_running(LONG)
+    job.rescale(1)
+    assert job.until_ended(LONG).state == "done"
+    payments.check()
+
+
 def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kafka: Broker, state: Path) -> None:
     on_kafka.create("in", 1)
     on_kafka.append("in", [(None, "a"), (None, "b")])

@@ -25,6 +25,7 @@ from rayflow.runtimes.hosted_worker import HostedWorker
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
+from rayflow.runtimes.messages import Ends
 from rayflow.runtimes.options import RunOptions
 
 log = get_logger("rayflow.local")
@@ -40,6 +41,7 @@ BUSY_WAIT = 0.001
 class Attempt:
     """Runs one attempt on the calling thread until it is finished or fails.
 
+    `ends`: see HostedCoordinator.
     `on_step` is told, before and after, of everything that is done to the outside world: crash tests kill there.
     `on_epoch` is told of each epoch that is done.
     """
@@ -54,6 +56,7 @@ class Attempt:
         connectors: Connectors,
         store: CheckpointStore,
         *,
+        ends: Ends,
         clock: Clock,
         on_step: Callable[[str], None],
         on_epoch: Callable[[EpochTimes], None],
@@ -68,6 +71,7 @@ class Attempt:
             retain=options.retain,
             clock=clock,
             earlier={},
+            ends=ends,
             send=self._to_worker,
             create_topics=self._create_topics,
             on_step=on_step,

@@ -28,6 +28,7 @@ from rayflow.runtimes.local.directory import JobDirectory
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.observer import Observer
 from rayflow.runtimes.local.sources import Sources
+from rayflow.runtimes.messages import Ends
 from rayflow.runtimes.options import Progress, RunOptions
 from rayflow.runtimes.samples import write_samples
 from rayflow.runtimes.start import choose_start
@@ -75,7 +76,7 @@ class LocalRuntime:
         self._on_step = on_step
         self._clock = clock
         self._stop = False
-        self._stop_at: dict[tuple[str, int], int] = {}
+        self._ends: Ends = {}
         self._broker = options.broker or f"embedded:{options.state.absolute() / 'log'}"
         self._observer = Observer(plan, self._broker, on_progress, metrics, clock)
 
@@ -103,7 +104,7 @@ class LocalRuntime:
 
     def _run_attempt(self, directory: JobDirectory, connectors: Connectors, store: CheckpointStore) -> bool:
         """One attempt to its end. True if another one has to follow."""
-        sources = Sources(self._plan, connectors, self._stop_at, self._clock)
+        sources = Sources(self._plan, connectors, self._clock)
         coordinator = Coordinator(
             self._plan,
             sources.partitions(),
@@ -132,6 +133,7 @@ class LocalRuntime:
             sources,
             connectors,
             store,
+            ends=self._ends,
             clock=self._clock,
             on_step=self._on_step,
             on_epoch=self._observer.on_epoch,

@@ -17,23 +17,18 @@ from rayflow.runtimes.local.listening import Listening
 
 
 class Sources:
-    """Reads every source partition of a job in one thread.
-
-    `stop_at`: where a bounded run ends, by source and partition; empty until it is known (see `fix_ends`). All attempts
-    of a run share it.
-    """
+    """Reads the source partitions of a worker's tasks, in its thread."""
 
     def __init__(
         self,
         plan: JobPlan,
         connectors: Connectors,
-        stop_at: dict[tuple[str, int], int] | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._plan = plan
         self._listening = Listening(plan, clock)
         self._full = False
-        self._stop_at = {} if stop_at is None else stop_at
+        self._stop_at: dict[tuple[str, int], int] = {}
         self._connectors = connectors
         self._readers: dict[ConnectorSpec, Reader] = {}
         self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
@@ -142,14 +137,14 @@ class Sources:
                 task, source = self._owners[spec][partition]
                 self._ends[source, task.partition] = end
 
-    def fix_ends(self, timeout: float) -> None:
-        """A bounded run stops at the ends as they are now, unless an earlier attempt of it has fixed others.
+    def fix_ends(self, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
+        """A bounded run stops at the ends as they are now, but for those that earlier attempts of it fixed.
 
         Raises BrokerUnavailable after `timeout` seconds.
         """
-        if not self._stop_at:
-            self.look_at_ends(timeout)
-            self._stop_at.update(self._ends)
+        self.look_at_ends(timeout)
+        self._stop_at = {key: known.get(key, end) for key, end in self._ends.items()}
+        return dict(self._stop_at)
 
     @property
     def lag(self) -> int | None:

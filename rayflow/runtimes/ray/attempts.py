@@ -18,6 +18,7 @@ from rayflow.runtimes.connectors import Connectors
 from rayflow.runtimes.hosted_coordinator import HostedCoordinator
 from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
+from rayflow.runtimes.messages import Ends
 from rayflow.runtimes.ray.pool import cpus
 from rayflow.runtimes.ray.spec import JobSpec
 
@@ -32,6 +33,7 @@ class Attempts:
         self._plan = plan
         self._store = store
         self._connectors = connectors
+        self._ends: Ends = {}
 
     def sources(self) -> Sources:
         """The job's sources, to be looked at."""
@@ -70,6 +72,7 @@ class Attempts:
             retain=options.retain,
             clock=system_clock,
             earlier=earlier,
+            ends=self._ends,
             send=send,
             create_topics=self._create_topics,
             on_commit=on_commit,

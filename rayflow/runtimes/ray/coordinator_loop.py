@@ -373,6 +373,7 @@ class CoordinatorLoop:
         status = self.status
         status.attempt = hosted.coordinator.attempt
         status.attempts = self._restarts.total + 1
+        status.epoch = status.epoch if hosted.manifest is None else hosted.manifest.epoch
         status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
         status.epoch_ms = self._metrics.epoch_seconds * 1000
         self._metrics.look(status.attempt, {slot: member.vitals for slot, member in self.pool.members.items()})

@@ -102,7 +102,6 @@ class WorkerLoop:
         self._hosted: HostedWorker | None = None
         self._outbox: Outbox | None = None
         self._inbox: Inbox | None = None
-        self._stop_at: dict[tuple[str, int], int] = {}
         self._before = (0, 0, 0)
         self._next_look = 0.0
         self._next_ends = 0.0
@@ -235,7 +234,7 @@ class WorkerLoop:
             options,
             self._slot,
             hosting,
-            Sources(plan, self._connectors, self._stop_at),
+            Sources(plan, self._connectors),
             partial(Sinks, plan, self._connectors),
             self._store,
             clock=system_clock,
