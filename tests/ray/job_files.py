@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import rayflow as rf
@@ -34,6 +35,18 @@ counts = rf.Job(f"counts{TAG}")
     .count(emit="record", name="counts")
     .to(f"out{TAG}")
 )
+
+
+def slowly(word: str) -> str:
+    """Ten milliseconds of work."""
+    until = time.perf_counter() + 0.01
+    while time.perf_counter() < until:
+        pass
+    return word
+
+
+slow = rf.Job(f"slow{TAG}")
+slow.stream(f"in{TAG}", value=str).map(slowly).to(f"out{TAG}")
 
 more = rf.Job(f"counts{TAG}")
 """`counts` with one operator added, which has state of its own."""

@@ -16,6 +16,12 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 @click.argument("job")
 @ray_option
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="[default: one per partition while CPUs last]")
+@click.option(
+    "--max-workers", metavar="M", type=click.IntRange(min=1), help="Up to M while workers are busy and records wait."
+)
+@click.option(
+    "--scaling-cooldown", metavar="SECONDS", type=float, default=120.0, show_default=True, help="Between two changes."
+)
 @click.option("--cpus", metavar="X", type=float, default=1.0, show_default=True, help="CPUs of each worker.")
 @click.option("--wait", is_flag=True, help="Return when the job has ended.")
 @place_options
@@ -37,6 +43,8 @@ def submit(
     job: str,
     address: str | None,
     workers: int | None,
+    max_workers: int | None,
+    scaling_cooldown: float,
     cpus: float,
     wait: bool,
     broker: str | None,
@@ -71,6 +79,8 @@ def submit(
         secrets.token_hex(16),
         parameters=dict(settings.parameters),
         workers=workers or 0,
+        max_workers=max_workers or 0,
+        scaling_cooldown=scaling_cooldown,
         cpus=cpus,
         log_level=settings.log_level,
         metrics_port=settings.metrics_port,

@@ -34,6 +34,7 @@ from rayflow.runtimes.hosted_coordinator import HostedCoordinator
 from rayflow.runtimes.local.sources import Sources
 from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.attempts import Attempts
+from rayflow.runtimes.ray.autoscaling import Autoscaling
 from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import JobMetrics
@@ -80,6 +81,7 @@ class CoordinatorLoop:
         self._committed = False
         self._established = False
         self._partitions = PartitionWatch()
+        self._scaling: Autoscaling | None = None
         self._overview = Overview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
 
@@ -104,8 +106,7 @@ class CoordinatorLoop:
     def rescale(self, rescale: Rescale) -> None:
         """Go on with other workers."""
         wishes = self._wishes
-        if wishes.rescale is not None:  # who asked before gets what there is then
-            wishes.rescale.answer()
+        wishes.answer()  # who asked before gets what there is then
         wishes.rescale = rescale
         if rescale.workers == wishes.workers:
             if self._ran_with == wishes.workers:
@@ -163,6 +164,8 @@ class CoordinatorLoop:
             choose_start(store, self._spec.options, self._spec.name, system_clock)
             self._wishes.workers = self._spec.workers or attempts.default_workers()
             self._wishes.save("running")
+        least = self._spec.workers or self._wishes.workers
+        self._scaling = Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown)
         while True:
             try:
                 if not self._attempt(attempts, store):
@@ -242,6 +245,7 @@ class CoordinatorLoop:
                 if hosted.started and not told_end:
                     told_end = self._tell_changes(hosted, sources)
                 self._show(hosted)
+                self._scale(now)
             if hosted.started and not running:
                 running = True
                 self._on_started(hosted)
@@ -279,6 +283,13 @@ class CoordinatorLoop:
             self._refuse_rescale(error)
             return False
 
+    def _scale(self, now: float) -> None:
+        """Rescale if the load asks for it and nobody else does."""
+        if self._scaling is None or self.status.state != "running" or self._wishes.rescale is not None:
+            return
+        if (workers := self._scaling.wanted(self._overview.load, now)) is not None:
+            self.rescale(Rescale(workers))
+
     def _refuse_rescale(self, error: RayflowError) -> bool:
         """Go on with the workers that there were before, if that is not what there is; tell who asked."""
         if self._ran_with in (0, self._wishes.workers):
@@ -290,9 +301,7 @@ class CoordinatorLoop:
         return True
 
     def _answer_rescale(self, error: RayflowError | None = None) -> None:
-        rescale, self._wishes.rescale = self._wishes.rescale, None
-        if rescale is not None:
-            rescale.answer(error)
+        self._wishes.answer(error)
         if self.status.state == "rescaling":
             self.status.state = "running"
 
@@ -370,17 +379,10 @@ class CoordinatorLoop:
         self._savepoints.write(store, manifest, self._hosted.background)
 
     def _show(self, hosted: HostedCoordinator) -> None:
-        status = self.status
-        status.attempt = hosted.coordinator.attempt
-        status.attempts = self._restarts.total + 1
-        status.epoch = status.epoch if hosted.manifest is None else hosted.manifest.epoch
-        status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
-        status.epoch_ms = self._metrics.epoch_seconds * 1000
-        self._metrics.look(status.attempt, {slot: member.vitals for slot, member in self.pool.members.items()})
-        self._overview.look()
-        if hosted.started and status.state in ("running", "waiting"):
-            outage = self._overview.outage
-            status.state, status.cause = ("waiting", outage) if outage else ("running", "")
+        self.status.attempts = self._restarts.total + 1
+        self.status.epoch_ms = self._metrics.epoch_seconds * 1000
+        self._overview.show(hosted)
+        self._metrics.look(self.status.attempt, {slot: member.vitals for slot, member in self.pool.members.items()})
 
     def _fail(self, error: Exception) -> None:
         self.error = error

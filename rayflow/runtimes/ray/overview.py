@@ -7,6 +7,8 @@ import socket
 import time
 from collections import deque
 
+from rayflow.runtimes.hosted_coordinator import HostedCoordinator
+from rayflow.runtimes.ray.autoscaling import Load
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
@@ -78,6 +80,23 @@ class Overview:
         status.records_in, status.records_out, status.errors = records_in, records_out, errors
         status.lag = sum(lags) if lags else None
         status.watermark = min(marks) if marks else None
+
+    def show(self, hosted: HostedCoordinator) -> None:
+        """Take over what is known of an attempt and of its workers."""
+        status = self._status
+        status.attempt = hosted.coordinator.attempt
+        status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)
+        status.epoch = status.epoch if hosted.manifest is None else hosted.manifest.epoch
+        self.look()
+        if hosted.started and status.state in ("running", "waiting"):
+            outage = self.outage
+            status.state, status.cause = ("waiting", outage) if outage else ("running", "")
+
+    @property
+    def load(self) -> Load:
+        """How busy the workers are, and how far behind."""
+        status = self._status
+        return Load([worker.busy for worker in status.workers], status.lag, status.rates[0])
 
     @property
     def outage(self) -> str | None:

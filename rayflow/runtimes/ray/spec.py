@@ -27,6 +27,8 @@ class JobSpec:
         options: as for any run; `state` is a directory on every node, `checkpoints` a store that all nodes reach.
         parameters: what the job file reads with rf.setting().
         workers: slots at first; 0: one per partition of the widest stage, as long as CPUs last.
+        max_workers: up to which the job gets more by itself, and down to `workers` again; 0: their number stays.
+        scaling_cooldown: seconds between two such changes.
         cpus: of each worker. strategy: how Ray spreads the workers over nodes.
         heartbeat_timeout: seconds of silence after which a worker is given up.
         start_timeout: seconds that a worker may take to be created.
@@ -42,6 +44,8 @@ class JobSpec:
     secret: str = field(repr=False)
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     workers: int = 0
+    max_workers: int = 0
+    scaling_cooldown: float = 120.0
     cpus: float = 1.0
     strategy: Literal["SPREAD", "DEFAULT"] = "SPREAD"
     heartbeat_timeout: float = 10.0

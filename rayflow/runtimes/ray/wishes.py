@@ -68,6 +68,12 @@ class Wishes:
         self.workers = workers
         self._keep()
 
+    def answer(self, error: RayflowError | None = None) -> None:
+        """Let whoever waits for other workers go on."""
+        rescale, self.rescale = self.rescale, None
+        if rescale is not None:
+            rescale.answer(error)
+
     def save(self, state: JobState, cause: str = "") -> None:
         """Save all, and that this process is the job's. Raises CheckpointStoreFailed."""
         if self._store is None:
