@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -9,21 +10,30 @@ from functools import cached_property, partial
 from typing import Any
 
 from confluent_kafka import (
+    OFFSET_END,
     Consumer,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
+    KafkaError,
     KafkaException,
     Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 USER, PASSWORD = "rayflow", "rayflow-secret"
 """The one SCRAM user of the brokers that tests start."""
 
 QUIET = {"log_level": 0}
 """Settings that keep librdkafka from writing to standard error while a test has the broker stopped."""
+
+LEADERLESS = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
+"""What an answer says while a partition's leader is not known, or not the one that was."""
 
 
 def until(done: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
@@ -46,6 +56,7 @@ class Kafka:
     def __init__(self, bootstrap: str, sasl: str | None = None) -> None:
         self.bootstrap = bootstrap
         self.sasl = sasl
+        self._looking = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -88,11 +99,37 @@ class Kafka:
 
     def ends(self, topic: str, committed: bool = True) -> list[int]:
         """Per partition the last stable offset (where committed readers stop), or else the high watermark."""
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, p): latest for p in range(self.partitions(topic))}
-        answers = self.admin.list_offsets(asked, isolation_level=level)
-        return [answers[place].result(30).offset for place in sorted(asked, key=lambda place: place.partition)]
+        places = [TopicPartition(topic, p) for p in range(self.partitions(topic))]
+        return until(partial(self.look_up_ends, places, committed=committed), 30) if places else []
+
+    def look_up_ends(self, places: Sequence[TopicPartition], *, committed: bool) -> list[int] | None:
+        """The ends of partitions, as for `ends`; None while the leader of one is not known. Raises KafkaException.
+
+        By a consumer: librdkafka 2.16 may crash when an AdminClient asks for offsets of a partition without a leader.
+        """
+        consumer = self._committed_reader if committed else self._reader
+        latest = [TopicPartition(place.topic, place.partition, OFFSET_END) for place in places]
+        try:
+            with self._looking:
+                answers = consumer.offsets_for_times(latest, timeout=10)
+            errors = [answer.error for answer in answers if answer.error is not None]
+        except KafkaException as failure:
+            errors = [failure.args[0]]
+        if any(error.code() not in LEADERLESS for error in errors):
+            raise KafkaException(errors[0])
+        return None if errors else [answer.offset for answer in answers]
+
+    @cached_property
+    def _committed_reader(self) -> Consumer:
+        return self._consumer("read_committed")
+
+    @cached_property
+    def _reader(self) -> Consumer:
+        return self._consumer("read_uncommitted")
+
+    def _consumer(self, isolation: str) -> Consumer:
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": "test-ends", "isolation.level": isolation}
+        return Consumer({**settings, **QUIET})
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.kafka.client import QUIET, Kafka
 from tests.soak.wrong import Wrong
@@ -52,11 +51,10 @@ class TopicLog:
 
     def ends(self, *, committed: bool) -> dict[Place, int]:
         """Where the topics end for readers of committed records, or of all. Raises KafkaException."""
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(place.topic, place.partition): latest for place in self._places}
-        answers = self._kafka.admin.list_offsets(asked, isolation_level=level, request_timeout=10)
-        return {(place.topic, place.partition): answer.result(15).offset for place, answer in answers.items()}
+        ends = self._kafka.look_up_ends(self._places, committed=committed)
+        if ends is None:
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return {(place.topic, place.partition): end for place, end in zip(self._places, ends, strict=True)}
 
     def read(self, ends: Mapping[Place, int]) -> list[Message]:
         """What there is up to these ends at least, in order within each partition; less when the broker goes away."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, cast
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection
-from confluent_kafka import TopicPartition as Place
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from rayflow.connectors.base import TopicInfo
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
@@ -93,26 +92,6 @@ class KafkaAdmin:
             client.delete_topics([topic], request_timeout=CONNECT_TIMEOUT)[topic], "to delete the topic", topic
         )
         self._settle(lambda: self._usable(topic) < 0, "to delete the topic", topic)
-
-    def ends(self, topics: Collection[str], timeout: float, *, committed: bool) -> dict[tuple[str, int], int]:
-        """Where the partitions of `topics` end; `committed`: where readers of committed records stop now.
-
-        Raises UnknownTopic; BrokerUnavailable after `timeout` seconds.
-        """
-        client = self._connected()
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        if not topics:
-            return {}
-        asked = {Place(topic, p): latest for topic in topics for p in range(self.partitions(topic))}
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-
-        def ends(seconds: float) -> dict[tuple[str, int], int]:
-            answers = client.list_offsets(asked, isolation_level=level, request_timeout=max(seconds, 0.1))
-            return {
-                (place.topic, place.partition): answer.result(seconds + 5).offset for place, answer in answers.items()
-            }
-
-        return ask(ends, self._contact, "where topics end", timeout=timeout, serve=client.poll)
 
     def cluster_id(self) -> str:
         """What the cluster calls itself."""

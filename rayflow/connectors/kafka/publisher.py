@@ -133,7 +133,9 @@ class ExactlyOncePublisher(Publisher):
 
     def settle(self) -> None:
         """Wait until readers get past the last transaction."""
-        await_readers(self._admin, self._topics, min(self._settings.transaction_timeout, SETTLE))
+        await_readers(
+            self._settings, self._admin, self._job, self._topics, min(self._settings.transaction_timeout, SETTLE)
+        )
 
     def close(self) -> None:
         """End an unfinished transaction without effect, and let go. Waits a few seconds at most."""

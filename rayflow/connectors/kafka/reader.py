@@ -15,13 +15,11 @@ from rayflow.connectors.base import Polled, Reader
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT, Contact, ask, make
 from rayflow.connectors.kafka.columns import polled_of, timestamps_of
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, error_of, fault
+from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, fault
+from rayflow.connectors.kafka.positions import EARLIEST, LATEST, look_up
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import InvariantBroken, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Epoch, TopicPartition
-
-EARLIEST, LATEST = -2, -1
-"""Times that stand for a partition's first and end position when positions are looked up by time."""
 
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +95,7 @@ class KafkaReader(Reader):
 
     def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
         """The last stable offset of each assigned partition."""
-        return self._look_up(self._consumer(), list(self._positions), LATEST, timeout)
+        return look_up(self._consumer(), list(self._positions), LATEST, self._contact, timeout)
 
     def pause(self) -> None:
         """Deliver nothing until `resume`. What was fetched stays fetched, within the bound on a consumer's memory."""
@@ -158,8 +156,8 @@ class KafkaReader(Reader):
                     )
 
     def _check_positions(self, consumer: Consumer, positions: Mapping[TopicPartition, int]) -> None:
-        firsts = self._look_up(consumer, list(positions), EARLIEST, CONNECT_TIMEOUT)
-        ends = self._look_up(consumer, list(positions), LATEST, CONNECT_TIMEOUT)
+        firsts = look_up(consumer, list(positions), EARLIEST, self._contact, CONNECT_TIMEOUT)
+        ends = look_up(consumer, list(positions), LATEST, self._contact, CONNECT_TIMEOUT)
         for place, position in positions.items():
             if position < firsts[place]:
                 found = f"The first record that is still held is at {firsts[place]}"
@@ -168,27 +166,6 @@ class KafkaReader(Reader):
             else:
                 continue
             raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position)
-
-    def _look_up(
-        self, consumer: Consumer, places: list[TopicPartition], when: int, timeout: float
-    ) -> dict[TopicPartition, int]:
-        """First or end positions: a look-up by time takes one request per broker, for all its partitions."""
-        if not places:
-            return {}
-
-        def look_up(seconds: float) -> dict[TopicPartition, int]:
-            try:
-                answers = consumer.offsets_for_times([Place(*place, when) for place in places], timeout=seconds)
-                failed = next((answer.error for answer in answers if answer.error is not None), None)
-            except KafkaException as failure:
-                failed = error_of(failure)
-            if failed is not None and failed.code() in UNKNOWN:  # they did exist: their leader is not known now
-                failed = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
-            if failed is not None:
-                raise KafkaException(failed)
-            return {TopicPartition(answer.topic, answer.partition): answer.offset for answer in answers}
-
-        return ask(look_up, self._contact, "where the partitions end", timeout=timeout)
 
     def _after_events(self, polled: list[Polled], events: list[Any]) -> list[Polled]:
         """Move positions to the ends of partitions that were reached; raise what is not an end."""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from types import TracebackType
+
+from confluent_kafka import Consumer
 
 from rayflow.connectors.kafka.admin import KafkaAdmin
+from rayflow.connectors.kafka.client import Contact, make
+from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.positions import LATEST, look_up
 from rayflow.core.errors import RayflowError
+from rayflow.core.ids import TopicPartition
 
 SETTLE = 10.0
 """Seconds that the end of a run waits at most until readers see all of its output."""
@@ -19,19 +26,44 @@ _PAUSE = 0.001
 _logger = logging.getLogger(__name__)
 
 
-def await_readers(admin: KafkaAdmin, topics: Collection[str], seconds: float) -> None:
-    """Wait until readers of committed records get to where `topics` end now.
+class Ends:
+    """Where partitions end for readers of all records, or of committed ones only. `close` when done."""
+
+    def __init__(self, settings: KafkaSettings, group: str, isolation: str) -> None:
+        self._contact = Contact()
+        self._consumer = make(Consumer, {**settings.consumer(group), "isolation.level": isolation}, self._contact)
+
+    def of(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The ends now. Raises BrokerUnavailable."""
+        return look_up(self._consumer, places, LATEST, self._contact, _ANSWER)
+
+    def __enter__(self) -> Ends:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+
+def await_readers(
+    settings: KafkaSettings, admin: KafkaAdmin, group: str, topics: Collection[str], seconds: float
+) -> None:
+    """Wait until readers of committed records get to where `topics` end now. `group` only names who asks.
 
     Gives up after `seconds` (another writer's transaction may be open), and when the broker does not answer.
     """
     end = time.monotonic() + seconds
     try:
-        written = admin.ends(topics, _ANSWER, committed=False)
-        while time.monotonic() < end:
-            shown = admin.ends(topics, _ANSWER, committed=True)
-            if all(shown[place] >= position for place, position in written.items()):
-                return
-            time.sleep(_PAUSE)
+        places = [TopicPartition(topic, p) for topic in topics for p in range(admin.partitions(topic))]
+        with Ends(settings, group, "read_uncommitted") as ends:
+            written = ends.of(places)
+        with Ends(settings, group, "read_committed") as ends:
+            while time.monotonic() < end:
+                shown = ends.of(places)
+                if all(shown[place] >= position for place, position in written.items()):
+                    return
+                time.sleep(_PAUSE)
     except RayflowError as error:
         _logger.debug("whether readers see the last epoch already is not known: %s", error.what)
     else:

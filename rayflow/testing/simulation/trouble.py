@@ -11,6 +11,7 @@ from rayflow.core.errors import (
     Fenced,
     MarkerLost,
     ObjectMissing,
+    OutputOfAnotherRun,
 )
 from rayflow.runtimes.simulated.process import Process
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
@@ -141,6 +142,8 @@ class Trouble:
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
         if incarnation.over:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
+        if incarnation.store is not world.store:  # the job has gone on from a savepoint, elsewhere: so it is told
+            harmless += (OutputOfAnotherRun,)
         # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
         if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
             self._undecided = self._undecided or not incarnation.over

@@ -245,17 +245,19 @@ def test_settling_does_not_wait_for_ever_for_another_writers_transaction(kafka: 
     other.begin_transaction()
     other.produce(topic, b"v")
     other.flush(30)
-    admin = KafkaAdmin(KafkaSettings(kafka.bootstrap))
-    await_readers(admin, {topic}, 0.2)
+    settings = KafkaSettings(kafka.bootstrap)
+    admin = KafkaAdmin(settings)
+    await_readers(settings, admin, topic, {topic}, 0.2)
     assert kafka.open_transactions(topic)
     other.abort_transaction(30)
-    await_readers(admin, {topic}, 30)
+    await_readers(settings, admin, topic, {topic}, 30)
     assert not kafka.open_transactions(topic)
 
 
 def test_settling_gives_up_on_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rayflow.connectors.kafka.admin.CONNECT_TIMEOUT", 0.1)
-    await_readers(KafkaAdmin(KafkaSettings("127.0.0.1:1")), {"t"}, 3_600)
+    settings = KafkaSettings("127.0.0.1:1")
+    await_readers(settings, KafkaAdmin(settings), "job", {"t"}, 3_600)
 
 
 def test_a_job_asks_for_no_topic_but_its_own(

@@ -59,7 +59,7 @@ class ModelBroker:
             case Init(client, id):
                 self._clients[client] = (id, self._when_possible(lambda: kafka.init(id)))
             case Begin(client):
-                self._transactions[client] = kafka.begin(*self._clients[client])
+                self._transactions[client] = kafka.begin(*self._clients[client], client)
             case Produce(client, partition, count):
                 kafka.produce(self._transactions[client], self._batch(partition, count))
             case Offsets(client, group, partition, offset):

@@ -116,7 +116,7 @@ class RealBroker:
     def _producer(self, id: str | None) -> Producer:
         settings: dict[str, Any] = {"bootstrap.servers": self._kafka.bootstrap, "linger.ms": 0, **QUIET}
         if id is not None:
-            settings |= {"transactional.id": id, "retry.backoff.ms": 10, "logger": _Silent(), **self._timeouts}
+            settings |= {"transactional.id": id, "retry.backoff.ms": 10, **self._timeouts}
         return Producer(settings)
 
     def _write(self, producer: Producer, partition: int, count: int) -> None:
