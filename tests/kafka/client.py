@@ -57,6 +57,7 @@ class Kafka:
         self.bootstrap = bootstrap
         self.sasl = sasl
         self._looking = threading.Lock()
+        self._readers: dict[bool, Consumer] = {}
 
     @property
     def url(self) -> str:
@@ -107,27 +108,22 @@ class Kafka:
 
         By a consumer: librdkafka 2.16 may crash when an AdminClient asks for offsets of a partition without a leader.
         """
-        consumer = self._committed_reader if committed else self._reader
         latest = [TopicPartition(place.topic, place.partition, OFFSET_END) for place in places]
-        try:
-            with self._looking:
+        with self._looking:
+            consumer = self._readers.pop(committed, None) or self._reader(committed)
+            try:
                 answers = consumer.offsets_for_times(latest, timeout=10)
-            errors = [answer.error for answer in answers if answer.error is not None]
-        except KafkaException as failure:
-            errors = [failure.args[0]]
+                errors = [answer.error for answer in answers if answer.error is not None]
+            except KafkaException as failure:
+                errors = [failure.args[0]]
+            if not errors:  # one that has failed may remember too long what it was told
+                self._readers[committed] = consumer
         if any(error.code() not in LEADERLESS for error in errors):
             raise KafkaException(errors[0])
         return None if errors else [answer.offset for answer in answers]
 
-    @cached_property
-    def _committed_reader(self) -> Consumer:
-        return self._consumer("read_committed")
-
-    @cached_property
-    def _reader(self) -> Consumer:
-        return self._consumer("read_uncommitted")
-
-    def _consumer(self, isolation: str) -> Consumer:
+    def _reader(self, committed: bool) -> Consumer:
+        isolation = "read_committed" if committed else "read_uncommitted"
         settings = {"bootstrap.servers": self.bootstrap, "group.id": "test-ends", "isolation.level": isolation}
         return Consumer({**settings, **QUIET})
 
