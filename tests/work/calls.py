@@ -1,4 +1,4 @@
-"""Counts the calls that Python makes while something runs: work, which is the same on every machine, instead of time."""
+"""Counts the calls that Python makes while something runs: not time, but work, the same on every machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Calls:
             yield
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
 
     def _on_event(self, frame: FrameType, event: str, _arg: Any) -> None:
         if event == "call":

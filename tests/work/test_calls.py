@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,15 +37,15 @@ BUILT_IN = {
 """Built-in functions called for each record: no more than a loop written by hand would call."""
 
 PER_KEY = {"count": 12, "count-epoch": 12, "shuffle": 25, "shuffle-epoch": 25, "window": 9}
-"""Functions called for a key that is met for the first time: it is looked for in the cache, in the sealed epoch and in
-LMDB, encoded, its partition computed (`shuffle`: by each of four tasks that send, and by the log), and its row sealed."""
+"""Functions called for a key that is met for the first time: it is looked for in the cache, the sealed epoch and LMDB,
+encoded, its partition computed (`shuffle`: by each of four tasks that send it, and by the log), and its row sealed."""
 
 PER_BATCH = {"shuffle": 500, "shuffle-epoch": 420}
 """Functions called for a poll's records, with an exchange (four batches more) and without."""
 WITHOUT_EXCHANGE = 230
 
 
-@lru_cache(maxsize=None)
+@cache
 def counted(
     job: str, records: int = RECORDS, batches: int = BATCHES, keys: int = KEYS, with_metrics: bool = False
 ) -> Calls:
@@ -59,7 +59,7 @@ def counted(
     return calls
 
 
-@lru_cache(maxsize=None)
+@cache
 def warm(job: str, with_metrics: bool) -> None:
     """Run a job once: what is imported and made once in a process is no cost of the runs after it."""
     with filled(job, 10, 10) as local:

@@ -1,0 +1,41 @@
+"""What stays in memory: nothing for each record, once its epoch is done."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.orders import BEGIN, orders
+from benchmarks.workloads import WORKLOADS
+from tests.work.local import LocalJob, plan_named
+
+RECORDS, BATCH, KEYS = 20_000, 250, 50
+APART = 100
+"""Milliseconds of event time between two records, so that a window of a minute closes every 600 records."""
+
+FIRST, LAST = 1, 4
+"""Epochs that are compared: at the end of each, as many records of the next have been read."""
+
+PER_RECORD = 0.05
+"""Blocks of memory per record that count as none: an epoch keeps some forty itself, until a base replaces its delta."""
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_no_memory_is_kept_per_record_when_its_epoch_is_done(name: str, tmp_path: Path) -> None:
+    local = LocalJob(plan_named(WORKLOADS[name].job), tmp_path)
+    local.append((key, value, BEGIN + (ts - BEGIN) * APART) for key, value, ts in orders(RECORDS, KEYS, KEYS))
+    blocks: list[int] = []
+
+    def look(step: str) -> None:
+        if step == "after ReportDone":
+            gc.collect()
+            blocks.append(sys.getallocatedblocks())
+
+    assert local.run(BATCH, epochs=True, on_step=look) == RECORDS
+    assert len(blocks) > LAST + 2  # the last two epochs have nothing more to read
+    grown = (blocks[LAST] - blocks[FIRST]) / (LAST - FIRST)
+    print(f"{name}: {grown:.0f} blocks per epoch, {grown / (RECORDS / len(blocks)):.3f} per record")
+    assert grown / (RECORDS / len(blocks)) < PER_RECORD
