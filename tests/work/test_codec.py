@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.orders import PARTITIONS, orders
-from rayflow.engine.worker import CHECKED_BATCHES
 from tests.work.doubles import counted_codec, counted_stores
 from tests.work.local import LocalJob, plan_named
 
@@ -19,7 +18,7 @@ def test_an_exchange_in_one_process_encodes_only_its_first_batches(tmp_path: Pat
         job.run(BATCH)
     batches = PARTITIONS * RECORDS // BATCH
     print(f"columns of keys and values encoded for {batches} batches: {passes['columns encoded']}")
-    assert passes["columns encoded"] == passes["columns decoded"] == 2 * CHECKED_BATCHES
+    assert passes["columns encoded"] == passes["columns decoded"] == 2 * 3  # CHECKED_BATCHES: a few, whatever comes
 
 
 def test_a_row_is_encoded_once_for_each_epoch_that_changes_it_and_never_decoded(tmp_path: Path) -> None:
