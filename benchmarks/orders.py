@@ -27,7 +27,7 @@ class Order(msgspec.Struct, gc=False):
     ts: int
 
 
-def orders(count: int) -> Iterator[tuple[bytes, bytes, int]]:
+def orders(count: int, users: int = USERS, items: int = ITEMS) -> Iterator[tuple[bytes, bytes, int]]:
     """Key, value and timestamp of each record, 1 ms apart.
 
     >>> next(orders(1))
@@ -35,8 +35,8 @@ def orders(count: int) -> Iterator[tuple[bytes, bytes, int]]:
     """
     chance = random.Random(SEED)
     for number in range(count):
-        user = f"u{chance.randrange(USERS):05d}"
-        item = f"i{chance.randrange(ITEMS):04d}"
+        user = f"u{chance.randrange(users):05d}"
+        item = f"i{chance.randrange(items):04d}"
         price = chance.randrange(100, 10_000) / 100
         ts = BEGIN + number
         qty = chance.randrange(1, 5)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from rayflow.core.errors import RayflowError
+
+if TYPE_CHECKING:
+    _TextHandler = logging.StreamHandler[TextIO]
+else:
+    _TextHandler = logging.StreamHandler  # takes no type when it runs before Python 3.11
 
 
 class _Event(dict[str, Any]):
@@ -50,7 +55,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return cast(structlog.stdlib.BoundLogger, logger)
 
 
-class _CurrentStderr(logging.StreamHandler[TextIO]):
+class _CurrentStderr(_TextHandler):
     """Writes to whatever `sys.stderr` is at that moment: a live display on the terminal takes it over for a while."""
 
     def __init__(self) -> None:

@@ -164,7 +164,7 @@ class Worker:
     def staged_bytes(self) -> int:
         """Bytes of values that are sealed and wait to be published."""
         return sum(
-            sum(len(value) for value in batch.values if value is not None)
+            sum(map(len, filter(None, batch.values)))
             for part in self._under_way.parts
             for batches in part.staged.values()
             for batch in batches

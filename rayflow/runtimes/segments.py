@@ -103,4 +103,4 @@ def positions_of(progress: dict[TaskId, dict[str, object]]) -> dict[tuple[str, i
 
 
 def _delta_bytes(delta: Delta) -> int:
-    return sum(map(len, delta.keys)) + sum(len(value) for value in delta.values if value is not None)
+    return sum(map(len, delta.keys)) + sum(map(len, filter(None, delta.values)))

@@ -1,0 +1,102 @@
+"""Runs jobs in this process so that time decides nothing: the same input makes the same batches, turns and epochs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from benchmarks.orders import BEGIN, PARTITIONS
+from rayflow.core.metrics import Metrics
+from rayflow.plan.compile import plan_of
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes import hosted_coordinator, hosted_worker
+from rayflow.runtimes.local import observer
+from rayflow.runtimes.local.background import Background
+from rayflow.runtimes.local.runtime import LocalRuntime, no_step
+from rayflow.runtimes.options import RunOptions
+from tests.e2e.brokers import Broker
+
+T = TypeVar("T")
+
+NEVER = 3600.0
+"""Seconds after which something is done that no run here is to do."""
+
+
+def plan_named(job: str) -> JobPlan:
+    """The plan of a job file of `benchmarks/jobs`."""
+    return plan_of(importlib.import_module(f"benchmarks.jobs.{job}").job)
+
+
+class LocalJob:
+    """A job with a log and a state of its own. A run takes what was appended since the last one."""
+
+    def __init__(self, plan: JobPlan, folder: Path, partitions: int = PARTITIONS) -> None:
+        self.plan = plan
+        self.log = f"embedded:{folder / 'log'}"
+        self.state = folder / "state"
+        self._source = plan.stages[0].sources[0].topic.name
+        with self._opened() as log:
+            log.create(self._source, partitions)
+
+    def append(self, records: Iterable[tuple[bytes, bytes, int]]) -> None:
+        """Write keys, values and timestamps to the job's source."""
+        with self._opened() as log:
+            log.append(self._source, ((key.decode(), value, ts) for key, value, ts in records))
+
+    def run(
+        self,
+        batch: int,
+        *,
+        epochs: bool = False,
+        on_step: Callable[[str], None] = no_step,
+        metrics: Metrics | None = None,
+    ) -> int:
+        """Run to the end of what there is, by polls of `batch` records; how many were read.
+
+        One epoch, or with `epochs` one after the other, each of the records of a few turns. `metrics` are fed at every
+        turn.
+        """
+        options = RunOptions(
+            broker=self.log, state=self.state, until_end=True, max_poll_records=batch, checkpoint_interval=1
+        )
+        # A clock that stands still brings no checkpoint but the last; one that moves with each look brings every one.
+        clock = count(BEGIN).__next__ if epochs else lambda: BEGIN
+        with without_time(look_every=NEVER if metrics is None else 0.0):
+            runtime = LocalRuntime(self.plan, options, clock=clock, on_step=on_step, metrics=metrics)
+            return runtime.run().records_in
+
+    @contextmanager
+    def _opened(self) -> Iterator[Broker]:
+        log = Broker(self.log, tag="")
+        yield log
+        log.close()
+
+
+class Inline(Background):
+    """Does at once what the runtime has done behind its back, so that it takes no turns of waiting."""
+
+    def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
+        done: Future[T] = Future()
+        done.set_result(call())
+        self._calls.append((done, then))
+
+
+@contextmanager
+def without_time(look_every: float = NEVER) -> Iterator[None]:
+    """Have the local runtime do by turns what it does by seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LONG_TURN", "SHORT_TURN"):  # of slow records it takes less at once
+            patch.setattr(hosted_worker, name, NEVER)
+        patch.setattr(observer, "LOOK_EVERY", look_every)
+        patch.setattr(observer, "ENDS_EVERY", NEVER)
+        patch.setattr(hosted_coordinator, "TICK", 0.0)
+        for module in (hosted_worker, hosted_coordinator):
+            patch.setattr(module, "Background", Inline)
+        yield
