@@ -14,10 +14,11 @@ from benchmarks.answers import Answers, records
 from benchmarks.broker import broker_option, workshop
 from benchmarks.campaign import STEADY, TINY, Campaign, Input, NoResult, Run
 from benchmarks.chart import svg
-from benchmarks.contenders import OWN, Contender, NotInstalled
+from benchmarks.contenders import OWN, Contender, NotInstalled, on_ray
 from benchmarks.figures import RESULTS
 from benchmarks.orders import Topics
 from benchmarks.peers import PEERS
+from benchmarks.ray_report import ray_summary, ray_table
 from benchmarks.report import summary, table, write_json
 from benchmarks.workloads import BY_HAND, RAYFLOW, WORKLOADS
 
@@ -31,10 +32,19 @@ def peer_names(_context: click.Context, _option: click.Parameter, value: str) ->
     return names
 
 
+def worker_counts(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
+    """Numbers with commas between them."""
+    if not all(part.isdigit() and int(part) for part in value.split(",")):
+        raise click.BadParameter(f"{value!r} is not like 1,2")
+    return tuple(map(int, value.split(",")))
+
+
 @click.command()
 @click.argument("workloads", nargs=-1, type=click.Choice(list(WORKLOADS)))
 @click.option("--peers", callback=peer_names, default="", metavar="all|NAME,...", help=f"Also run {', '.join(PEERS)}.")
 @click.option("--only", type=click.Choice([BY_HAND, RAYFLOW, *PEERS]), help="Run one contender alone.")
+@click.option("--runtime", type=click.Choice(["local", "ray"]), default="local", help="ray: beside one process.")
+@click.option("--workers", callback=worker_counts, default="2", metavar="N,...", help="With ray: how many, in turn.")
 @click.option("--records", default=1_000_000, show_default=True, help="Records of the input.")
 @click.option("--rounds", default=3, show_default=True, help="How often each contender runs each workload.")
 @click.option("--steady", is_flag=True, help=f"The cost from --records to {STEADY} times as many: no warming up in it.")
@@ -45,6 +55,8 @@ def main(
     workloads: tuple[str, ...],
     peers: tuple[str, ...],
     only: str | None,
+    runtime: str,
+    workers: tuple[int, ...],
     records: int,
     rounds: int,
     steady: bool,
@@ -61,9 +73,7 @@ def main(
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}
     contenders: list[Contender] = []
-    for contender in [*OWN, *PEERS.values()]:
-        if contender.name != only if only else contender not in OWN and contender.name not in peers:
-            continue
+    for contender in taking_part(runtime, workers, peers, only):
         try:
             versions[contender.name] = f"{contender.prepare()} ({contender.delivery})"
             contenders.append(contender)
@@ -72,20 +82,36 @@ def main(
         console.print(f"{contender.name:<14} {versions[contender.name]}", highlight=False)
     with workshop(broker) as (topics, folder):
         results = run_all(workloads or tuple(WORKLOADS), records, rounds, steady, topics, contenders, folder, console)
-    runs = [run for run in results if isinstance(run, Run)]
     leaves_out = f"steady: from {records:,} to {records * STEADY:,} records" if steady else "start-up taken out"
     title = f"CPU per record, {leaves_out}: median (least) of {rounds} round{'s' if rounds > 1 else ''}"
-    console.print(table(results, title))
     about = {"versions": versions, "missing": missing, "records": records, "rounds": rounds, "steady": steady}
-    name = "steady" if steady else "workloads"
-    json_file, chart = json_file or RESULTS / f"{name}.json", chart or RESULTS / f"{name}.svg"
-    write_json(summary(results, about), json_file)
-    chart.parent.mkdir(parents=True, exist_ok=True)
-    chart.write_text(svg(runs, f"CPU microseconds per record ({leaves_out}); shorter is better"))
-    console.print(f"written: {json_file}, {chart}", highlight=False)
-    failed = [none for none in results if isinstance(none, NoResult) and none.contender in (BY_HAND, RAYFLOW)]
+    if runtime == "ray":
+        console.print(ray_table(results, title))
+        json_file = json_file or RESULTS / "ray.json"
+        write_json(ray_summary(results, about), json_file)
+        console.print(f"written: {json_file}", highlight=False)
+    else:
+        console.print(table(results, title))
+        name = "steady" if steady else "workloads"
+        json_file, chart = json_file or RESULTS / f"{name}.json", chart or RESULTS / f"{name}.svg"
+        write_json(summary(results, about), json_file)
+        chart.parent.mkdir(parents=True, exist_ok=True)
+        runs = [run for run in results if isinstance(run, Run)]
+        chart.write_text(svg(runs, f"CPU microseconds per record ({leaves_out}); shorter is better"))
+        console.print(f"written: {json_file}, {chart}", highlight=False)
+    failed = [none for none in results if isinstance(none, NoResult) and none.contender not in PEERS]
     if failed or missing:
         raise click.ClickException("not everything has a result")
+
+
+def taking_part(runtime: str, workers: Sequence[int], peers: Sequence[str], only: str | None) -> list[Contender]:
+    """The contenders that were asked for, in the order in which they take turns."""
+    if runtime == "ray":
+        if peers or only:
+            raise click.UsageError("--runtime ray compares rayflow with itself: without --peers and --only")
+        return [own for own in OWN if own.name == RAYFLOW] + [on_ray(count) for count in workers]
+    everyone = [*OWN, *PEERS.values()]
+    return [each for each in everyone if (each.name == only if only else each in OWN or each.name in peers)]
 
 
 def run_all(

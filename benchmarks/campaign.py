@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.answers import Answers, WrongResult, records
 from benchmarks.contenders import Contender, Place
-from benchmarks.measure import RunFailed, Usage, measured
+from benchmarks.measure import RunFailed, Usage
 from benchmarks.orders import Topics
 from benchmarks.workloads import Workload
 
@@ -131,7 +131,7 @@ class Campaign:
         place = Place(name, self._topics.broker, given.topic, f"{name}-out", self._folder / name)
         self._topics.create(place.sink)
         try:
-            used = measured(contender.command(workload, place), self._folder / f"{name}.log")
+            used = contender.measured(contender.command(workload, place), self._folder / f"{name}.log")
             found = records(self._topics.read(place.sink))
             outputs = given.answers.check(contender.answers[workload.name], found)
         finally:

@@ -9,6 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +22,7 @@ from benchmarks.keyed import KEY, values
 from benchmarks.measure import measured
 from benchmarks.newest import Newest
 from benchmarks.orders import Topics
+from benchmarks.ray_usage import measured_on_ray
 
 CLIENT = "rayflow"
 """The client id of the job's producer, to which the quota applies."""
@@ -63,18 +65,24 @@ def large_state(topics: Topics, folder: Path, keys: int, size: int) -> list[Figu
     return [Figure(f"{keys:,} keys: peak", used.memory / MIB, "MiB", 600.0)]
 
 
-def slow_sink(topics: Topics, folder: Path, records: int, times: float, limit: int) -> list[Figure]:
-    """The same copies twice: as fast as it goes, and with a sink that takes a part of that rate."""
+def slow_sink(
+    topics: Topics, folder: Path, records: int, times: float, limit: int, *, job: str = "identity", workers: int = 0
+) -> list[Figure]:
+    """The same copies twice: as fast as it goes, and with a sink that takes a part of that rate.
+
+    `workers`: on Ray with so many, whose memory counts; 0: in one process.
+    """
     size = 100
+    copies = Copies(topics, folder, job, workers, limit)
     source = f"bench-copies-{uuid.uuid4().hex[:8]}"
     topics.create(source)
     try:
         topics.append(source, values(range(records), size))
-        fast, seconds = _copies(topics, folder, source, "fast", records, limit, PATIENCE)
+        fast, seconds = copies.run(source, "fast", records, PATIENCE)
         rate = records * (KEY + size) / seconds / times
         _quota(topics.broker, f"producer_byte_rate={round(rate)}")
         try:
-            slow, _ = _copies(topics, folder, source, "slow", records, limit, PATIENCE + 3 * times * seconds)
+            slow, _ = copies.run(source, "slow", records, PATIENCE + 3 * times * seconds)
         finally:
             _quota(topics.broker, None)
     finally:
@@ -82,26 +90,38 @@ def slow_sink(topics: Topics, folder: Path, records: int, times: float, limit: i
     third = len(slow) // 3
     growth = median(slow[-third:]) / median(slow[third:-third])
     return [
-        Figure("copies, fast sink: peak", max(fast) / MIB, "MiB"),
-        Figure(f"copies, sink of {rate / 1e6:.1f} MB/s: peak", max(slow) / MIB, "MiB"),
-        Figure("copies, slow sink: median of the last third over the middle third", growth, "x", 1.1),
+        Figure(f"{job}, fast sink: peak", max(fast) / MIB, "MiB"),
+        Figure(f"{job}, sink of {rate / 1e6:.1f} MB/s: peak", max(slow) / MIB, "MiB"),
+        Figure(f"{job}, slow sink: median of the last third over the middle third", growth, "x", 1.1),
     ]
 
 
-def _copies(
-    topics: Topics, folder: Path, source: str, name: str, records: int, limit: int, patience: float
-) -> tuple[Sequence[int], float]:
-    """Copy a topic; gives the private memory over time in bytes, and the seconds it took."""
-    sink = f"{source}-{name}"
-    topics.create(sink)
-    settings = {"job": sink, "source": source, "sink": sink, "memory_limit": f"{limit}MiB"}
-    command = rayflow_command("identity", folder / sink, broker=topics.broker, settings=settings)
-    samples: list[int] = []
-    used = measured(command, folder / f"{sink}.log", limit=patience, seen=lambda _, memory: samples.append(memory))
-    found = sum(1 for _ in topics.read(sink))
-    if found != records:
-        raise click.ClickException(f"{found} of {records} records came out")
-    return samples, used.wall
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Runs of one job that writes as many records as it reads."""
+
+    topics: Topics
+    folder: Path
+    job: str
+    workers: int
+    limit: int
+
+    def run(self, source: str, name: str, records: int, patience: float) -> tuple[Sequence[int], float]:
+        """Copy a topic; gives the private memory over time in bytes, and the seconds it took."""
+        sink = f"{source}-{name}"
+        self.topics.create(sink)
+        settings = {"job": sink, "source": source, "sink": sink, "memory_limit": f"{self.limit}MiB"}
+        command = rayflow_command(
+            self.job, self.folder / sink, broker=self.topics.broker, workers=self.workers, settings=settings
+        )
+        samples: list[int] = []
+        run = measured_on_ray if self.workers else measured
+        log = self.folder / f"{sink}.log"
+        used = run(command, log, limit=patience, seen=lambda _, memory: samples.append(memory))
+        found = sum(1 for _ in self.topics.read(sink))
+        if found != records:
+            raise click.ClickException(f"{found} of {records} records came out")
+        return samples, used.wall
 
 
 def _quota(broker: str, setting: str | None) -> None:
