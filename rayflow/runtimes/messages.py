@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
 
@@ -29,10 +28,13 @@ class ReadMarkers:
 
 @dataclass(frozen=True, slots=True)
 class Republish:
-    """Publish what these sinks staged for the manifest's epoch, as the slot that staged it."""
+    """Publish what these sinks staged for the checkpoint of `epoch`, as the slot that staged it.
+
+    Its manifest is in the store: a copy for every worker would be too much for one coordinator to send.
+    """
 
     slot: WorkerId
-    manifest: Manifest
+    epoch: Epoch
     sources: Mapping[str, int]
     sinks: Sequence[SinkTask]
 
@@ -44,10 +46,20 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start the tasks that are placed on the worker."""
+    """Start the tasks that are placed on the worker.
+
+    Small, since every worker gets a copy. `order` is without its manifest: that of epoch `checkpoint` in the store, if
+    there is one. `places`: the worker of each partition, by stage.
+    """
 
     order: StartTasks
-    placement: Mapping[TaskId, WorkerId]
+    checkpoint: Epoch | None
+    places: Mapping[str, Sequence[WorkerId]]
+
+    @property
+    def placement(self) -> dict[TaskId, WorkerId]:
+        """The worker of every task."""
+        return {TaskId(stage, p): worker for stage, workers in self.places.items() for p, worker in enumerate(workers)}
 
 
 # From a worker
