@@ -40,3 +40,35 @@ def test_a_channel_that_stays_behind_does_not_make_the_others_be_remembered_for_
             time.on_watermark(channel, mark)
         assert not time.advance()
     assert len(time._marks) <= 2 * len(CHANNELS)
+
+
+class Counted(int):
+    """A watermark that counts what it is compared with."""
+
+    comparisons = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) < int(other)
+
+    def __le__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) <= int(other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_a_watermark_on_one_of_many_channels_does_not_look_at_all_of_them() -> None:
+    channels = [ChannelId("words", source, 0) for source in range(500)]
+    time = EventTime({}, channels)
+    for first in (0, 1_000):
+        Counted.comparisons = 0
+        for channel in channels:
+            time.on_watermark(channel, Counted(first + channel.source))
+            time.advance()
+    assert time.watermark == 1_000
+    assert Counted.comparisons < 60 * len(channels)
