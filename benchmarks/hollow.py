@@ -17,7 +17,7 @@ from rayflow.checkpoint.layout import base_part_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, write_manifest
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.entries import sink_entries, state_entries
@@ -28,9 +28,11 @@ from rayflow.engine.events import (
     EpochDone,
     MarkersSet,
     SegmentAcked,
+    SegmentWritten,
     Tick,
 )
 from rayflow.engine.orders import SetMarkers, WriteBase
+from rayflow.engine.placement import place
 from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.compile import plan_of
 from rayflow.plan.fingerprint import fingerprint
@@ -112,8 +114,9 @@ class HollowCluster:
         self.manifests: list[Manifest] = []
         self.bases_written = 0
         self._sources = {"in": partitions}
-        self._stateful = {stage.id for stage in self.plan.stages for operator in stage.operators if operator.states}
+        self.stateful = {stage.id for stage in self.plan.stages for operator in stage.operators if operator.states}
         self._sinks = {stage.id: sink.operator for stage in self.plan.stages for sink in stage.sinks}
+        self._readers = {stage.id: [source.id for source in stage.sources] for stage in self.plan.stages}
         self._changed = changed
         self._now = 0
         self._hosted: HostedCoordinator | None = None
@@ -231,19 +234,23 @@ class HollowCluster:
         raise AssertionError(f"nothing answers {type(message).__name__}")
 
     def _sealed(self, slot: WorkerId, epoch: Epoch) -> SegmentAcked:
+        written = self.write_segment(slot, epoch, self._attempt().coordinator.attempt, self._hosts[slot])
+        return SegmentAcked(slot, epoch, written.name, written.output, written.size, written.delta_bytes)
+
+    def write_segment(self, slot: WorkerId, epoch: Epoch, attempt: Attempt, tasks: Sequence[TaskId]) -> SegmentWritten:
+        """A worker's part of an epoch: a change of state, a record of output and a position wherever there can be."""
         delta = Delta([b"k" * 8], [b"v" * (self._changed - 8)])
         output = [EncodedBatch("out", [b"k"], [b"1"], [0], None, None)]
         parts = [
             TaskSealed(
                 task,
-                delta if task.stage in self._stateful else Delta([], []),
+                delta if task.stage in self.stateful else Delta([], []),
                 {self._sinks[task.stage]: output} if task.stage in self._sinks else {},
-                {"positions": {}, "newest": {}, "watermark": 0},
+                {"positions": dict.fromkeys(self._readers.get(task.stage, ()), epoch), "newest": {}, "watermark": 0},
             )
-            for task in self._hosts[slot]
+            for task in tasks
         ]
-        written = SegmentWriter(epoch, self._attempt().coordinator.attempt, slot, parts).write(self.store)
-        return SegmentAcked(slot, epoch, written.name, written.output, written.size, written.delta_bytes)
+        return SegmentWriter(epoch, attempt, slot, parts).write(self.store)
 
 
 def run_before(cluster: HollowCluster, workers: int, chain: int) -> None:
@@ -273,15 +280,19 @@ def run_before(cluster: HollowCluster, workers: int, chain: int) -> None:
         sinks=sink_entries(cluster.plan, topology),
     )
     cluster.store.fill(manifest.objects())
+    hosts: dict[WorkerId, list[TaskId]] = {slot: [] for slot in range(workers)}
+    for task, slot in place(topology.tasks(), range(workers)).items():
+        hosts[slot].append(task)
+    for slot, tasks in hosts.items():
+        cluster.write_segment(slot, chain, 1, tasks)
     write_manifest(cluster.store, manifest)
     marker = Marker(LINEAGE, chain)
     cluster.markers.update(dict.fromkeys(topology.sink_tasks(cluster.plan), marker))
 
 
 def _bases(cluster: HollowCluster, topology: Topology, chain: int) -> Mapping[TaskId, BaseRef]:
-    stateful = {stage.id for stage in cluster.plan.stages for operator in stage.operators if operator.states}
     bases = {}
-    for number, task in enumerate(task for task in topology.tasks() if task.stage in stateful):
+    for number, task in enumerate(task for task in topology.tasks() if task.stage in cluster.stateful):
         epoch = chain - number % chain
         bases[task] = BaseRef(epoch, (base_part_name(task, epoch, 1, 0),), 64)
     return bases

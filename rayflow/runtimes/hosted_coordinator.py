@@ -57,6 +57,7 @@ from rayflow.engine.orders import (
     WriteManifest,
 )
 from rayflow.engine.placement import place
+from rayflow.engine.regrouping import Progress
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.local.background import Background
@@ -74,7 +75,7 @@ from rayflow.runtimes.messages import (
     Start,
     Started,
 )
-from rayflow.runtimes.segments import staged_by
+from rayflow.runtimes.segments import staged_by, starting_progress
 
 log = get_logger("rayflow.coordinator")
 
@@ -273,11 +274,21 @@ class HostedCoordinator:
         self._create_topics(order.topology)
         self.placement = place(order.topology.tasks(), self.workers, self._earlier)
         self._waits = set(self.workers)
+        # Each task's progress is in the segment of the worker that had it: read here once, not by every worker.
+        read = partial(starting_progress, self._store, self._plan, order)
+        self.background.call(read, partial(self._send_starts, order))
+
+    def _send_starts(self, order: StartTasks, progress: Progress) -> None:
         checkpoint = None if order.manifest is None else order.manifest.epoch
         places: dict[str, list[WorkerId]] = {stage: [] for stage in order.topology.stages}
-        for task in order.topology.tasks():
-            places[task.stage].append(self.placement[task])
-        self._broadcast(Start(replace(order, manifest=None), checkpoint, places))
+        parts: dict[WorkerId, dict[TaskId, Mapping[str, Any]]] = {slot: {} for slot in self.workers}
+        for task, slot in self.placement.items():
+            places[task.stage].append(slot)
+            if task in progress:
+                parts[slot][task] = progress[task]
+        order = replace(order, manifest=None)
+        for slot, part in parts.items():
+            self._send(slot, Start(order, checkpoint, places, part))
 
     def _write_manifest(self, manifest: Manifest) -> None:
         def write() -> int:

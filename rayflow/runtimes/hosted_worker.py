@@ -261,13 +261,12 @@ class HostedWorker:
         if start.checkpoint is not None:
             order = replace(order, manifest=read_manifest(self._store, start.checkpoint))
         self._lineage = order.lineage
-        worker, progress, positions = self._hosting.start(order, self.slot, start.placement)
-        self.worker = worker
+        self.worker = worker = self._hosting.start(order, self.slot, start.placement)
         self.sources.place(order.topology.sources)
-        self.sources.start(positions, worker.tasks)
+        self.sources.start(positions_of(start.progress), worker.tasks)
         if self._options.until_end:
             self.sources.fix_ends(timeout=30.0)
-        self._do(worker.start(progress))
+        self._do(worker.start(start.progress))
         self._tell(Started(self.slot))
 
     def _do(self, actions: list[WorkerAction]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
@@ -48,13 +49,14 @@ class Settle:
 class Start:
     """Start the tasks that are placed on the worker.
 
-    Small, since every worker gets a copy. `order` is without its manifest: that of epoch `checkpoint` in the store, if
-    there is one. `places`: the worker of each partition, by stage.
+    Small, since there is one for each worker. `order` is without its manifest: that of epoch `checkpoint` in the store,
+    if there is one. `places`: the worker of each partition, by stage. `progress`: of the worker's own tasks.
     """
 
     order: StartTasks
     checkpoint: Epoch | None
     places: Mapping[str, Sequence[WorkerId]]
+    progress: Mapping[TaskId, Mapping[str, Any]]
 
     @property
     def placement(self) -> dict[TaskId, WorkerId]:

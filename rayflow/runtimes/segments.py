@@ -18,7 +18,8 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import SegmentWritten
-from rayflow.engine.orders import RepublishOutput
+from rayflow.engine.orders import RepublishOutput, StartTasks
+from rayflow.engine.regrouping import Progress, progress_for
 from rayflow.plan.physical import JobPlan
 from rayflow.state.base import Delta
 
@@ -76,6 +77,13 @@ def read_progress(store: CheckpointStore, manifest: Manifest) -> dict[TaskId, di
     return progress
 
 
+def starting_progress(store: CheckpointStore, plan: JobPlan, order: StartTasks) -> Progress:
+    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing."""
+    if order.manifest is None:
+        return {}
+    return progress_for(plan, order.topology.stages, order.manifest, read_progress(store, order.manifest))
+
+
 def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
     """Which slot has to publish which of the sinks of a `RepublishOutput`.
 
@@ -96,12 +104,12 @@ def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> 
     return found
 
 
-def positions_of(progress: dict[TaskId, dict[str, object]]) -> dict[tuple[str, int], int]:
+def positions_of(progress: Progress) -> dict[tuple[str, int], int]:
     """The position of every source partition, from the tasks' progress."""
     return {
         (source, task.partition): position
         for task, part in progress.items()
-        for source, position in part["positions"].items()  # type: ignore[attr-defined]
+        for source, position in part["positions"].items()
     }
 
 

@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 import rayflow as rf
+from rayflow.core.ids import TaskId
+from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import PartitionsAdded
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.connectors import Connectors
 from rayflow.runtimes.local import observer
 from rayflow.runtimes.local.attempt import Attempt
+from rayflow.runtimes.local.sources import Sources
 from tests.e2e.brokers import Broker
 from tests.e2e.running import run
 
@@ -62,3 +67,29 @@ def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
     progress = run(job, embedded, state, max_poll_records=1)
     assert len(attempts) == 2
     assert 3 <= progress.records_in < 60
+
+
+def test_a_worker_that_is_given_other_partitions_reads_those_to_their_ends(embedded: Broker) -> None:
+    """The ends are kept from one attempt to the next; those of partitions that are read elsewhere now do not matter."""
+    topic = embedded.create("in", 2)
+    for key in map(str, range(20)):
+        embedded.append("in", [(key, "value")])
+    job = rf.Job(embedded.name("moving"))
+    job.stream(topic, value=str).to(embedded.name("out"))
+    plan = plan_of(job)
+    stage = plan.stages[0].id
+    connectors = Connectors(ConnectorSpec(embedded.url))
+    stop_at: dict[tuple[str, int], int] = {}
+    read: list[int] = []
+    for partition in range(2):
+        sources = Sources(plan, connectors, stop_at)
+        sources.place(sources.partitions())
+        sources.start({}, {TaskId(stage, partition)})
+        sources.fix_ends(timeout=5.0)
+        assert not sources.exhausted
+        events = sources.poll(100, 5.0)
+        assert sources.exhausted
+        read.append(sum(len(event.batch) for event in events))
+        sources.close()
+    assert min(read) > 0
+    connectors.close()

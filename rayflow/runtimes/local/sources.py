@@ -39,6 +39,7 @@ class Sources:
         self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self._identities: dict[str, str] = {}
+        self._mine: list[tuple[str, int]] = []
         self.positions: dict[tuple[str, int], int] = {}
 
     def partitions(self) -> dict[str, int]:
@@ -71,6 +72,12 @@ class Sources:
     def start(self, positions: Mapping[tuple[str, int], int], tasks: Container[TaskId]) -> None:
         """Read the partitions of `tasks`, each from its position or, without one, from its beginning."""
         self.positions = dict(positions)
+        self._mine = [
+            (source, task.partition)
+            for owners in self._owners.values()
+            for task, source in owners.values()
+            if task in tasks
+        ]
         for spec, owners in self._owners.items():
             mine = {
                 partition: positions.get((source, task.partition))
@@ -143,13 +150,13 @@ class Sources:
                 self._ends[source, task.partition] = end
 
     def fix_ends(self, timeout: float) -> None:
-        """A bounded run stops at the ends as they are now, unless an earlier attempt of it has fixed others.
+        """A bounded run stops at the ends as they are now; what was read here in an earlier attempt, as they were then.
 
         Raises BrokerUnavailable after `timeout` seconds.
         """
-        if not self._stop_at:
+        if not all(key in self._stop_at for key in self._mine):
             self.look_at_ends(timeout)
-            self._stop_at.update(self._ends)
+            self._stop_at.update({**self._ends, **self._stop_at})
 
     @property
     def lag(self) -> int | None:
@@ -178,7 +185,7 @@ class Sources:
     @property
     def exhausted(self) -> bool:
         """Whether everything up to the ends that were fixed has been read."""
-        return all(self.positions.get(key, 0) >= end for key, end in self._stop_at.items())
+        return all(self.positions.get(key, 0) >= self._stop_at.get(key, 0) for key in self._mine)
 
     def commit(self, positions: Mapping[tuple[str, int], int], epoch: Epoch, published: set[ConnectorSpec]) -> None:
         """Show positions to the connectors whose publishers have not done so already."""
