@@ -33,7 +33,7 @@ check: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks --peers all
 	$(BIN)/python -m benchmarks --peers kafka-streams --steady --rounds 1
-	for name in checkpoints memory restore latency start growth; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in checkpoints memory restore latency start growth coordinator; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: $(VENV)/dev
 	$(BIN)/mkdocs build --strict

@@ -68,7 +68,8 @@ def measure(size: Size, epochs: int, chain: int) -> list[Figure]:
 
 
 def first(cluster: HollowCluster, size: Size) -> list[Figure]:
-    """The job's start from its checkpoint."""
+    """The job's start from its checkpoint: every task is placed."""
+    forget(cluster)
     cluster.begin(size.workers)
     return taken("start", cluster)
 
