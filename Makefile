@@ -34,7 +34,7 @@ bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks --peers all
 	$(BIN)/python -m benchmarks --peers kafka-streams --steady --rounds 1
 	$(BIN)/python -m benchmarks map count shuffle --runtime ray --workers 1,2
-	for name in checkpoints memory restore latency start growth ray; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in checkpoints memory restore latency start growth ray coordinator; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: $(VENV)/dev
 	$(BIN)/mkdocs build --strict

@@ -28,27 +28,41 @@ class RestorePieces:
 class Chain:
     """Reads what a manifest names. Segments are opened once and kept, so use one chain for all tasks of a worker.
 
+    Of an epoch's segments, one for each worker, only those are opened that it takes to find a task: it is mostly where
+    it was in the epoch before.
+
     Every method raises DamagedObject, ObjectMissing, FormatTooNew and what the store raises.
     """
 
     def __init__(self, store: CheckpointStore, manifest: Manifest) -> None:
         self.store = store
         self.manifest = manifest
-        self._opened: dict[Epoch, list[SegmentReader]] = {}
+        self._opened: dict[str, SegmentReader] = {}
+        self._places: dict[TaskId, int] = {}
 
     def knows(self, task: TaskId) -> bool:
         """Whether the checkpoint holds `task`."""
         return task.partition < self.manifest.stages.get(task.stage, 0)
 
-    def segments(self, epoch: Epoch) -> list[SegmentReader]:
-        """The segments of one epoch of the chain."""
-        if epoch not in self._opened:
-            self._opened[epoch] = [SegmentReader(self.store, name) for name in self.manifest.segments[epoch]]
-        return self._opened[epoch]
-
     def segment(self, epoch: Epoch, task: TaskId) -> SegmentReader | None:
         """The segment of `epoch` that holds `task`; None when the task was not there yet."""
-        return next((segment for segment in self.segments(epoch) if segment.blobs(task) is not None), None)
+        names = self.manifest.segments[epoch]
+        place = self._places.get(task)
+        if place is None and epoch != self.manifest.epoch:  # all tasks are in the newest: it is opened once for all
+            self.segment(self.manifest.epoch, task)
+            place = self._places.get(task)
+        likely = () if place is None or place >= len(names) else (place,)
+        for place in (*likely, *range(len(names))):
+            segment = self._open(names[place])
+            if segment.blobs(task) is not None:
+                self._places[task] = place
+                return segment
+        return None
+
+    def _open(self, name: str) -> SegmentReader:
+        if name not in self._opened:
+            self._opened[name] = SegmentReader(self.store, name)
+        return self._opened[name]
 
     def deltas(self, task: TaskId, epochs: Iterable[Epoch], *, known: bool) -> Iterator[tuple[Epoch, Delta]]:
         """The deltas of `task` at `epochs`, ascending.

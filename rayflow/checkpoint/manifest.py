@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -96,8 +97,8 @@ class Manifest:
 
     def objects(self) -> list[str]:
         """Names of all objects that the checkpoint consists of, the manifest not counted."""
-        parts = [name for base in self.bases.values() for name in base.parts]
-        return [*parts, *(name for names in self.segments.values() for name in names), *self.outputs]
+        parts = chain.from_iterable(base.parts for base in self.bases.values())
+        return [*parts, *chain.from_iterable(self.segments.values()), *self.outputs]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

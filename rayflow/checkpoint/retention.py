@@ -46,7 +46,8 @@ def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
     if not kept:
         return []
     newest = max(kept, key=lambda manifest: manifest.epoch)
-    needed = {name for manifest in kept for name in manifest.objects()}
+    needed: set[str] = set()
+    needed.update(*(manifest.objects() for manifest in kept))
     needed.update(manifest_name(manifest.epoch) for manifest in kept)
     needed.update(published_name(manifest.lineage, manifest.epoch) for manifest in kept)
     base_epochs = {task_folder(task): base.epoch for task, base in newest.bases.items()}

@@ -13,7 +13,7 @@ from rayflow.checkpoint.base import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import Fenced, InvariantBroken
-from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.entries import sink_entries, state_entries
 from rayflow.engine.events import (
@@ -103,7 +103,7 @@ class Coordinator:
         self._markers: Mapping[SinkTask, Marker | None] = {}
         self._missing: list[SinkTask] = []
         self._opening: OpenPublishers | None = None
-        self._base_under_way = False
+        self._bases_under_way: set[TaskId] = set()
 
     def start(self) -> list[Order]:
         """Begin the attempt."""
@@ -157,7 +157,7 @@ class Coordinator:
             case PublishedRecorded():
                 return [self._finish(Phase.CLOSING)]
             case BaseWritten():
-                self._base_under_way = False
+                self._bases_under_way.discard(event.task)
                 self._history.on_base(event.task, BaseRef(event.epoch, event.parts, event.size), self.epoch)
                 return self._tick_if_asked()
             case SourcesExhausted():
@@ -339,10 +339,9 @@ class Coordinator:
                 self._enter(Phase.RUNNING, Phase.CLOSING)
                 return [RecordPublished(self.lineage, self.epoch), *orders]
             return [*orders, self._finish(Phase.RUNNING)]
-        task = None if self._base_under_way else self._history.wants_base(self.epoch)
-        if task is not None:
-            self._base_under_way = True
-            orders.append(WriteBase(task, self.epoch))
+        tasks = self._history.wants_bases(self.epoch, self._bases_under_way)
+        self._bases_under_way.update(tasks)
+        orders += [WriteBase(task, self.epoch) for task in tasks]
         return [*orders, *self._tick_if_asked()]
 
     def _finish(self, expected: Phase) -> FinishAttempt:

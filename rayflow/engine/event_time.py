@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from heapq import heapify, heappop, heappush
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MIN, ChannelId
@@ -16,6 +17,9 @@ class EventTime:
         self.watermark = WATERMARK_MIN
         self._streams = streams
         self._channels: dict[ChannelId, int] = dict.fromkeys(channels, WATERMARK_MIN)
+        # Lowest first, with entries of what channels were at before: each input of thousands is looked at only in turn.
+        self._marks = [(mark, channel) for channel, mark in self._channels.items()]
+        heapify(self._marks)
         self._idle_channels: set[ChannelId] = set()
         self._idle_streams: set[str] = set()
 
@@ -39,6 +43,10 @@ class EventTime:
             raise InvariantBroken(f"the watermark of {channel} went back")
         self._channels[channel] = watermark
         self._idle_channels.discard(channel)
+        heappush(self._marks, (watermark, channel))
+        if len(self._marks) > 2 * len(self._channels):
+            self._marks = [(mark, channel) for channel, mark in self._channels.items()]
+            heapify(self._marks)
 
     def on_idle(self, channel: ChannelId) -> None:
         """An input channel is idle until its next watermark."""
@@ -60,12 +68,22 @@ class EventTime:
     def advance(self) -> bool:
         """Move to the lowest active input. True if that is later than before."""
         active = [stream.watermark for id, stream in self._streams.items() if id not in self._idle_streams]
-        active += [mark for channel, mark in self._channels.items() if channel not in self._idle_channels]
+        active += self._lowest_channel()
         lowest = min(active, default=WATERMARK_MIN)
         if lowest <= self.watermark:
             return False
         self.watermark = lowest
         return True
+
+    def _lowest_channel(self) -> list[int]:
+        """The watermark of the lowest active channel, if there is one."""
+        marks = self._marks
+        while marks:
+            mark, channel = marks[0]
+            if channel not in self._idle_channels and self._channels[channel] == mark:
+                return [mark]
+            heappop(marks)  # it has moved on, or comes again with the watermark that ends its idleness
+        return []
 
     def validate(self) -> None:
         """Raises InvariantBroken when an idle input is none of the task's."""

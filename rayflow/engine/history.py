@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 
 from rayflow.checkpoint.base import BaseRef
 from rayflow.checkpoint.manifest import Manifest
@@ -45,13 +47,14 @@ class History:
         self.owed = set(regrouped)
         self._tasks = {task: _TaskHistory() for task in tasks}
         if manifest is not None:
-            self.segments = {epoch: tuple(names) for epoch, names in manifest.segments.items()}
+            self.segments = {epoch: tuple(manifest.segments[epoch]) for epoch in sorted(manifest.segments)}
+            epochs = list(self.segments)
             for task in continued:
                 history = self._tasks[task]
                 history.base = manifest.bases.get(task)
                 since = history.base.epoch if history.base else 0
-                later = [epoch for epoch in self.segments if epoch > since]
-                history.first_delta = min(later, default=None)
+                later = bisect_right(epochs, since)
+                history.first_delta = epochs[later] if later < len(epochs) else None
 
     @property
     def bases(self) -> dict[TaskId, BaseRef]:
@@ -79,15 +82,23 @@ class History:
         history.delta_bytes = 0
         history.first_delta = base.epoch + 1 if base.epoch < epoch else None
 
-    def wants_base(self, epoch: Epoch) -> TaskId | None:
-        """The task whose deltas since its base most outweigh it, if any does."""
-        neediest, need = None, 1.0
-        for task, history in self._tasks.items():
-            if history.first_delta is None:
-                continue
-            size = history.base.bytes if history.base else 0
-            weight = history.delta_bytes / max(size, BASE_FLOOR)
-            length = (epoch - history.first_delta + 1) / MAX_CHAIN
-            if max(weight, length) >= need:
-                neediest, need = task, max(weight, length)
-        return neediest
+    def wants_bases(self, epoch: Epoch, under_way: Collection[TaskId]) -> list[TaskId]:
+        """The tasks whose bases are to be begun now: those whose deltas since their base most outweigh it.
+
+        With those `under_way` they are no more than it takes for every task to have its turn within MAX_CHAIN epochs:
+        one at a time would let the chain, and so every manifest, grow with the number of tasks.
+        """
+        room = -(-len(self._tasks) // MAX_CHAIN) - len(under_way)
+        if room <= 0:
+            return []
+        needs = ((self._need(history, epoch), task) for task, history in self._tasks.items() if task not in under_way)
+        return [task for _, task in nlargest(room, (wish for wish in needs if wish[0] >= 1.0))]
+
+    def _need(self, history: _TaskHistory, epoch: Epoch) -> float:
+        """How much a base is worth: from 1 on it is."""
+        if history.first_delta is None:
+            return 0.0
+        size = history.base.bytes if history.base else 0
+        weight = history.delta_bytes / max(size, BASE_FLOOR)
+        length = (epoch - history.first_delta + 1) / MAX_CHAIN
+        return max(weight, length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heapreplace
 
 from rayflow.core.ids import TaskId, WorkerId
 
@@ -43,9 +44,11 @@ def place(
                 loads[worker] += 1
             else:
                 homeless.append(task)
+        emptiest = [(counts[worker], loads[worker], worker) for worker in workers]
+        heapify(emptiest)
         for task in homeless:
-            worker = min(workers, key=lambda w: (counts[w], loads[w], w))
+            count, load, worker = emptiest[0]
+            heapreplace(emptiest, (count + 1, load + 1, worker))
             placed[task] = worker
-            counts[worker] += 1
             loads[worker] += 1
     return {task: placed[task] for task in tasks}

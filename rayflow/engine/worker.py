@@ -99,6 +99,9 @@ class Worker:
         self._under_way = _EpochOnItsWay()
         self._held = False
         self._asked = False
+        self._pending = dict.fromkeys(self.tasks, 0)
+        self._pending_bytes = 0
+        self._touched: set[TaskId] = set()
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
@@ -132,6 +135,7 @@ class Worker:
             case EpochApplied():
                 self._expect(event.epoch)
                 self._under_way.applied = True
+                self._touched.update(self.tasks)  # the runtime has completed them
                 self._finish(event.epoch)
             case EpochPublished():
                 self._expect(event.epoch)
@@ -193,6 +197,7 @@ class Worker:
             self._dispatch(target.id, target.on_channel(event))
 
     def _dispatch(self, task: TaskId, actions: list[TaskAction]) -> None:
+        self._touched.add(task)
         for action in actions:
             match action:
                 case SendBatch(exchange, target, batch):
@@ -267,7 +272,12 @@ class Worker:
             self._actions.append(ReportDone(epoch))
 
     def _watch_memory(self) -> None:
-        full = self.pending_bytes > self._memory_limit
+        for task in self._touched:  # a barrier or a watermark comes from each of thousands of tasks: not all are asked
+            size = self.tasks[task].pending_bytes
+            self._pending_bytes += size - self._pending[task]
+            self._pending[task] = size
+        self._touched.clear()
+        full = self._pending_bytes > self._memory_limit
         if full != self._held:  # without an epoch on its way too: the barrier may have to wait for a base
             self._held = full
             self._actions.append(HoldSources() if full else ReleaseSources())
@@ -289,6 +299,8 @@ class Worker:
             task.validate()
         if self._queue:
             raise InvariantBroken(f"worker {self.id} left {len(self._queue)} events undelivered")
+        if self._pending_bytes < self.pending_bytes and not self._touched:
+            raise InvariantBroken(f"worker {self.id} holds more in memory than it has counted")
         sealed = [part.task for part in self._under_way.parts]
         if len(sealed) != len(set(sealed)):
             raise InvariantBroken(f"worker {self.id} sealed a task twice in epoch {self._epoch}")

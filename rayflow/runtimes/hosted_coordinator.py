@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rayflow.checkpoint.attempts import claim_attempt
-from rayflow.checkpoint.manifest import Manifest, newest_manifest, read_manifest, write_manifest
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest, write_manifest
 from rayflow.checkpoint.published import is_published, record_published
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
@@ -56,6 +57,7 @@ from rayflow.engine.orders import (
     WriteManifest,
 )
 from rayflow.engine.placement import place
+from rayflow.engine.regrouping import Progress
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.local.background import Background
@@ -74,7 +76,7 @@ from rayflow.runtimes.messages import (
     Start,
     Started,
 )
-from rayflow.runtimes.segments import staged_by
+from rayflow.runtimes.segments import staged_by, starting_progress
 
 log = get_logger("rayflow.coordinator")
 
@@ -108,6 +110,8 @@ class HostedCoordinator:
         """`earlier`: where the tasks were before; most stay there. `ends`: of a bounded run, shared by its attempts."""
         self.coordinator = coordinator
         self.background = Background()
+        self.collecting = Background()
+        self._collect_again = False
         self.finished: FinishAttempt | None = None
         self._finishing: FinishAttempt | None = None
         self.manifest: Manifest | None = None
@@ -139,7 +143,7 @@ class HostedCoordinator:
 
     def step(self) -> bool:
         """One turn; True if something came of it."""
-        worked = self.background.collect()
+        worked = self.background.collect() | self.collecting.collect()
         now = time.monotonic()
         if self.started and now >= self._next_tick:
             self._next_tick = now + TICK
@@ -183,6 +187,7 @@ class HostedCoordinator:
     def close(self) -> None:
         """Let what is being written finish, and let go."""
         self.background.close()
+        self.collecting.close()
 
     def _answered(self, slot: WorkerId) -> bool:
         self._waits.discard(slot)
@@ -222,7 +227,7 @@ class HostedCoordinator:
                     note = partial(record_published, self._store, lineage, epoch)
                     self.background.call(note, lambda _: self.tell(PublishedRecorded()))
                 case CollectGarbage():
-                    self.background.call(self._collect_garbage, lambda _: None)
+                    self._collect()
                 case FinishAttempt():
                     self._finish(order)
             self._on_step(f"after {type(order).__name__}")
@@ -265,7 +270,7 @@ class HostedCoordinator:
         staged = staged_by(self._store, self._plan, order)
         self._waits = set(staged)
         for slot in sorted(staged):
-            message = Republish(slot, order.manifest, order.topology.sources, staged[slot])
+            message = Republish(slot, order.manifest.epoch, order.topology.sources, staged[slot])
             self._send(self._holder(slot), message)
 
     def _start(self, order: StartTasks) -> None:
@@ -273,7 +278,21 @@ class HostedCoordinator:
         self._create_topics(order.topology)
         self.placement = place(order.topology.tasks(), self.workers, self._earlier)
         self._waits = set(self.workers)
-        self._broadcast(Start(order, self.placement, self._ends))
+        # Each task's progress is in the segment of the worker that had it: read here once, not by every worker.
+        read = partial(starting_progress, self._store, self._plan, order)
+        self.background.call(read, partial(self._send_starts, order))
+
+    def _send_starts(self, order: StartTasks, progress: Progress) -> None:
+        checkpoint = None if order.manifest is None else order.manifest.epoch
+        places: dict[str, list[WorkerId]] = {stage: [] for stage in order.topology.stages}
+        parts: dict[WorkerId, dict[TaskId, Mapping[str, Any]]] = {slot: {} for slot in self.workers}
+        for task, slot in self.placement.items():
+            places[task.stage].append(slot)
+            if task in progress:
+                parts[slot][task] = progress[task]
+        order = replace(order, manifest=None)
+        for slot, part in parts.items():
+            self._send(slot, Start(order, checkpoint, places, part, self._ends))
 
     def _write_manifest(self, manifest: Manifest) -> None:
         def write() -> int:
@@ -282,10 +301,10 @@ class HostedCoordinator:
             except ObjectExists:
                 # Ours all the same, if the store did it but its answer was lost.
                 return read_manifest(self._store, manifest.epoch).attempt
-            newest = newest_manifest(self._store)
-            if newest is not None and newest.epoch > manifest.epoch:
+            newest = max(manifest_epochs(self._store), default=manifest.epoch)
+            if newest > manifest.epoch:
                 # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
-                return newest.attempt
+                return read_manifest(self._store, newest).attempt
             return manifest.attempt
 
         def then(attempt: int) -> None:
@@ -298,6 +317,13 @@ class HostedCoordinator:
             self.tell(ManifestWritten(manifest.epoch))
 
         self.background.call(write, then)
+
+    def _collect(self) -> None:
+        """Beside the commits, since listing a large store can take longer than an epoch. What is asked for meanwhile is
+        done once, afterwards."""
+        self._collect_again = self.collecting.waiting > 0
+        if not self._collect_again:
+            self.collecting.call(self._collect_garbage, lambda _: self._collect() if self._collect_again else None)
 
     def _collect_garbage(self) -> None:
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rayflow.checkpoint.base import PART_BYTES, encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
+from rayflow.checkpoint.manifest import read_manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import Clock
@@ -237,7 +239,7 @@ class HostedWorker:
         return self._sinks[slot]
 
     def _republish(self, order: Republish) -> Generator[None, None, None]:
-        manifest = order.manifest
+        manifest = read_manifest(self._store, order.epoch)
         self.sources.place(order.sources)
         outputs = read_staged(self._store, manifest, order.sinks)
         positions = positions_of(read_progress(self._store, manifest))
@@ -256,13 +258,14 @@ class HostedWorker:
 
     def _start(self, start: Start) -> None:
         order = start.order
+        if start.checkpoint is not None:
+            order = replace(order, manifest=read_manifest(self._store, start.checkpoint))
         self._lineage = order.lineage
-        worker, progress, positions = self._hosting.start(order, self.slot, start.placement)
-        self.worker = worker
+        self.worker = worker = self._hosting.start(order, self.slot, start.placement)
         self.sources.place(order.topology.sources)
-        self.sources.start(positions, worker.tasks)
+        self.sources.start(positions_of(start.progress), worker.tasks)
         ends = self.sources.fix_ends(start.ends, timeout=30.0) if self._options.until_end else {}
-        self._do(worker.start(progress))
+        self._do(worker.start(start.progress))
         self._tell(Started(self.slot, ends))
 
     def _do(self, actions: list[WorkerAction]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
 
@@ -33,10 +32,13 @@ class ReadMarkers:
 
 @dataclass(frozen=True, slots=True)
 class Republish:
-    """Publish what these sinks staged for the manifest's epoch, as the slot that staged it."""
+    """Publish what these sinks staged for the checkpoint of `epoch`, as the slot that staged it.
+
+    Its manifest is in the store: a copy for every worker would be too much for one coordinator to send.
+    """
 
     slot: WorkerId
-    manifest: Manifest
+    epoch: Epoch
     sources: Mapping[str, int]
     sinks: Sequence[SinkTask]
 
@@ -48,11 +50,23 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start the tasks that are placed on the worker. `ends`: as far as earlier attempts of a bounded run fixed them."""
+    """Start the tasks that are placed on the worker.
+
+    Small, since there is one for each worker. `order` is without its manifest: that of epoch `checkpoint` in the store,
+    if there is one. `places`: the worker of each partition, by stage. `progress`: of the worker's own tasks. `ends`: as
+    far as earlier attempts of a bounded run fixed them.
+    """
 
     order: StartTasks
-    placement: Mapping[TaskId, WorkerId]
+    checkpoint: Epoch | None
+    places: Mapping[str, Sequence[WorkerId]]
+    progress: Mapping[TaskId, Mapping[str, Any]]
     ends: Ends
+
+    @property
+    def placement(self) -> dict[TaskId, WorkerId]:
+        """The worker of every task."""
+        return {TaskId(stage, p): worker for stage, workers in self.places.items() for p, worker in enumerate(workers)}
 
 
 # From a worker

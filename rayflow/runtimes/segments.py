@@ -6,7 +6,9 @@ Apart, because deltas are needed until a base replaces them, staged output only 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from rayflow.checkpoint.layout import SegmentObject, output_name, parse_name, segment_name
 from rayflow.checkpoint.manifest import Manifest
@@ -16,9 +18,13 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import SegmentWritten
-from rayflow.engine.orders import RepublishOutput
+from rayflow.engine.orders import RepublishOutput, StartTasks
+from rayflow.engine.regrouping import Progress, progress_for
 from rayflow.plan.physical import JobPlan
 from rayflow.state.base import Delta
+
+AT_ONCE = 16
+"""Segments that are opened at the same time, if there are more."""
 
 _NO_DELTA = Delta([], [])
 
@@ -53,8 +59,7 @@ def read_staged(
     Raises DamagedObject, ObjectMissing.
     """
     outputs: dict[SinkTask, list[EncodedBatch]] = {sink: [] for sink in sinks}
-    for name in manifest.outputs:
-        reader = SegmentReader(store, name)
+    for reader in _opened(store, manifest.outputs):
         for task in reader.tasks:
             for operator, batches in reader.staged(task).items():
                 sink = SinkTask(operator, task.partition)
@@ -66,11 +71,17 @@ def read_staged(
 def read_progress(store: CheckpointStore, manifest: Manifest) -> dict[TaskId, dict[str, object]]:
     """The progress of every task at the end of the manifest's epoch. Raises DamagedObject, ObjectMissing."""
     progress: dict[TaskId, dict[str, object]] = {}
-    for name in manifest.segments[max(manifest.segments)]:
-        reader = SegmentReader(store, name)
+    for reader in _opened(store, manifest.segments[max(manifest.segments)]):
         for task in reader.tasks:
             progress[task] = reader.progress(task)
     return progress
+
+
+def starting_progress(store: CheckpointStore, plan: JobPlan, order: StartTasks) -> Progress:
+    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing."""
+    if order.manifest is None:
+        return {}
+    return progress_for(plan, order.topology.stages, order.manifest, read_progress(store, order.manifest))
 
 
 def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> dict[WorkerId, list[SinkTask]]:
@@ -82,10 +93,10 @@ def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> 
     """
     manifest = order.manifest
     slots: dict[TaskId, WorkerId] = {}
-    for name in manifest.segments[manifest.epoch]:
-        kind = parse_name(name)
+    for reader in _opened(store, manifest.segments[manifest.epoch]):
+        kind = parse_name(reader.name)
         assert isinstance(kind, SegmentObject)
-        slots.update(dict.fromkeys(SegmentReader(store, name).tasks, kind.worker))
+        slots.update(dict.fromkeys(reader.tasks, kind.worker))
     stages = {sink.operator: stage.id for stage in plan.stages for sink in stage.sinks}
     found: dict[WorkerId, list[SinkTask]] = {}
     for sink in order.sinks:
@@ -93,13 +104,21 @@ def staged_by(store: CheckpointStore, plan: JobPlan, order: RepublishOutput) -> 
     return found
 
 
-def positions_of(progress: dict[TaskId, dict[str, object]]) -> dict[tuple[str, int], int]:
+def positions_of(progress: Progress) -> dict[tuple[str, int], int]:
     """The position of every source partition, from the tasks' progress."""
     return {
         (source, task.partition): position
         for task, part in progress.items()
-        for source, position in part["positions"].items()  # type: ignore[attr-defined]
+        for source, position in part["positions"].items()
     }
+
+
+def _opened(store: CheckpointStore, names: Sequence[str]) -> list[SegmentReader]:
+    """The segments of many workers, in their order: one after the other, each would wait for two answers."""
+    if len(names) <= AT_ONCE:
+        return [SegmentReader(store, name) for name in names]
+    with ThreadPoolExecutor(AT_ONCE, "rayflow-segments") as pool:
+        return list(pool.map(partial(SegmentReader, store), names))
 
 
 def _delta_bytes(delta: Delta) -> int:

@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from rayflow.checkpoint.chain import Chain, deltas_after, merge_rows, restore_rows
+from rayflow.checkpoint.layout import segment_name
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.restore import prepare_store
+from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.checkpoint.segment import encode_segment
 from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.core.ids import TaskId
 from rayflow.state.base import Delta, Rows, Stamp
-from tests.checkpoint.model import TASKS, CheckedStore, History
+from tests.checkpoint.model import TASKS, CheckedStore, History, example_manifest
 
 TASK = TASKS[0]
 
@@ -82,10 +85,13 @@ def test_a_task_that_the_checkpoint_does_not_know_begins_empty(history: History)
 
 def test_a_task_that_joined_later_is_restored_from_its_own_deltas(history: History) -> None:
     manifest = history.manifests[10]
-    chain = Chain(history.store, manifest)
     late = TASKS[2]
+    segments = dict(manifest.segments)
     for epoch in (1, 2, 3):
-        chain._opened[epoch] = [s for s in chain.segments(epoch) if s.blobs(late) is None]
+        holder = Chain(history.store, manifest).segment(epoch, late)
+        assert holder is not None
+        segments[epoch] = tuple(name for name in segments[epoch] if name != holder.name)
+    chain = Chain(history.store, replace(manifest, segments=segments))
     held: dict[bytes, bytes | None] = {}
     for epoch in range(4, 11):
         delta = next(part.delta for part in history.sealed[epoch] if part.task == late)
@@ -139,15 +145,21 @@ def test_epochs_may_leave_numbers_out(history: History) -> None:
     assert deltas_after(later, TASK, 15) is None
 
 
-def test_a_worker_opens_every_segment_once() -> None:
-    opened: list[str] = []
+class Counting(ObjectStore):
+    """Keeps the names of the segments that are opened."""
 
-    class Counting(ObjectStore):
-        def size(self, name: str) -> int:
-            opened.append(name)
-            return super().size(name)
+    def __init__(self) -> None:
+        super().__init__("memory:")
+        self.opened: list[str] = []
 
-    history = History(Counting("memory:"))
+    def size(self, name: str) -> int:
+        self.opened.append(name)
+        return super().size(name)
+
+
+def test_a_worker_opens_no_segment_twice() -> None:
+    store = Counting()
+    history = History(store)
     for _ in range(5):
         history.run_epoch()
     chain = Chain(history.store, history.manifests[5])
@@ -155,7 +167,28 @@ def test_a_worker_opens_every_segment_once() -> None:
         local = CheckedStore()
         prepare_store(local, history.store, history.manifests[5], task, chain)
         assert local.held == history.expected[5][task]
-    assert len(opened) == len(set(opened)) == 10
+    assert len(store.opened) == len(set(store.opened)) <= 10
+
+
+def test_a_task_is_found_without_opening_every_workers_segments() -> None:
+    """It is looked for among all workers in the newest epoch, and after it has moved; else it is where it was."""
+    workers, epochs = 12, 20
+    tasks = [TaskId("orders", p) for p in range(workers)]
+    store = Counting()
+    segments: dict[int, tuple[str, ...]] = {}
+    for epoch in range(1, epochs + 1):
+        moved = epoch >= 15
+        segments[epoch] = tuple(segment_name(epoch, 1, worker) for worker in range(workers))
+        for worker, name in enumerate(segments[epoch]):
+            task = tasks[worker - moved]
+            store.put(name, encode_segment([TaskSealed(task, Delta([b"k"], [b"%d" % epoch]), {}, {})]))
+    manifest = replace(example_manifest(), epoch=epochs, stages={"orders": workers}, segments=segments, bases={})
+    chain = Chain(store, manifest)
+    for task in tasks[3:5]:
+        local = CheckedStore()
+        prepare_store(local, store, manifest, task, chain)
+        assert local.held == {b"k": b"20"}
+    assert len(store.opened) < 3 * workers + 2 * epochs + 4
 
 
 def test_merging_keeps_runs_that_did_not_change_as_they_are() -> None:

@@ -47,20 +47,20 @@ def test_small_deltas_ask_for_a_base_only_by_their_number() -> None:
     history = History([A], None)
     for epoch in range(1, MAX_CHAIN):
         history.on_epoch(epoch, (f"e{epoch}",), {A: 1})
-        assert history.wants_base(epoch) is None
+        assert history.wants_bases(epoch, ()) == []
     history.on_epoch(MAX_CHAIN, ("last",), {A: 1})
-    assert history.wants_base(MAX_CHAIN) == A
+    assert history.wants_bases(MAX_CHAIN, ()) == [A]
 
 
 def test_the_task_whose_deltas_outweigh_its_base_most_comes_first() -> None:
     history = History([A, B], None)
     history.on_epoch(1, ("e1",), {A: BASE_FLOOR, B: 3 * BASE_FLOOR})
-    assert history.wants_base(1) == B
+    assert history.wants_bases(1, ()) == [B]
     history.on_base(B, BaseRef(1, ("b",), 10 * BASE_FLOOR), 1)
-    assert history.wants_base(1) == A
+    assert history.wants_bases(1, ()) == [A]
     history.on_base(A, BaseRef(1, ("a",), BASE_FLOOR), 1)
     history.on_epoch(2, ("e2",), {A: BASE_FLOOR - 1, B: 9 * BASE_FLOOR})
-    assert history.wants_base(2) is None
+    assert history.wants_bases(2, ()) == []
 
 
 def manifest(segments: dict[int, tuple[str, ...]], bases: dict[TaskId, BaseRef]) -> Manifest:
@@ -84,3 +84,19 @@ def test_segments_that_only_others_needed_are_let_go() -> None:
     assert history.owed == set()
     history.on_epoch(5, ("e5",), {A: 0, B: 0})
     assert list(history.segments) == [5]
+
+
+def test_chains_stay_short_however_many_tasks_there_are() -> None:
+    tasks = [TaskId("s1", p) for p in range(3 * MAX_CHAIN)]
+    history = History(tasks, None)
+    under_way: list[TaskId] = []
+    for epoch in range(1, 3 * MAX_CHAIN):
+        history.on_epoch(epoch, ("e",), dict.fromkeys(tasks, 1))
+        assert len(history.segments) <= 2 * MAX_CHAIN
+        for task in under_way:
+            history.on_base(task, BaseRef(epoch - 1, ("b",), 1), epoch)
+        under_way = history.wants_bases(epoch, ())
+        assert len(under_way) <= 3
+        assert len(set(under_way)) == len(under_way)
+        assert history.wants_bases(epoch, under_way) == []
+    assert len(history.segments) <= MAX_CHAIN + 2

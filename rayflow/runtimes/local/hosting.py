@@ -13,11 +13,10 @@ from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.engine.orders import StartTasks
-from rayflow.engine.regrouping import Progress, StageOrigin, origin_of, progress_for
+from rayflow.engine.regrouping import StageOrigin, origin_of
 from rayflow.engine.task import Task
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.segments import positions_of, read_progress
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Rows, Stamp, Store
 from rayflow.state.memory_store import MemoryStore
@@ -49,8 +48,8 @@ class Hosting:
 
     def start(
         self, order: StartTasks, slot: WorkerId = 0, placement: Mapping[TaskId, WorkerId] | None = None
-    ) -> tuple[Worker, Progress, dict[tuple[str, int], int]]:
-        """The worker of `slot` with its tasks restored, the progress of all, and where each source goes on.
+    ) -> Worker:
+        """The worker of `slot` with its tasks restored.
 
         `placement` tells the slot of every task; None: all are this one's.
         Raises DamagedObject, ObjectMissing, DiskFull.
@@ -71,7 +70,7 @@ class Hosting:
             else:
                 self._restore(id, store, manifest, chains)
             tasks[id] = Task(self._plan, order.topology, id, TaskState(store, codec), self._clock, order.epoch)
-        worker = Worker(
+        return Worker(
             slot,
             self._plan,
             order.topology,
@@ -80,10 +79,6 @@ class Hosting:
             codec=codec,
             memory_limit=self._memory_limit,
         )
-        if manifest is None:
-            return worker, {}, {}
-        old = read_progress(self._checkpoints, manifest)
-        return worker, progress_for(self._plan, order.topology.stages, manifest, old), positions_of(old)
 
     def stamp(self, task: TaskId, lineage: str, epoch: int) -> Stamp:
         """What a task's store is stamped with: the layout of its stage's states is part of the lineage, so that a

@@ -43,7 +43,7 @@ from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.local.hosting import Hosting
-from rayflow.runtimes.segments import SegmentWriter, positions_of, read_progress, read_staged
+from rayflow.runtimes.segments import SegmentWriter, positions_of, read_progress, read_staged, starting_progress
 from rayflow.runtimes.simulated.messages import (
     Busy,
     Exhausted,
@@ -151,7 +151,9 @@ class WorkerProcess(Process):
     def _start(self, start: Start) -> None:
         order = start.order
         self._lineage = order.lineage
-        self.worker, progress, positions = self._hosting.start(order, self.slot, start.placement)
+        self.worker = self._hosting.start(order, self.slot, start.placement)
+        progress = starting_progress(self.checkpoints, self._plan, order)
+        positions = positions_of(progress)
         self._place(order.topology.sources)
         mine = {
             partition: positions.get((source, task.partition))
