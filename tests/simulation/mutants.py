@@ -74,7 +74,7 @@ def marker_after_the_transaction(patch: Patch) -> None:
             yield "committing"
             transaction = self._kafka.begin(self._id, self._epoch, self._owner)
             mark(self, transaction, marker, list(outputs))
-            self._kafka.commit_offsets(transaction.offsets, self._owner)
+            self._kafka.commit_offsets(dict(transaction.offsets))
             self._kafka._open.pop(self._id, None)
         return known
 

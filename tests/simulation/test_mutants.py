@@ -13,7 +13,9 @@ def seeds_until_found(mutant: Mutant) -> int | None:
     for seed in range(mutant.found_in):
         try:
             Simulation(seed, shape=mutant.shape, faults=mutant.faults).run()
-        except SimulationFailed:
+        except SimulationFailed as failed:
+            # Else the mutant is broken, not the protocol.
+            assert not isinstance(failed.__cause__, (AttributeError, NameError, TypeError))
             return seed + 1
     return None
 
