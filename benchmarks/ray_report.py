@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.campaign import NoResult, Run
 from benchmarks.ray_usage import RayUsage
-from benchmarks.report import machine, ratio
+from benchmarks.report import each, machine, ratio
 from benchmarks.workloads import RAYFLOW, WORKLOADS
 
 HEADINGS = ("us/record", "of local", "target", "records/s", "of 1 worker", "Ray's own", "coordinator", "peak MB")
@@ -58,7 +58,7 @@ def _row(runs: Sequence[Run], mine: Sequence[Run]) -> tuple[list[str], bool]:
     return cells, share < target
 
 
-def ray_summary(results: Sequence[Run | NoResult], about: dict[str, Any]) -> dict[str, Any]:
+def ray_summary(results: Sequence[Run | NoResult], about: Mapping[str, Any]) -> dict[str, Any]:
     """The machine, what the caller says about the call, shares and targets, every run and every failure."""
     runs = [run for run in results if isinstance(run, Run)]
     shares: dict[str, dict[str, Any]] = {}
@@ -67,11 +67,4 @@ def ray_summary(results: Sequence[Run | NoResult], about: dict[str, Any]) -> dic
         if share is not None and run.contender != RAYFLOW:
             at_least = WORKLOADS[run.workload].on_ray
             shares.setdefault(run.workload, {})[run.contender] = {"share": round(share, 4), "at_least": at_least}
-    nones = [none for none in results if isinstance(none, NoResult)]
-    return {
-        **machine(),
-        **about,
-        "of_local": shares,
-        "runs": [run.facts() for run in runs],
-        "no_result": [{"workload": none.workload, "contender": none.contender, "why": none.why} for none in nones],
-    }
+    return {**machine(), **about, "of_local": shares, **each(results)}

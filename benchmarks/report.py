@@ -92,16 +92,15 @@ def summary(results: Sequence[Run | NoResult], about: Mapping[str, Any]) -> dict
         if found is not None and run.contender != RAYFLOW:
             at_most = WORKLOADS[run.workload].at_most.get(run.contender)
             ratios.setdefault(run.workload, {})[run.contender] = {"ratio": round(found, 4), "at_most": at_most}
+    return {**machine(), **about, "rayflow_over": ratios, **each(results)}
+
+
+def each(results: Sequence[Run | NoResult]) -> dict[str, Any]:
+    """Every run, and every failure with its reason."""
+    nones = [none for none in results if isinstance(none, NoResult)]
     return {
-        **machine(),
-        **about,
-        "rayflow_over": ratios,
-        "runs": [run.facts() for run in runs],
-        "no_result": [
-            {"workload": none.workload, "contender": none.contender, "why": none.why}
-            for none in results
-            if isinstance(none, NoResult)
-        ],
+        "runs": [run.facts() for run in results if isinstance(run, Run)],
+        "no_result": [{"workload": none.workload, "contender": none.contender, "why": none.why} for none in nones],
     }
 
 

@@ -15,7 +15,7 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import Clock
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.ids import Attempt, Marker, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.actions import (
     AckEpoch,
     AppendOutput,
@@ -123,6 +123,7 @@ class HostedWorker:
         self._held = False
         self._last = False
         self._told_exhausted = False
+        self._told_busy: Epoch = 0
         self._next_clock = 0
         self._cost = 0.0
 
@@ -166,9 +167,14 @@ class HostedWorker:
         if self.worker is not None and (now >= self._next_clock or now < self._next_clock - CLOCK_EVERY):
             self._next_clock = now + CLOCK_EVERY
             self.work(ClockAdvanced(now, self.sources.listened))
-            if self.worker.busy:
-                self._tell(Busy(max((task.epoch for task in self.worker.tasks.values()), default=0)))
+            self._tell_busy(self.worker)
         return worked
+
+    def _tell_busy(self, worker: Worker) -> None:
+        epoch = max((task.epoch for task in worker.tasks.values()), default=0)
+        if worker.busy and epoch > self._told_busy:  # once an epoch: on a cluster a message costs a millisecond
+            self._told_busy = epoch
+            self._tell(Busy(epoch))
 
     def poll(self, timeout: float, full: Collection[TaskId] = ()) -> bool:
         """Read records, unless memory is short, or one of the tasks of `full` is fed by a source. True if any came."""

@@ -65,6 +65,8 @@ def submit(
     from rayflow.runtimes.ray.client import folder_of
     from rayflow.runtimes.ray.spec import JobSpec
 
+    if max_workers is not None and workers is not None and max_workers < workers:
+        raise click.UsageError(f"--max-workers {max_workers} is less than --workers {workers}")
     settings = settings_of({"broker": broker, "state": state, "checkpoints": checkpoints}, sets)
     plan = plan_of(load_job(job))
     refuse_unread(sets)

@@ -14,7 +14,7 @@ from typing import Protocol
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import InvariantBroken, RayflowError, WorkerLost
-from rayflow.core.ids import Attempt, Epoch, TaskId, WorkerId
+from rayflow.core.ids import Attempt, TaskId, WorkerId
 from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.actions import SendToWorker
@@ -26,7 +26,7 @@ from rayflow.runtimes.hosted_worker import HostedWorker
 from rayflow.runtimes.local.hosting import Hosting
 from rayflow.runtimes.local.sinks import Sinks
 from rayflow.runtimes.local.sources import Sources
-from rayflow.runtimes.messages import Busy, Failed
+from rayflow.runtimes.messages import Failed
 from rayflow.runtimes.ray.inbox import Inbox
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import figures
@@ -103,7 +103,6 @@ class WorkerLoop:
         self._outbox: Outbox | None = None
         self._inbox: Inbox | None = None
         self._before = (0, 0, 0)
-        self._told_busy: Epoch = 0
         self._next_look = 0.0
         self._next_ends = 0.0
         self._worked = 0.0
@@ -239,21 +238,12 @@ class WorkerLoop:
             partial(Sinks, plan, self._connectors),
             self._store,
             clock=system_clock,
-            tell=partial(self._tell, attempt),
+            tell=partial(self._links.report, attempt),
             send=self._send,
             on_epoch=self._on_epoch,
         )
         self._hosted.attempt = attempt
-        self._told_busy = 0
         self.vitals = replace(self.vitals, attempt=attempt)
-
-    def _tell(self, attempt: Attempt, message: object) -> None:
-        """Tell the coordinator; once an epoch that there are records in it, as a call costs both ends a millisecond."""
-        if isinstance(message, Busy):
-            if message.epoch <= self._told_busy:
-                return
-            self._told_busy = message.epoch
-        self._links.report(attempt, message)
 
     def _on_epoch(self, _times: EpochTimes) -> None:
         self._next_look = 0.0
