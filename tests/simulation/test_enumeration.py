@@ -59,7 +59,7 @@ def test_crashes_in_the_recovery_from_every_eighth_crash_of_the_smallest_job_are
 
 @pytest.mark.parametrize("how", HOWS)
 def test_a_crash_of_a_job_with_an_exchange_costs_one_attempt_or_two_if_a_zombie_commits(how: How) -> None:
-    run = CrashRun(TARGETS["exchange-shrinks"], (Crash("worker 1", 35, how),))
+    run = CrashRun(TARGETS["exchange-shrinks"], (Crash("worker 1", 40, how),))
     assert run.run().attempts == (3 if how == "suspend" else 2)
     assert set(run.steps[1].counts) == {"coordinator", "worker 0"}
 
