@@ -51,7 +51,7 @@ BOUNDS: dict[str, Bound] = {
     "private memory": Bound("median", 1.15, 8 * MIB, "what is read first depends on where the kill was", (5.0, 9.0)),
     "open files": Bound("highest", 1.0, 8, "connections to the broker open and close", (3.0, 1e9)),
     "threads": Bound(
-        "highest", 1.0, 2, "a restarted producer's threads end a moment after the new one's begin", (3.0, 1e9)
+        "median", 1.0, 2, "producers that are started anew while a broker is away overlap for seconds", (3.0, 1e9)
     ),
     "groups": Bound("highest", 1.0, 0, "the job has two groups, the soak's readers commit nothing"),
     "topics": Bound("highest", 1.0, 0, "all topics are made by the first run"),
