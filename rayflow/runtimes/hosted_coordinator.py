@@ -106,11 +106,13 @@ class HostedCoordinator:
         create_topics: Callable[[Topology], None],
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
         on_step: Callable[[str], None] = lambda step: None,
+        wake: Callable[[], None] | None = None,
     ) -> None:
-        """`earlier`: where the tasks were before; most stay there. `ends`: of a bounded run, shared by its attempts."""
+        """`earlier`: where the tasks were before; most stay there. `ends`: of a bounded run, shared by its attempts.
+        `wake`: called on other threads when there is something for `step`."""
         self.coordinator = coordinator
-        self.background = Background()
-        self.collecting = Background()
+        self.background = Background(wake)
+        self.collecting = Background(wake)
         self._collect_again = False
         self.finished: FinishAttempt | None = None
         self._finishing: FinishAttempt | None = None

@@ -17,13 +17,19 @@ class Background:
     One thread, because the store's writes must keep their order and a second busy thread would fight for the GIL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], None] | None = None) -> None:
+        """`wake` is called, on the thread of the calls, when there is something to collect."""
+        self._wake = wake
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rayflow-store")
         self._calls: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
 
     def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `call` off the loop; a later `collect` passes its result to `then`, or raises what it raised."""
-        self._calls.append((self._pool.submit(call), then))
+        future = self._pool.submit(call)
+        self._calls.append((future, then))
+        if self._wake is not None:
+            wake = self._wake
+            future.add_done_callback(lambda _: wake())
 
     def collect(self) -> bool:
         """Run what follows the calls that are finished, in order. True if there was one."""

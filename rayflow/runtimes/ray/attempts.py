@@ -28,7 +28,11 @@ log = get_logger("rayflow.coordinator")
 class Attempts:
     """Makes the coordinator of each attempt of one job."""
 
-    def __init__(self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, connectors: Connectors) -> None:
+    def __init__(
+        self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, connectors: Connectors, wake: Callable[[], None]
+    ) -> None:
+        """`wake`: see HostedCoordinator."""
+        self._wake = wake
         self._spec = spec
         self._plan = plan
         self._store = store
@@ -76,6 +80,7 @@ class Attempts:
             send=send,
             create_topics=self._create_topics,
             on_commit=on_commit,
+            wake=self._wake,
         )
 
     def default_workers(self) -> int:

@@ -51,8 +51,8 @@ from rayflow.runtimes.start import choose_start
 
 log = get_logger("rayflow.coordinator")
 
-WAIT = 0.005
-"""Seconds that a turn without work waits for a message."""
+WAIT = 0.02
+"""Seconds that a turn without work waits for a message, or for what was written: a tick of the epochs."""
 CHECK_EVERY = 0.1
 
 
@@ -156,7 +156,7 @@ class CoordinatorLoop:
                 return
             self._go_on()
         plan = self._spec.plan()
-        attempts = Attempts(self._spec, plan, store, self._connectors)
+        attempts = Attempts(self._spec, plan, store, self._connectors, self._wake.set)
         if self._spec.metrics_port is not None:
             self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
         if before is None:
