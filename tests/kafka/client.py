@@ -143,14 +143,23 @@ class Kafka:
         """
         until(lambda: not self.open_transactions(topic))
         for group in groups:
-            until(partial(self._stable, group))
+            until(partial(self.decided, group))
 
-    def _stable(self, group: str) -> bool:
+    def decided(self, group: str, seconds: float = 1.0) -> bool:
+        """Whether no offset of a group belongs to a transaction under way; waits so long for its end.
+
+        By a consumer: librdkafka 2.16 may lose, or crash on, an AdminClient's question when the broker was away.
+        """
+        topics = self.admin.list_topics(timeout=10).topics
+        places = [TopicPartition(topic, p) for topic, known in topics.items() for p in known.partitions]
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": group, "isolation.level": "read_committed"}
+        consumer = Consumer({**settings, **QUIET})
         try:
-            self.group_offsets(group)
+            return all(place.error is None for place in consumer.committed(places, timeout=seconds))
         except KafkaException:
             return False
-        return True
+        finally:
+            consumer.close()
 
     def read(self, topic: str, seconds: float = 30.0) -> list[Message]:
         """All committed records, partition after partition, as confluent-kafka's messages.

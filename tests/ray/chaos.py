@@ -172,6 +172,8 @@ def main(faults: int, minutes: float, seed: int | None, rate: float, json_file: 
         chaos.run(faults, minutes)
     except Exception as error:  # noqa: BLE001 - whatever ended it, what was seen until then is told
         wrong = error
+        if not isinstance(error, Wrong):
+            console.print_exception()
     figures = chaos.figures
     console.print(table_of(figures))
     console.print(f"{figures.visits:,} visits in, {figures.outputs:,} records out, {figures.seconds / 60:.1f} minutes")

@@ -200,9 +200,8 @@ class Faults:
             self._transactions = Transactions(self._broker)
         while True:
             with suppress(KafkaException):
-                if all(self._transactions.look().values()):
-                    for group in GROUPS:  # refused as long as an offset is undecided
-                        self._broker.group_offsets(group)
+                ended = all(self._transactions.look().values())
+                if ended and all(self._broker.decided(group) for group in GROUPS):
                     return True
             if time.monotonic() >= limit:
                 return False
