@@ -21,6 +21,7 @@ from tests.docs.console import agree, commands_of
 from tests.docs.fences import DOCS, ROOT, Block, blocks_of, pages
 from tests.docs.terminal import Screen, Shell
 from tests.kafka.broker import Broker
+from tests.ray.machines import Machines
 
 PYTHON_PAGES = [page for page in pages() if any(block.language == "python" for block in blocks_of(page))]
 CONSOLE_PAGES = [page for page in pages() if any(block.language == "console" for block in blocks_of(page))]
@@ -105,12 +106,26 @@ def shell(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sh
 
 @pytest.mark.parametrize("page", CONSOLE_PAGES, ids=name_of)
 def test_the_commands_of_a_page_show_what_it_says(page: Path, folder: Path, shell: Shell) -> None:
-    """On the embedded log. `.norun` marks what cannot run here, `.kafka` what needs a broker."""
-    play(page, folder, shell, {"norun", "kafka"})
+    """On the embedded log. `.norun` marks what cannot run here, `.kafka` and `.ray` what needs a broker, a cluster."""
+    play(page, folder, shell, {"norun", "kafka", "ray"})
 
 
 def test_the_tutorials_commands_for_kafka_show_what_it_says(folder: Path, shell: Shell, own_kafka: Broker) -> None:
     play(DOCS / "tutorial.md", folder, shell, {"norun"}, own_kafka)
+
+
+@pytest.fixture
+def on_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cluster of two nodes, which RAY_ADDRESS names."""
+    with Machines(2) as machines:
+        monkeypatch.setenv("RAY_ADDRESS", machines.address)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_the_commands_for_a_cluster_show_what_it_says(folder: Path, on_ray: None, shell: Shell) -> None:
+    play(DOCS / "guides" / "cluster.md", folder, shell, {"norun"})
 
 
 def play(page: Path, folder: Path, shell: Shell, without: set[str], kafka: Broker | None = None) -> None:
@@ -127,14 +142,14 @@ def play(page: Path, folder: Path, shell: Shell, without: set[str], kafka: Broke
                 text = text.replace("localhost:9092", kafka.bootstrap)
             code, shown = shell.run(text, interrupt_at=" running" if "interrupt" in block.marks else None)
             assert agree(shown, command.shows), f"{block.place}: $ {text} shows\n" + "\n".join(shown)
-            assert code == 0 or "[RF-" in "".join(shown), f"{block.place}: $ {text} ends with {code}: {shown}"
+            assert code == 0 or "RF-" in "".join(shown), f"{block.place}: $ {text} ends with {code}: {shown}"
             if match := re.fullmatch(r"mkdir (\w+) && cd \1", text):
                 home = home / match[1]
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_blocks_that_do_not_run_are_marked_as_such(page: Path) -> None:
-    known = {"norun", "kafka", "interrupt"}
+    known = {"norun", "kafka", "ray", "interrupt"}
     for block in blocks_of(page):
         assert block.marks <= known, f"{block.place}: {sorted(block.marks - known)}"
         if block.language in ("", "text") and page != ROOT / "README.md":

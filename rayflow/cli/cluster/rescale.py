@@ -16,4 +16,5 @@ def rescale(job: str, workers: int, address: str | None) -> None:
     with cluster_at(address) as cluster:
         found = cluster.job(job).rescale(workers)
     pause = f", paused for {found.pauses[-1]:.1f} s" if found.pauses else ""
-    click.echo(f"{job} runs with {len(found.workers)} workers{pause}")
+    many = "worker" if len(found.workers) == 1 else "workers"
+    click.echo(f"{job} runs with {len(found.workers)} {many}{pause}")
