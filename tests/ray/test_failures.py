@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from rayflow.core.errors import (
     ClusterUnavailable,
@@ -23,6 +24,7 @@ from rayflow.core.errors import (
     ObjectExists,
     RayflowError,
     UserFunctionFailed,
+    VersionMismatch,
 )
 from rayflow.runtimes.ray.client import Cluster, JobHandle
 from rayflow.runtimes.ray.status import JobStatus
@@ -254,6 +256,29 @@ def test_no_cluster_is_told() -> None:
         pass
 
 
+def test_another_version_of_ray_is_told(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "__version__", "2.0.1")
+    with pytest.raises(VersionMismatch, match=r"Ray: 2\.0\.1"), Cluster(machines.address):
+        pass
+
+
+def test_another_version_of_rayflow_on_a_node_is_told(
+    machines: Machines, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "elsewhere.py"
+    file.write_text(
+        "import threading\n"
+        "import rayflow.runtimes.ray.worker_actor as worker\n"
+        "if not any(t.name == 'rayflow-coordinator' for t in threading.enumerate()):\n"
+        "    worker.__version__ = '0.0.1'\n"
+        "from tests.ray.job_files import counts\n"
+    )
+    embedded.create("in", 2)
+    job = cluster.submit(spec_of(str(file), embedded, state, name=f"counts{embedded.tag}"))
+    with pytest.raises(VersionMismatch, match=r"has rayflow 0\.0\.1, the coordinator"):
+        job.until_running(LONG)
+
+
 def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, embedded: Broker, state: Path) -> None:
     payments = Payments(embedded, "two-stages", seed=5)
     payments.feed(500)
@@ -326,6 +351,29 @@ def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     upgraded.stop(timeout=LONG)
     assert embedded.by_key("out") == {"A": [1, 2, 3], "B": [1, 2]}
     assert embedded.by_key("longest") == {"A": ["A"], "B": ["B"]}
+
+
+def test_a_savepoint_carries_a_job_to_another_cluster_and_another_number_of_workers(
+    machines: Machines, on_kafka: Broker, state: Path, tmp_path: Path
+) -> None:
+    payments = Payments(on_kafka, "two-stages", seed=9)
+    payments.feed(500)
+    last = f"file:{tmp_path / 'last'}"
+    with Cluster(machines.address) as cluster:
+        job = cluster.submit(spec_of("two_stages", on_kafka, state))
+        job.until_running(LONG)
+        payments.until_counted(LONG)
+        assert job.stop(savepoint=last, timeout=LONG).state == "stopped"
+        job.remove()
+
+    payments.feed(500)
+    options: dict[str, Any] = {"from_savepoint": last, "checkpoints": f"file:{tmp_path / 'other'}", "workers": 3}
+    with Machines(3) as others, Cluster(others.address) as cluster:
+        again = cluster.submit(spec_of("two_stages", on_kafka, tmp_path / "elsewhere", name=job.name, **options))
+        again.until_running(LONG)
+        payments.until_counted(LONG)
+        assert again.stop(drain=True, timeout=LONG).state == "done"
+    payments.check()
 
 
 def test_a_job_that_the_cluster_does_not_know_is_told(cluster: Cluster) -> None:

@@ -77,7 +77,7 @@ class Cluster:
         except RuntimeError as error:
             text = str(error)
             if "ersion mismatch" in text:
-                raise VersionMismatch(_first_line(error)) from error
+                raise VersionMismatch(" ".join(text.split())) from error  # versions stand in lines of their own
             raise ClusterUnavailable(f"no connection to {self._address or 'Ray'}: {_first_line(error)}") from error
         return self
 
