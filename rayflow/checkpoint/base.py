@@ -22,8 +22,8 @@ from rayflow.core.ids import Epoch
 from rayflow.state.base import Rows
 
 FORMAT = 1
-PART_BYTES = 16 << 20
-"""Bytes of rows in one part of a base; a single row that is larger has a part of its own."""
+PART_BYTES = 4 << 20
+"""Bytes of rows in one part of a base, read and encoded at once; a single row that is larger has one of its own."""
 
 _MAGIC = b"RFBAS\n"
 _HEAD = struct.Struct("<6sHQI")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from rayflow.checkpoint.base import BaseRef, read_base
 from rayflow.checkpoint.manifest import Manifest
@@ -14,7 +15,7 @@ from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import Epoch, TaskId
 from rayflow.state.base import Delta, Rows
 
-_CHUNK = 16_384
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,26 +139,21 @@ def merge_rows(base: Iterable[Rows], deltas: Iterable[Delta]) -> Iterator[Rows]:
         if stop == first:
             yield keys, values
             continue
-        rows = dict(zip(keys, values, strict=True))
-        _change(rows, changed[first:stop], changes)
-        yield from _runs(rows)
+        rows: dict[bytes, bytes | None] = dict(zip(keys, values, strict=True))
+        some = changed[first:stop]
+        rows.update(zip(some, map(changes.__getitem__, some), strict=True))
+        yield from _runs(sorted(rows), rows)
         first = stop
-    rest: dict[bytes, bytes] = {}
-    _change(rest, changed[first:], changes)
-    yield from _runs(rest)
+    yield from _runs(changed[first:] if first else changed, changes)
 
 
-def _change(rows: dict[bytes, bytes], changed: list[bytes], changes: dict[bytes, bytes | None]) -> None:
-    for key in changed:
-        value = changes[key]
-        if value is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = value
-
-
-def _runs(rows: dict[bytes, bytes]) -> Iterator[Rows]:
-    keys = sorted(rows)
+def _runs(keys: list[bytes], rows: dict[bytes, bytes | None]) -> Iterator[Rows]:
+    """The rows at `keys`, but for those that are deleted."""
     for start in range(0, len(keys), _CHUNK):
         run = keys[start : start + _CHUNK]
-        yield run, list(map(rows.__getitem__, run))
+        values: list[bytes | None] = list(map(rows.__getitem__, run))
+        if None in values:
+            run = [key for key, value in zip(run, values, strict=True) if value is not None]
+            values = [value for value in values if value is not None]
+        if run:
+            yield run, cast("list[bytes]", values)

@@ -51,39 +51,53 @@ class TaskBlobs(msgspec.Struct, frozen=True, array_like=True):
     staged: dict[str, Blob]
 
 
+class SegmentEncoder:
+    """Makes a segment: `add` every task's part, then `finish`."""
+
+    def __init__(self) -> None:
+        self._buffers = [_MAGIC]
+        self._end = len(_MAGIC)
+        self._tasks: list[TaskBlobs] = []
+
+    def add(self, part: TaskSealed) -> TaskBlobs:
+        """Encode a task's part; gives where it lies. Raises TypeError for progress that MessagePack does not carry."""
+        staged = {
+            sink: self._blob(list(map(_columns, batches)), sum(map(len, batches)))
+            for sink, batches in part.staged.items()
+        }
+        blobs = TaskBlobs(
+            part.task.stage,
+            part.task.partition,
+            self._blob((part.delta.keys, part.delta.values), len(part.delta)),
+            self._blob(dict(part.progress), len(part.progress)),
+            staged,
+        )
+        self._tasks.append(blobs)
+        return blobs
+
+    def finish(self) -> list[bytes]:
+        """The segment, as the buffers to write one after the other."""
+        footer = msgspec.msgpack.encode(self._tasks)
+        crc = crc32(_VERSIONED.pack(len(footer), FORMAT), crc32(footer))
+        return [*self._buffers, footer, _TRAILER.pack(len(footer), FORMAT, crc, _MAGIC)]
+
+    def _blob(self, content: Any, count: int) -> Blob:
+        data = msgspec.msgpack.encode(content)
+        blob = Blob(self._end, len(data), crc32(data), count)
+        self._buffers.append(data)
+        self._end += len(data)
+        return blob
+
+
 def encode_segment(parts: Sequence[TaskSealed]) -> list[bytes]:
     """The segment that holds `parts`, as the buffers to write one after the other.
 
     Raises TypeError for progress that MessagePack does not carry.
     """
-    buffers = [_MAGIC]
-    end = len(_MAGIC)
-
-    def add(content: Any, count: int) -> Blob:
-        nonlocal end
-        data = msgspec.msgpack.encode(content)
-        blob = Blob(end, len(data), crc32(data), count)
-        buffers.append(data)
-        end += len(data)
-        return blob
-
-    footer = msgspec.msgpack.encode(
-        [
-            TaskBlobs(
-                part.task.stage,
-                part.task.partition,
-                add((part.delta.keys, part.delta.values), len(part.delta)),
-                add(dict(part.progress), len(part.progress)),
-                {
-                    sink: add(list(map(_columns, batches)), sum(map(len, batches)))
-                    for sink, batches in part.staged.items()
-                },
-            )
-            for part in parts
-        ]
-    )
-    crc = crc32(_VERSIONED.pack(len(footer), FORMAT), crc32(footer))
-    return [*buffers, footer, _TRAILER.pack(len(footer), FORMAT, crc, _MAGIC)]
+    encoder = SegmentEncoder()
+    for part in parts:
+        encoder.add(part)
+    return encoder.finish()
 
 
 class SegmentReader:

@@ -52,7 +52,8 @@ class Settings(BaseSettings):
         checkpoints: URI under which each job's checkpoints lie by its name; None: under `state`.
         checkpoint_interval: ms, written as "500ms" or "10s"; None: the job's own.
         retain: checkpoints kept.
-        memory_limit: bytes of changed state and staged output, written as "256MiB"; past it, a checkpoint comes early.
+        memory_limit: memory for changed state and staged output, written as "256MiB"; at half of it a checkpoint comes
+            early, past it nothing is read until the last one is out.
         max_poll_records: records taken from a source at once.
         metrics_port: serve Prometheus metrics there (0: any free port); None: do not.
         metrics_address: the address to serve them on.

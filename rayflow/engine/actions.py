@@ -49,10 +49,11 @@ class SendBarrier:
 
 @dataclass(frozen=True, slots=True)
 class EpochSealed:
-    """The task's part of an epoch: delta, staged output and progress."""
+    """The task's part of an epoch: delta, staged output and progress; and the memory that it takes (an estimate)."""
 
     epoch: Epoch
     sealed: TaskSealed
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

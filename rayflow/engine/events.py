@@ -64,10 +64,18 @@ class RecordsPolled:
 
 @dataclass(frozen=True, slots=True)
 class BarrierInjected:
-    """The coordinator ends an epoch: to every task that reads a source."""
+    """The coordinator ends an epoch: to every task that reads a source.
+
+    One of them takes the barrier at once, the others with BarrierContinued, as long as `Worker.sealing`.
+    """
 
     epoch: Epoch
     drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierContinued:
+    """The next task may take the barrier: sealing all of a worker's tasks at once would hold up records for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ class EpochPublished:
 WorkerEvent: TypeAlias = (
     RecordsPolled
     | BarrierInjected
+    | BarrierContinued
     | ClockAdvanced
     | SegmentWritten
     | EpochCommitted

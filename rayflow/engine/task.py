@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rayflow.checkpoint.sealed import TaskSealed
@@ -158,6 +158,10 @@ class Task:
         """The epoch of `stamp` is committed: its delta goes to the store."""
         self.state.complete(stamp)
 
+    def completing(self, stamp: Stamp) -> Iterator[None]:
+        """`complete` bit by bit, with records in between; iterate to the end."""
+        return self.state.completing(stamp)
+
     def close(self) -> None:
         """Let go of the state."""
         self.state.close()
@@ -184,6 +188,7 @@ class Task:
         for id, operator in self.operators.items():
             self._route(id, operator.on_epoch_end())
         self._append_outputs()
+        size = self.pending_bytes
         staged = {id: batches for id, sink in self._sinks.items() if (batches := sink.take())}
         progress = {
             "positions": dict(self._positions),
@@ -191,7 +196,7 @@ class Task:
             "watermark": self.time.watermark,
         }
         self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
-        self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress)))
+        self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress), size))
         for event in self.alignment.release():
             self._take(event)
 

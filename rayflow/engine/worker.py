@@ -30,6 +30,7 @@ from rayflow.engine.actions import (
     WriteSegment,
 )
 from rayflow.engine.events import (
+    BarrierContinued,
     BarrierInjected,
     BarrierReceived,
     BatchReceived,
@@ -60,6 +61,7 @@ class _EpochOnItsWay:
     """An epoch between its first sealed task and its end."""
 
     parts: list[TaskSealed] = field(default_factory=list)
+    bytes: int = 0
     applied: bool = False
     published: bool = False
     committed: bool = False
@@ -82,7 +84,8 @@ class Worker:
         codec: Codec,
         memory_limit: int,
     ) -> None:
-        """`memory_limit` in bytes: past it a barrier is asked for, and the sources are held while one is under way."""
+        """`memory_limit` in bytes, for the open epoch and the one that is on its way together: past it the sources are
+        held. At half of it a barrier is asked for, so that one epoch fills while the other goes out."""
         self.id = id
         self.tasks = dict(tasks)
         self.busy = False
@@ -95,6 +98,7 @@ class Worker:
         self._unchecked = {exchange.id: CHECKED_BATCHES for exchange in plan.exchanges}
         self._queue: deque[tuple[Task, ChannelEvent]] = deque()
         self._actions: list[WorkerAction] = []
+        self._unsealed: deque[tuple[Task, BarrierInjected]] = deque()
         self._epoch: Epoch | None = None
         self._under_way = _EpochOnItsWay()
         self._held = False
@@ -126,6 +130,8 @@ class Worker:
                 self.busy = self.busy or any(task.state.pending_rows for task in self.tasks.values())
             case BarrierInjected():
                 self._inject(event)
+            case BarrierContinued():
+                self._continue()
             case SegmentWritten():
                 self._expect(event.epoch)
                 ack = SegmentAcked(self.id, event.epoch, event.name, event.output, event.size, event.delta_bytes)
@@ -143,6 +149,11 @@ class Worker:
                 self._finish(event.epoch)
         self._watch_memory()
         return self._done()
+
+    @property
+    def sealing(self) -> bool:
+        """Whether tasks that read sources have yet to take the coordinator's barrier: give BarrierContinued."""
+        return bool(self._unsealed)
 
     @property
     def sealed(self) -> bool:
@@ -177,13 +188,17 @@ class Worker:
     def _inject(self, event: BarrierInjected) -> None:
         if self._epoch is None:
             self._open_way(event.epoch)
-        elif self._epoch != event.epoch:
+        elif self._epoch != event.epoch or self.sealing:
             raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is on its way")
-        for task in self.tasks.values():
-            if task.reads_sources:
-                self._run(task, task.on_channel(barrier_for(task, event.epoch, event.drain)))
+        self._unsealed.extend((task, event) for task in self.tasks.values() if task.reads_sources)
+        self._continue()
         if not self.tasks:  # no barrier will come through a channel: its part is empty, and the epoch waits for it
             self._actions.append(WriteSegment(event.epoch, ()))
+
+    def _continue(self) -> None:
+        if self._unsealed:
+            task, event = self._unsealed.popleft()
+            self._run(task, task.on_channel(barrier_for(task, event.epoch, event.drain)))
 
     def _open_way(self, epoch: Epoch) -> None:
         self._epoch = epoch
@@ -240,6 +255,7 @@ class Worker:
             self._open_way(action.epoch)
         self._expect(action.epoch)
         self._under_way.parts.append(action.sealed)
+        self._under_way.bytes += action.bytes
         if len(self._under_way.parts) == len(self.tasks):
             self._actions.append(WriteSegment(action.epoch, tuple(self._under_way.parts)))
 
@@ -277,11 +293,11 @@ class Worker:
             self._pending_bytes += size - self._pending[task]
             self._pending[task] = size
         self._touched.clear()
-        full = self._pending_bytes > self._memory_limit
+        full = self._pending_bytes + self._under_way.bytes > self._memory_limit
         if full != self._held:  # without an epoch on its way too: the barrier may have to wait for a base
             self._held = full
             self._actions.append(HoldSources() if full else ReleaseSources())
-        if full and self._epoch is None and not self._asked:
+        if self._pending_bytes > self._memory_limit // 2 and self._epoch is None and not self._asked:
             self._asked = True
             self._actions.append(RequestBarrier())  # last: the barrier may be here before this returns
 

@@ -16,8 +16,8 @@ from rayflow.serde.base import Serde
 MERGE_UP_TO = 2_000
 """Records up to which batches are merged into one; a larger one is staged as it came."""
 
-OVERHEAD = 24
-"""Bytes that a staged record counts for besides its key and value."""
+OVERHEAD = 128
+"""Bytes that a staged record takes besides those of its key and value: three objects and their places in lists."""
 
 
 class SinkOperator(Operator):

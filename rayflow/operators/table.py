@@ -38,6 +38,7 @@ class TableOperator(Operator):
         self.newest = WATERMARK_MIN
 
     def process(self, batch: Batch) -> Outputs:
+        self.table.prefetch(batch.keys)
         rows, load, run = self.table.rows, self.table.load, self.loop.run
         results: list[Any] = []
         remaining = iter(batch.keys)

@@ -30,6 +30,7 @@ from rayflow.engine.actions import (
     WriteSegment,
 )
 from rayflow.engine.events import (
+    BarrierContinued,
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
@@ -73,7 +74,8 @@ CLOCK_EVERY = 50
 
 LONG_TURN = 0.1
 SHORT_TURN = 0.01
-"""Seconds that the records of one poll may take, as far as those before them tell; while an epoch is under way."""
+"""Seconds that the records of one poll may take, as far as those before them tell; while an epoch is under way. So long
+may applying an epoch take before records come in between."""
 
 _DONE = object()
 
@@ -153,7 +155,7 @@ class HostedWorker:
             case BarrierInjected():
                 self._times = EpochTimes(message.epoch)
                 self._last = self._last or message.drain
-                self.work(message)
+                self._begin(self._seal(message))
             case _:
                 self.work(message)
 
@@ -282,13 +284,13 @@ class HostedWorker:
             self._on_step(f"before {type(action).__name__}")
             match action:
                 case WriteSegment():
-                    self._slices.append(self._write_segment(action))
+                    self._begin(self._write_segment(action))
                 case AckEpoch(ack):
                     self._tell(ack)
                 case PublishEpoch():
                     self._slices.append(self._publish(action))
                 case ApplyEpoch():
-                    self._apply(action)
+                    self._begin(self._apply(action))
                 case ReportDone(epoch):
                     self._times.done = time.monotonic()
                     self._on_epoch(self._times)
@@ -305,12 +307,32 @@ class HostedWorker:
                     self.sources.release()
             self._on_step(f"after {type(action).__name__}")
 
+    def _begin(self, slices: Generator[None, None, None]) -> None:
+        """Do the first slice now, the others one in each turn."""
+        if next(slices, _DONE) is not _DONE:
+            self._slices.append(slices)
+
+    def _seal(self, barrier: BarrierInjected) -> Generator[None, None, None]:
+        began = time.monotonic()
+        self.work(barrier)
+        while self.worker is not None and self.worker.sealing:
+            if time.monotonic() - began > SHORT_TURN:
+                yield
+                began = time.monotonic()
+            self.work(BarrierContinued())
+
     def _write_segment(self, action: WriteSegment) -> Generator[None, None, None]:
         if self._plan.delivery == "at_least_once":
             for step in self._sinks_of(self.slot).flush():
                 self._on_step(f"flush {step}")
                 yield
-        writer = SegmentWriter(action.epoch, self.attempt, self.slot, action.parts)
+        writer = SegmentWriter(action.epoch, self.attempt, self.slot)
+        began = time.monotonic()
+        for part in action.parts:
+            if time.monotonic() - began > SHORT_TURN:
+                yield
+                began = time.monotonic()
+            writer.add(part)
         self._background.call(partial(writer.write, self._store), self._on_segment)
 
     def _on_segment(self, written: SegmentWritten) -> None:
@@ -328,10 +350,14 @@ class HostedWorker:
         self._on_step("published")
         self.work(EpochPublished(action.epoch))
 
-    def _apply(self, action: ApplyEpoch) -> None:
+    def _apply(self, action: ApplyEpoch) -> Generator[None, None, None]:
         assert self.worker is not None
+        began = time.monotonic()
         for task in action.tasks:
-            self.worker.tasks[task].complete(self._hosting.stamp(task, self._lineage, action.epoch))
+            for _ in self.worker.tasks[task].completing(self._hosting.stamp(task, self._lineage, action.epoch)):
+                if time.monotonic() - began > SHORT_TURN:
+                    yield
+                    began = time.monotonic()
             self._on_step("applied one task")
         self.work(EpochApplied(action.epoch))
 

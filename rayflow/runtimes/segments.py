@@ -13,7 +13,7 @@ from functools import partial
 from rayflow.checkpoint.layout import SegmentObject, output_name, parse_name, segment_name
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.sealed import TaskSealed
-from rayflow.checkpoint.segment import SegmentReader, encode_segment
+from rayflow.checkpoint.segment import SegmentEncoder, SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
@@ -30,25 +30,36 @@ _NO_DELTA = Delta([], [])
 
 
 class SegmentWriter:
-    """Encodes at once, on the caller's thread; `write` may run on another."""
+    """`add` every part, which encodes it at once, on the caller's thread; then `write`, which may run on another."""
 
-    def __init__(self, epoch: Epoch, attempt: Attempt, worker: WorkerId, parts: Sequence[TaskSealed]) -> None:
+    def __init__(self, epoch: Epoch, attempt: Attempt, worker: WorkerId) -> None:
         self._epoch = epoch
-        self._name = segment_name(epoch, attempt, worker)
-        self._output = output_name(epoch, attempt, worker) if any(part.staged for part in parts) else None
-        self._segment = encode_segment([replace(part, staged={}) for part in parts])
-        self._staged: list[bytes] = []
-        if self._output is not None:
-            self._staged = encode_segment([replace(part, delta=_NO_DELTA) for part in parts if part.staged])
-        self._deltas = {part.task: _delta_bytes(part.delta) for part in parts}
+        self._segment_name = segment_name(epoch, attempt, worker)
+        self._output_name = output_name(epoch, attempt, worker)
+        self._segment = SegmentEncoder()
+        self._output: SegmentEncoder | None = None
+        self._deltas: dict[TaskId, int] = {}
+
+    def add(self, part: TaskSealed) -> None:
+        """Encode one task's part."""
+        blobs = self._segment.add(replace(part, staged={}))
+        self._deltas[part.task] = blobs.delta.length if blobs.delta.count else 0
+        if part.staged:
+            self._output = self._output or SegmentEncoder()
+            self._output.add(replace(part, delta=_NO_DELTA))
 
     def write(self, store: CheckpointStore) -> SegmentWritten:
         """Make both durable. The output first: a segment is acknowledged only with it."""
+        size = 0
         if self._output is not None:
-            store.put(self._output, self._staged)
-        store.put(self._name, self._segment)
-        size = sum(map(len, self._segment)) + sum(map(len, self._staged))
-        return SegmentWritten(self._epoch, self._name, self._output, size, self._deltas)
+            staged = self._output.finish()
+            store.put(self._output_name, staged)
+            size += sum(map(len, staged))
+        segment = self._segment.finish()
+        store.put(self._segment_name, segment)
+        size += sum(map(len, segment))
+        output = None if self._output is None else self._output_name
+        return SegmentWritten(self._epoch, self._segment_name, output, size, self._deltas)
 
 
 def read_staged(
@@ -119,7 +130,3 @@ def _opened(store: CheckpointStore, names: Sequence[str]) -> list[SegmentReader]
         return [SegmentReader(store, name) for name in names]
     with ThreadPoolExecutor(AT_ONCE, "rayflow-segments") as pool:
         return list(pool.map(partial(SegmentReader, store), names))
-
-
-def _delta_bytes(delta: Delta) -> int:
-    return sum(map(len, delta.keys)) + sum(map(len, filter(None, delta.values)))

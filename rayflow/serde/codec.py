@@ -11,7 +11,7 @@ code and the content follow. A column begins with the letter of its layout.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 from typing import Any
 
@@ -85,6 +85,16 @@ class Codec:
             return b"\xc1%c%b" % (code, body)
         except (ValueError, OverflowError, RecursionError) as error:
             raise _not_carried(kind, error) from None
+
+    def encode_all(self, values: Collection[Any]) -> list[bytes]:
+        """`encode` of each value; several times faster where all are lists of scalars, as the rows of aggregates are.
+        Raises ValueNotCarried."""
+        if set(map(type, values)) == {list} and set(map(type, chain.from_iterable(values))) <= _SCALARS:
+            try:
+                return list(map(self._pack_outermost, values))
+            except (ValueError, OverflowError) as error:
+                raise _not_carried(list, error) from None
+        return list(map(self.encode, values))
 
     def decode(self, data: bytes) -> Any:
         """The inverse of `encode`. Raises DamagedObject; ValueNotCarried for a record whose class is not known."""

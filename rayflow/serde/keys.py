@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from itertools import chain
 from typing import Any
@@ -127,7 +128,12 @@ def all_as_equal(keys: list[Any]) -> list[Any]:
 
 
 def encode_all_for_hash(keys: Collection[Any]) -> list[bytes]:
-    """`encode_for_hash` of each key of a column."""
+    """`encode_for_hash` of each key of a column; several times faster where all are plain text."""
+    if set(map(type, keys)) == {str}:
+        text = "".join(keys)
+        if not ("\x00" in text or "\x01" in text):
+            with suppress(UnicodeEncodeError):  # encode_key tells it
+                return [f"\x03{key}\x00".encode() for key in keys]
     return list(map(encode_key, all_as_equal(list(keys))))
 
 

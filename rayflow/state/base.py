@@ -65,6 +65,13 @@ class Store(ABC):
     def apply(self, delta: Delta, stamp: Stamp) -> None:
         """All of `delta` and the stamp, or nothing. Raises DiskFull."""
 
+    def applying(self, delta: Delta, stamp: Stamp) -> Iterator[None]:
+        """`apply` bit by bit, about a ms each: iterate to the end. Until then, reads see the store as it was; closing
+        the iterator early leaves it so. Nothing else may write, nor `rows` be called, in between. Raises as `apply`.
+        """
+        self.apply(delta, stamp)
+        yield
+
     @abstractmethod
     def replace(self, rows: Iterable[Rows], stamp: Stamp) -> None:
         """Forget everything and hold `rows` (runs in ascending order over all). Not atomic: the stamp comes last, and a

@@ -8,6 +8,7 @@ ever in the cache and in the open epoch at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import islice
 from typing import Any
 
 _PER_ROW = 250
@@ -15,6 +16,15 @@ _PER_ROW = 250
 
 _PER_BYTE = 3
 """Bytes of Python objects per encoded byte."""
+
+
+def bytes_of(rows: int, encoded_bytes: int) -> int:
+    """Memory that live rows take whose values have so many bytes when encoded, an estimate.
+
+    >>> bytes_of(2, 20)
+    560
+    """
+    return rows * _PER_ROW + encoded_bytes * _PER_BYTE
 
 
 class CleanCache:
@@ -29,9 +39,14 @@ class CleanCache:
         """Count what `part` holds."""
         self._parts.append(part)
 
+    def room(self, rows: int, encoded_bytes: int) -> int:
+        """How many of so many rows one generation may hold."""
+        size = bytes_of(rows, encoded_bytes)
+        return rows if size <= self._share else rows * self._share // size
+
     def grew(self, rows: int, encoded_bytes: int) -> None:
         """So many rows were added to the young generation."""
-        self._filled += rows * _PER_ROW + encoded_bytes * _PER_BYTE
+        self._filled += bytes_of(rows, encoded_bytes)
         if self._filled > self._share:
             for part in self._parts:
                 part.rotate()
@@ -88,9 +103,21 @@ class ValueCache(Generations):
                 self.keep_one(key, value, self._mean)
         return value
 
+    def lacking(self, keys: set[Any]) -> set[Any]:
+        """Those of `keys` that are not there."""
+        return keys.difference(self._young).difference(self._old)
+
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
         count = len(rows)
-        if self._young:
+        room = self._cache.room(count, encoded_bytes)
+        if room < count:
+            # Those that were wanted first: the frequent ones are among them. What is there goes, since it may hold
+            # older values of those that are left out.
+            rows = dict(islice(rows.items(), room))
+            encoded_bytes = encoded_bytes * room // count
+            count = room
+            self._young, self._old = rows, {}
+        elif self._young:
             self._young.update(rows)
         else:
             self._young = rows

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import compress, islice, repeat
+from operator import is_
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 _FIRST_RUN, _LONGEST_RUN = 4, 4_096
 """Rows that a scan reads in one transaction: few at first, because many scans want only the first row."""
+
+_SLICE = 500
+"""Rows that are written before others may go on: about 1 ms."""
 
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
@@ -42,6 +46,7 @@ class LmdbStore(Store):
         self._version = 0
         self._snapshots: WeakSet[Snapshot] = WeakSet()
         self._closed = False
+        self._applying = False
         self._directory = StateDirectory(Path(path))
         try:
             if not self._directory.trusted:
@@ -144,28 +149,52 @@ class LmdbStore(Store):
         return key if key is not None and key >= start else None
 
     def apply(self, delta: Delta, stamp: Stamp) -> None:
-        for snapshot in self._snapshots:
-            snapshot.keep(delta.keys, self.get_many)
-        self._version += 1
-        keys, values = delta.keys, delta.values
-        deleted: list[bytes] = []
-        puts: list[tuple[bytes, Any]] = list(zip(keys, values, strict=True))
-        if None in values:
-            deleted = [key for key, value in puts if value is None]
-            puts = [row for row in puts if row[1] is not None]
+        for _ in self.applying(delta, stamp):
+            pass
 
-        def change(transaction: Any) -> None:
-            for key in deleted:
-                transaction.delete(key)
+    def applying(self, delta: Delta, stamp: Stamp) -> Iterator[None]:
+        self._applying = True
+        try:
+            for snapshot in list(self._snapshots):
+                for start in range(0, len(delta), _SLICE):
+                    snapshot.keep(delta.keys[start : start + _SLICE], self.get_many)
+                    yield
+            while not (yield from self._applied(delta, stamp)):
+                pass
+        finally:
+            self._applying = False
+        self._version += 1
+        self._stamp = stamp
+
+    def _applied(self, delta: Delta, stamp: Stamp) -> Generator[None, None, bool]:
+        """One transaction, in slices; false when the map is full: it is larger then, and all is to be done again."""
+        keys, values = delta.keys, delta.values
+        transaction = self._env.begin(self._rows, write=True)
+        try:
             cursor = transaction.cursor()
             # Rows behind the last one are appended, which fills pages instead of splitting them.
-            end = bisect_right(puts, cursor.key(), key=_key_of) if cursor.last() else 0
-            _put(cursor, puts[:end], append=False)
-            _put(cursor, puts[end:], append=True)
+            end = bisect_right(keys, cursor.key()) if cursor.last() else 0
+            for start, stop in _slices(end, len(keys)):
+                some: list[bytes] = keys[start:stop]
+                data: list[Any] = values[start:stop]
+                if None in data:
+                    for key in compress(some, map(is_, data, repeat(None))):
+                        transaction.delete(key)
+                    kept = [value is not None for value in data]
+                    some, data = list(compress(some, kept)), list(compress(data, kept))
+                _put(cursor, some, data, append=start >= end)
+                yield
             self._put_stamp(transaction, stamp)
-
-        self._writing(change)
-        self._stamp = stamp
+            transaction.commit()
+        except lmdb.MapFullError:
+            transaction.abort()
+            self._grow()
+            return False
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+        finally:
+            transaction.abort()  # nothing, after a commit
+        return True
 
     def replace(self, rows: Iterable[Rows], stamp: Stamp) -> None:
         self._version += 1
@@ -177,14 +206,16 @@ class LmdbStore(Store):
         except lmdb.Error as error:
             raise self._failure(error) from error
         for keys, values in rows:
-            self._append(list(zip(keys, values, strict=True)))
+            self._append(keys, values)
         self._writing(lambda transaction: self._put_stamp(transaction, stamp))
         self._stamp = stamp
 
-    def _append(self, rows: list[tuple[bytes, bytes]]) -> None:
-        self._writing(lambda transaction: _put(transaction.cursor(), rows, append=True))
+    def _append(self, keys: list[bytes], values: list[bytes]) -> None:
+        self._writing(lambda transaction: _put(transaction.cursor(), keys, values, append=True))
 
     def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
+        if self._applying:
+            raise InvariantBroken("the rows of a store were asked for in the middle of a change")
         snapshot = Snapshot(self._read, chunk)
         self._snapshots.add(snapshot)
         return snapshot
@@ -237,10 +268,13 @@ class LmdbStore(Store):
                     change(transaction)
                 return
             except lmdb.MapFullError:
-                self._map_size = 2 * self._env.info()["map_size"]
-                self._env.set_mapsize(self._map_size)
+                self._grow()
             except lmdb.Error as error:
                 raise self._failure(error) from error
+
+    def _grow(self) -> None:
+        self._map_size = 2 * self._env.info()["map_size"]
+        self._env.set_mapsize(self._map_size)
 
     def _failure(self, error: lmdb.Error) -> Exception:
         path = self._directory.path
@@ -254,10 +288,18 @@ class LmdbStore(Store):
         return error
 
 
-def _key_of(row: tuple[bytes, Any]) -> bytes:
-    return row[0]
+def _slices(end: int, length: int) -> Iterator[tuple[int, int]]:
+    """Cuts 0 to `length` into slices, none of which goes across `end`.
+
+    >>> list(_slices(3, 5))
+    [(0, 3), (3, 5)]
+    """
+    for first, last in ((0, end), (end, length)):
+        for start in range(first, last, _SLICE):
+            yield start, min(start + _SLICE, last)
 
 
-def _put(cursor: Any, rows: list[tuple[bytes, Any]], *, append: bool) -> None:
-    if rows and cursor.putmulti(rows, append=append) != (len(rows), len(rows)):
+def _put(cursor: Any, keys: list[bytes], values: list[bytes], *, append: bool) -> None:
+    count = len(keys)
+    if count and cursor.putmulti(zip(keys, values, strict=True), append=append) != (count, count):
         raise InvariantBroken("rows that should be in ascending order are not")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rayflow.serde.codec import Codec
@@ -49,29 +49,6 @@ class NestedTable(Table):
             value = self._decode(data)
         spaces.rows(namespace)[key] = value
         return value
-
-    def load_many(self, namespace: Any, keys: Iterable[Any]) -> None:
-        """Do for all `keys` that are not in `rows(namespace)` what `load` does, with one read of the store."""
-        spaces = self._spaces
-        rows = spaces.rows(namespace)
-        take = self._cache.take
-        wanted = []
-        base = spaces.encoded(namespace)
-        for key in set(keys).difference(rows):
-            value = take(namespace, key)
-            if value is not None:
-                rows[key] = value
-            elif not spaces.hides(namespace, key):
-                wanted.append((base + encode_for_hash(key), key))
-        if not wanted:
-            return
-        wanted.sort()
-        found = self._region.get_many([encoded for encoded, _ in wanted])
-        for (_, key), data in zip(wanted, found, strict=True):
-            if data is not None:
-                rows[key] = self._decode(data)
-        if found[-1] is None:
-            spaces.note_miss(namespace)
 
     def get(self, namespace: Any, key: Any, default: Any = None) -> Any:
         """The row at `key` of a namespace, to be read only."""

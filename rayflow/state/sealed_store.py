@@ -33,9 +33,14 @@ class SealedStore:
 
     def complete(self, stamp: Stamp) -> None:
         """Apply the sealed delta to the store. Raises DiskFull (it then stays sealed), InvariantBroken without one."""
+        for _ in self.completing(stamp):
+            pass
+
+    def completing(self, stamp: Stamp) -> Iterator[None]:
+        """`complete` bit by bit: iterate to the end. See `Store.applying`."""
         if self._delta is None:
             raise InvariantBroken(f"epoch {stamp.epoch} is complete but was not sealed")
-        self.store.apply(self._delta, stamp)
+        yield from self.store.applying(self._delta, stamp)
         self._delta = None
         self._rows = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from rayflow.core.errors import ValueNotCarried
@@ -18,7 +18,7 @@ class Table(ABC):
         self._operator = operator
         self._name = name
         self._region = region
-        self._encode_one = codec.encode
+        self._encode_all = codec.encode_all
         self._decode = codec.decode
         self._sealing_bytes = 0
 
@@ -38,9 +38,9 @@ class Table(ABC):
     def turn(self) -> None:
         """What was collected is sealed: its live objects go to the clean cache, and an empty epoch opens."""
 
-    def _encode(self, values: Iterable[Any]) -> list[bytes]:
+    def _encode(self, values: Collection[Any]) -> list[bytes]:
         try:
-            data = list(map(self._encode_one, values))
+            data = self._encode_all(values)
         except ValueNotCarried as error:
             raise ValueNotCarried(f"state {self._name}: {error.what}", operator=self._operator) from error
         self._sealing_bytes = sum(map(len, data))

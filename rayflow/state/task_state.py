@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rayflow.core.errors import InvariantBroken, StateKindChanged
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Delta, Stamp, Store
-from rayflow.state.cache import CleanCache
+from rayflow.state.cache import CleanCache, bytes_of
 from rayflow.state.nested_table import NestedTable
 from rayflow.state.region import Region
 from rayflow.state.row_keys import table_prefix
@@ -26,7 +28,7 @@ class TaskState:
 
     Args:
         store: holds the checkpoint that the task starts from; only `complete` writes to it from now on.
-        codec: carries values. cache_bytes: bound of the clean cache, an estimate.
+        codec: carries values. cache_bytes: memory that the clean cache may take, an estimate.
 
     >>> from rayflow.serde.codec import Codec
     >>> from rayflow.state.memory_store import MemoryStore
@@ -106,6 +108,10 @@ class TaskState:
         """
         self._below.complete(stamp)
 
+    def completing(self, stamp: Stamp) -> Iterator[None]:
+        """`complete` bit by bit, about a ms each, with reads in between. Iterate to the end before the next seal."""
+        return self._below.completing(stamp)
+
     @property
     def pending_rows(self) -> int:
         """Rows that the open epoch has changed so far."""
@@ -113,9 +119,10 @@ class TaskState:
 
     @property
     def pending_bytes(self) -> int:
-        """What the open epoch would take when encoded, an estimate."""
+        """Memory that the open epoch takes, an estimate."""
+        rows = self.pending_rows
         mean = self._bytes_seen // self._rows_seen if self._rows_seen else _FIRST_GUESS
-        return self.pending_rows * mean
+        return bytes_of(rows, rows * mean)
 
     def row_count(self) -> int:
         """Rows in the store."""

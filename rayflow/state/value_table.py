@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rayflow.core.errors import KeyNotUsable
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
 from rayflow.state.cache import CleanCache, ValueCache
@@ -12,6 +13,9 @@ from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
 from rayflow.state.table import Table
+
+MISSES = 0.1
+"""The share of a batch's keys that may be read from the store one by one."""
 
 
 class ValueTable(Table):
@@ -35,6 +39,9 @@ class ValueTable(Table):
         self.rows: dict[Any, Any] = {}
         self.deleted: set[Any] = set()
         self._cache = ValueCache(cache)
+        self._absent: set[Any] = set()
+        """Keys that the store does not hold, of the last `prefetch`; good until the next seal."""
+        self._misses = 0
 
     def load(self, key: Any) -> Any:
         """Bring an earlier epoch's row into `rows` to be changed in place; None when there is none.
@@ -45,6 +52,9 @@ class ValueTable(Table):
             return None
         value = self._cache.take(key)
         if value is None:
+            if key in self._absent:
+                return None
+            self._misses += 1
             data = self._region.get(encode_for_hash(key))
             if data is None:
                 return None
@@ -52,25 +62,30 @@ class ValueTable(Table):
         self.rows[key] = value
         return value
 
-    def load_many(self, keys: Iterable[Any]) -> None:
-        """Do for all `keys` that are not in `rows` what `load` does, with one read of the store."""
-        rows = self.rows
-        missing = set(keys).difference(rows, self.deleted)
-        take = self._cache.take
-        wanted = []
-        for key in missing:
-            value = take(key)
-            if value is None:
-                wanted.append((encode_for_hash(key), key))
-            else:
-                rows[key] = value
-        if not wanted:
+    def prefetch(self, keys: Iterable[Any], share: float = MISSES) -> None:
+        """Bring what the store holds of `keys` into the clean cache with one read, so that `load` finds it there.
+
+        Does nothing unless, since the last call, single reads have been more than a `share` of the keys: a look at
+        each key costs more than it saves while the open epoch and the cache have nearly all.
+        """
+        chosen = list(keys)
+        misses, self._misses = self._misses, 0
+        if misses < share * len(chosen):
             return
-        wanted.sort()
-        found = self._region.get_many([encoded for encoded, _ in wanted])
-        for (_, key), data in zip(wanted, found, strict=True):
-            if data is not None:
-                rows[key] = self._decode(data)
+        try:
+            wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
+            places = dict(zip(encode_all_for_hash(wanted), wanted, strict=True))
+        except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
+            return
+        self._misses = len(wanted)
+        ordered = sorted(places)
+        found = self._region.get_many(ordered)
+        size = sum(map(len, filter(None, found)))
+        decode = self._decode
+        rows = zip(map(places.__getitem__, ordered), found, strict=True)
+        held = {key: decode(data) for key, data in rows if data is not None}
+        self._absent = set(wanted).difference(held)
+        self._cache.keep(held, size)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The row at `key`, to be read only."""
@@ -141,3 +156,4 @@ class ValueTable(Table):
         self._cache.keep(self.rows, self._sealing_bytes)
         self.rows = {}
         self.deleted = set()
+        self._absent = set()

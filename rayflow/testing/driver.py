@@ -15,6 +15,7 @@ from rayflow.core.hashing import partition_of
 from rayflow.core.ids import TaskId
 from rayflow.engine.actions import AppendOutput, ApplyEpoch, PublishEpoch, WorkerAction, WriteSegment
 from rayflow.engine.events import (
+    BarrierContinued,
     BarrierInjected,
     ClockAdvanced,
     EpochApplied,
@@ -199,13 +200,17 @@ class Driver:
 
     def checkpoint(self) -> None:
         """End the epoch: state goes to the stores, output becomes visible."""
-        self._do(self._worker.handle(BarrierInjected(self._epoch)))
+        self._end_epoch(drain=False)
         self._worker.validate()
-        self._epoch += 1
 
     def finish(self) -> None:
         """End the job as a bounded run ends: every window closes, every event timer fires."""
-        self._do(self._worker.handle(BarrierInjected(self._epoch, drain=True)))
+        self._end_epoch(drain=True)
+
+    def _end_epoch(self, drain: bool) -> None:
+        self._do(self._worker.handle(BarrierInjected(self._epoch, drain)))
+        while self._worker.sealing:
+            self._do(self._worker.handle(BarrierContinued()))
         self._epoch += 1
 
     def state_rows(self) -> int:

@@ -64,6 +64,31 @@ def test_an_empty_delta_stamps_too(store: Store) -> None:
     assert store.count() == 0
 
 
+def test_a_delta_that_is_applied_in_slices_is_seen_at_its_end_or_never(make: Callable[[], Store]) -> None:
+    store = make()
+    old, new = Stamp("one", 1), Stamp("one", 2)
+    numbers = [b"%05d" % number for number in range(5_000)]
+    store.apply(Delta(numbers, [b"old"] * 5_000), old)
+    change = Delta([*numbers[2_000:], b"later"], [None, *[b"new"] * 3_000])
+    kept = store.rows(chunk=100)
+    given_up = store.applying(change, new)
+    if isinstance(store, LmdbStore):
+        for _ in range(8):
+            next(given_up)
+            assert store.get_many([b"02000", b"02001"]) == [b"old", b"old"]
+            assert store.stamp == old
+            with pytest.raises(InvariantBroken):
+                store.rows()
+        given_up.close()  # type: ignore[attr-defined]
+        assert store.count() == 5_000
+    for _ in store.applying(change, new):
+        pass
+    assert store.get_many([b"01999", b"02000", b"02001", b"later"]) == [b"old", None, b"new", b"new"]
+    assert (store.stamp, store.count()) == (new, 5_000)
+    assert [value for _, found in kept for value in found] == [b"old"] * 5_000
+    store.close()
+
+
 def test_replace_forgets_what_was_there(store: Store) -> None:
     store.apply(delta({b"old": b"1"}), Stamp("one", 5))
     store.replace([([b"a", b"b"], [b"1", b"2"]), ([b"c"], [b"3"])], Stamp("two", 1))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import rayflow as rf
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest, SinkEntry
+from rayflow.core.batch import Batch, Origin
+from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Marker, SinkTask, TaskId
 from rayflow.engine.actions import AckEpoch, ApplyEpoch, PublishEpoch, ReportDone, SendToWorker, WriteSegment
 from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
+    BarrierContinued,
     BarrierInjected,
     BarrierReceived,
     EpochApplied,
@@ -20,6 +25,7 @@ from rayflow.engine.events import (
     EpochPublished,
     ManifestRead,
     PublishersOpened,
+    RecordsPolled,
     SegmentWritten,
 )
 from rayflow.engine.task import Task
@@ -41,9 +47,9 @@ def three_stages() -> JobPlan:
     return plan_of(job)
 
 
-def workers(plan: JobPlan, split: bool) -> list[Worker]:
+def workers(plan: JobPlan, split: bool, partitions: int = 1) -> list[Worker]:
     """Two workers, the first with the first stage and the other with the others, or one with all."""
-    topology = resolve(plan, {source.id: 1 for stage in plan.stages for source in stage.sources})
+    topology = resolve(plan, {source.id: partitions for stage in plan.stages for source in stage.sources})
     first = plan.stages[0].id
     placement = {task: int(split and task.stage != first) for task in topology.tasks()}
     made = []
@@ -67,6 +73,29 @@ def test_a_barrier_through_an_exchange_may_be_faster_than_the_coordinators() -> 
     assert any(isinstance(action, WriteSegment) for action in behind.handle(sealed.event))
     assert behind.handle(BarrierInjected(1)) == []
     behind.validate()
+
+
+def test_tasks_take_the_coordinators_barrier_one_by_one_with_records_in_between() -> None:
+    plan = three_stages()
+    (source,) = plan.stages[0].sources
+    (worker,) = workers(plan, split=False, partitions=2)
+    worker.start({})
+    actions = worker.handle(BarrierInjected(1))
+    worker.validate()
+    assert worker.sealing
+    first, second = (TaskId(plan.stages[0].id, partition) for partition in range(2))
+    assert (worker.tasks[first].epoch, worker.tasks[second].epoch) == (2, 1)
+    for task in (first, second):
+        batch = Batch(Origin("in", task.partition), [b"k"], [b"v"], [1], range(1))
+        actions += worker.handle(RecordsPolled(task, source.id, batch, 1))
+    assert not any(isinstance(action, WriteSegment) for action in actions)
+    with pytest.raises(InvariantBroken):
+        worker.handle(BarrierInjected(1))
+    (written,) = [action for action in worker.handle(BarrierContinued()) if isinstance(action, WriteSegment)]
+    worker.validate()
+    assert not worker.sealing
+    read = {part.task: part.progress["positions"] for part in written.parts}
+    assert (read[first], read[second]) == ({}, {source.id: 1})
 
 
 def test_restored_tasks_are_all_open_before_one_hears_from_another() -> None:

@@ -11,7 +11,7 @@ from rayflow.core.errors import EncodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ports import DEAD_LETTER
 from rayflow.core.topics import TopicRef
-from rayflow.operators.sink import MERGE_UP_TO, SinkOperator
+from rayflow.operators.sink import MERGE_UP_TO, OVERHEAD, SinkOperator
 from rayflow.serde.base import Serde
 from tests.operators.harness import Bench, batch_of
 
@@ -37,7 +37,7 @@ def test_batches_are_encoded_and_merged_until_they_are_taken() -> None:
     first = batch_of([1, None], [7, None], [10, 11])
     bench.process(first)
     bench.process(batch_of([3], [9], [12]))
-    assert operator.staged_bytes == 3 * 24 + 4
+    assert operator.staged_bytes == 3 * OVERHEAD + 4
     [taken] = operator.take()
     assert (taken.topic, taken.keys, taken.values) == ("out", [b"7", None, b"9"], [b"1", None, b"3"])
     assert (taken.timestamps, taken.headers, taken.partition) == ([10, 11, 12], None, None)

@@ -223,9 +223,42 @@ def test_hot_rows_are_read_from_the_store_once(state: TaskState, store: Counting
         checkpoint(state, epoch)
     assert store.reads == 0
     again = TaskState(store, Codec()).values("op", "v")
-    again.load_many(range(100))
-    assert store.reads <= 2
-    assert again.rows == {key: [key, 2, 3, 4, 5] for key in range(100)}
+    for key in range(20):
+        again.load(key)
+    again.prefetch(range(200))
+    store.reads = 0
+    assert {key: again.load(key) for key in range(20, 200)} == {
+        key: [key, 2, 3, 4, 5] if key < 100 else None for key in range(20, 200)
+    }
+    assert store.reads == 0
+
+
+def test_keys_are_not_prefetched_while_they_are_nearly_all_there(store: CountingStore) -> None:
+    table = TaskState(store, Codec()).values("op", "v")
+    for key in range(9):
+        table.load(key)
+    store.reads = 0
+    table.prefetch(range(100))
+    assert store.reads == 0
+
+
+def test_what_is_no_key_is_left_to_who_uses_it(store: CountingStore) -> None:
+    table = TaskState(store, Codec()).values("op", "v")
+    table.prefetch([[1], 2], share=0)
+    table.prefetch([float("nan")], share=0)
+    assert table.load(2) is None
+
+
+def test_a_row_that_the_clean_cache_has_no_room_for_is_not_read_as_it_was_before(store: CountingStore) -> None:
+    state = TaskState(store, Codec(), cache_bytes=10_000)
+    table = state.values("op", "v")
+    table.put(99, ["old"])
+    checkpoint(state, 1)
+    for key in range(100):
+        table.put(key, ["new"])
+    checkpoint(state, 2)
+    assert table.get(99) == ["new"]
+    assert table.load(0) == ["new"]
 
 
 def test_the_clean_cache_forgets_what_was_not_used_and_keeps_what_was(store: CountingStore) -> None:
@@ -309,7 +342,7 @@ def test_pending_counts_changes_and_estimates_their_bytes(state: TaskState) -> N
     nested.put(1, "b", 1)
     timers.add(1, "a")
     assert state.pending_rows == 5
-    assert state.pending_bytes == 500
+    assert state.pending_bytes == 5 * (250 + 3 * 100)
     nested.drop(1)
     assert state.pending_rows == 3
     checkpoint(state, 1)
@@ -317,7 +350,7 @@ def test_pending_counts_changes_and_estimates_their_bytes(state: TaskState) -> N
     values.put("a", "x" * 1_000)
     checkpoint(state, 2)
     values.put("a", 1)
-    assert 100 < state.pending_bytes < 1_000
+    assert 250 + 3 * 100 < state.pending_bytes < 250 + 3 * 1_000
 
 
 def test_timers_come_in_order_of_time_key_and_tag(state: TaskState) -> None:

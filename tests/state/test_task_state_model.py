@@ -98,9 +98,9 @@ class TaskStateMachine(RuleBasedStateMachine):
 
     @rule(chosen=st.lists(keys, max_size=6))
     def load_values(self, chosen: list[Any]) -> None:
-        self.values.load_many(chosen)
+        self.values.prefetch(chosen, share=0)
         for key in chosen:
-            assert self.values.rows.get(key) == self.model.values.get(key)
+            assert self.values.get(key) == self.model.values.get(key)
 
     @rule(key=keys)
     def get_value(self, key: Any) -> None:
@@ -149,12 +149,6 @@ class TaskStateMachine(RuleBasedStateMachine):
     def delete_from_window(self, end: int, key: Any) -> None:
         self.windows.delete(end, key)
         self.model.windows.pop((end, key), None)
-
-    @rule(end=ends, chosen=st.lists(keys, max_size=6))
-    def load_from_window(self, end: int, chosen: list[Any]) -> None:
-        self.windows.load_many(end, chosen)
-        for key in chosen:
-            assert self.windows.rows(end).get(key) == self.model.windows.get((end, key))
 
     @rule(owner=owners, key=keys)
     def get_from_map(self, owner: Any, key: Any) -> None:

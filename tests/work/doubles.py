@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
@@ -74,8 +74,8 @@ def counted_stores() -> Iterator[tuple[Counter[str], Applied]]:
     applied = Applied()
 
     class Rows(LmdbStore):
-        def apply(self, delta: Delta, stamp: Stamp) -> None:
-            super().apply(delta, stamp)
+        def applying(self, delta: Delta, stamp: Stamp) -> Iterator[None]:
+            yield from super().applying(delta, stamp)
             applied.add(delta, stamp)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -94,6 +94,10 @@ class CountedCodec(Codec):
     def encode(self, value: Any) -> bytes:
         self._passes["values encoded"] += 1
         return super().encode(value)
+
+    def encode_all(self, values: Collection[Any]) -> list[bytes]:
+        self._passes["values encoded"] += len(values)
+        return Codec().encode_all(values)
 
     def decode(self, data: bytes) -> Any:
         self._passes["values decoded"] += 1

@@ -26,6 +26,10 @@ from rayflow.state.task_state import TaskState
 log = get_logger("rayflow.local")
 
 
+CACHE = 0.25
+"""The clean caches of a worker's tasks, over its memory limit; besides it."""
+
+
 class Hosting:
     """Opens one store per task and builds the worker; `close` lets go of all stores."""
 
@@ -60,16 +64,18 @@ class Hosting:
         self._layouts = {stage.id: origin_of(stage, manifest) for stage in self._plan.stages}
         chains: dict[str, Chain] = {}
         tasks: dict[TaskId, Task] = {}
-        for id in order.topology.tasks():
-            if placement[id] != slot:
-                continue
+        mine = [id for id in order.topology.tasks() if placement[id] == slot]
+        keeping = sum(bool(self._layouts[id.stage].states) for id in mine)
+        cache_bytes = int(self._memory_limit * CACHE) // max(1, keeping)
+        for id in mine:
             stateful = bool(self._layouts[id.stage].states)
             store = self._stores[id] = self._open_store(id) if stateful else MemoryStore()
             if manifest is None:
                 store.replace((), self.stamp(id, order.lineage, 0))
             else:
                 self._restore(id, store, manifest, chains)
-            tasks[id] = Task(self._plan, order.topology, id, TaskState(store, codec), self._clock, order.epoch)
+            state = TaskState(store, codec, cache_bytes=cache_bytes)
+            tasks[id] = Task(self._plan, order.topology, id, state, self._clock, order.epoch)
         return Worker(
             slot,
             self._plan,

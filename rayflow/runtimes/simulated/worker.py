@@ -26,6 +26,7 @@ from rayflow.engine.actions import (
     WriteSegment,
 )
 from rayflow.engine.events import (
+    BarrierContinued,
     BarrierInjected,
     BarrierRequested,
     BaseWritten,
@@ -115,6 +116,7 @@ class WorkerProcess(Process):
             case BarrierInjected():
                 self._last = body.drain
                 self._work(body)
+                self._seal_rest()
             case EpochCommitted():
                 self._work(body)
             case WriteBase():
@@ -276,8 +278,16 @@ class WorkerProcess(Process):
             case ReleaseSources():
                 self._held = False
 
+    def _seal_rest(self) -> None:
+        assert self.worker is not None
+        if self.worker.sealing:
+            self.act("BarrierContinued", lambda: self._work(BarrierContinued()))
+            self.act("seal the rest", self._seal_rest)
+
     def _write_segment(self, action: WriteSegment) -> None:
-        writer = SegmentWriter(action.epoch, self.attempt, self.slot, action.parts)
+        writer = SegmentWriter(action.epoch, self.attempt, self.slot)
+        for part in action.parts:
+            writer.add(part)
         recorded = RecordedStore(self.checkpoints)
         written = writer.write(recorded)
         put_all(self, recorded.puts, lambda: self._work(written), "SegmentWritten")
