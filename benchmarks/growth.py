@@ -25,22 +25,27 @@ FEW = 256
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where one row lies. `skew`: the exponent of a Zipf distribution of the keys; 0: uniform."""
+    """Where one row lies. `skew`: the exponent of a Zipf distribution of the keys; 0: uniform. `emit`: what goes out,
+    the newest value of each key once an epoch, so that output grows with keys as well, or every record."""
 
     keys: int = 10_000
     partitions: int = 4
     size: int = 100
     skew: float = 0.0
+    emit: str = "epoch"
 
     @property
     def name(self) -> str:
         """For the table."""
         spread = f"Zipf {self.skew:g}" if self.skew else "uniform"
-        return f"{self.keys:,} keys, {spread}; {self.partitions} partitions; {self.size:,} B"
+        output = "every record out" if self.emit == "record" else "newest per epoch out"
+        return f"{self.keys:,} keys, {spread}, {output}; {self.partitions} partitions; {self.size:,} B"
 
 
 KEYS, PARTITIONS, SIZES = (10_000, 1_000_000, 5_000_000), (1, 4, 32, 128), (100, 1_000, 10_000)
 ZIPF = 1.0
+SPREADS = tuple((emit, skew) for emit in ("record", "epoch") for skew in (0.0, ZIPF))
+"""What goes out and how keys are spread, of the table of keys."""
 
 
 @click.command()
@@ -52,7 +57,7 @@ ZIPF = 1.0
 def main(only: str | None, most_keys: int, records: int, broker: str | None, json_file: Path) -> None:
     """Measure CPU microseconds per record."""
     cases = {
-        "keys": [Case(keys=keys, skew=skew) for skew in (0.0, ZIPF) for keys in KEYS if keys <= most_keys],
+        "keys": [Case(keys=keys, skew=skew, emit=emit) for emit, skew in SPREADS for keys in KEYS if keys <= most_keys],
         "partitions": [Case(partitions=partitions) for partitions in PARTITIONS],
         "sizes": [Case(size=size) for size in SIZES],
     }
@@ -63,11 +68,11 @@ def main(only: str | None, most_keys: int, records: int, broker: str | None, jso
             costs[case] = cost(topics, folder, case, min(records, records * 1_000 // case.size))
             click.echo(f"{case.name}: {costs[case]:.2f} us/record", err=True)
     figures = [Figure(case.name, value, "us/record") for case, value in costs.items()]
-    for skew, at_most in ((0.0, 3.0), (ZIPF, 1.5)):
-        few, many = (costs.get(Case(keys=keys, skew=skew)) for keys in KEYS[:2])
+    for emit, skew in SPREADS:
+        few, many = (costs.get(Case(keys=keys, skew=skew, emit=emit)) for keys in KEYS[:2])
         if few is not None and many is not None:
-            spread = "Zipf" if skew else "uniform"
-            figures.append(Figure(f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {spread}", many / few, "x", at_most))
+            name = f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {'Zipf' if skew else 'uniform'}, per {emit}"
+            figures.append(Figure(name, many / few, "x", 1.5 if skew else 3.0))
     show("growth of the cost of a record", figures, json_file, {"records": records})
 
 
@@ -76,11 +81,11 @@ def cost(topics: Topics, folder: Path, case: Case, records: int) -> float:
     draw = drawn(case)
     with closing(Newest(topics, folder, case.size, case.partitions)) as job:
         job.append(range(case.keys))
-        job.run()
+        job.run(emit=case.emit)
         job.append(next(draw) for _ in range(FEW))
-        short, _ = job.run()
+        short, _ = job.run(emit=case.emit)
         job.append(next(draw) for _ in range(records))
-        long, _ = job.run()
+        long, _ = job.run(emit=case.emit)
         job.check()
     return (long.cpu - short.cpu) * 1e6 / (records - FEW)
 

@@ -1,5 +1,8 @@
-"""The newest value of each key, once an epoch. Writes to the file `notes` when its first record came, and when it had
-to wait for the next one: for the benchmarks of checkpoints, restores and starts."""
+"""The newest value of each key, once an epoch (or, with emit=record, every one).
+
+Writes to the file `notes` when its first record came, and when it had to wait for the next one: for the benchmarks of
+checkpoints, restores and starts.
+"""
 
 import atexit
 import json
@@ -41,6 +44,6 @@ job = rf.Job(rf.setting("job", "bench-newest"))
     job.stream(rf.setting("source", "values"), key=str, value=bytes, sample=[b"hello"])
     .map(watch)
     .group_by_key()
-    .reduce(lambda old, new: new)
+    .reduce(lambda old, new: new, emit=rf.setting("emit", "epoch"))
     .to(rf.setting("sink", "newest"), value=bytes)
 )

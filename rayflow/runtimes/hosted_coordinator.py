@@ -80,7 +80,7 @@ from rayflow.runtimes.segments import staged_by, starting_progress
 
 log = get_logger("rayflow.coordinator")
 
-TICK = 0.02
+TICK = 0.005
 """Seconds between two looks at the clock."""
 
 

@@ -44,16 +44,21 @@ _SHARED: dict[str, Any] = {
     "socket.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 10_000,
     "socket.keepalive.enable": True,
+    # A new client's first connection often waits for the first of these too.
+    "reconnect.backoff.ms": 10,
     "reconnect.backoff.max.ms": 2_000,
     # How long a topic may be unknown before it is said to be gone.
     "topic.metadata.propagation.max.ms": 5_000,
 }
 
 _CONSUMER: dict[str, Any] = {
+    # Few requests while much comes, and no record waits long for others.
     "fetch.min.bytes": 100_000,
-    "fetch.wait.max.ms": 50,
+    "fetch.wait.max.ms": 5,
+    # A full queue is looked at again soon: a worker empties it in less than librdkafka's second.
+    "fetch.queue.backoff.ms": 10,
     "max.partition.fetch.bytes": 4 << 20,
-    "queued.min.messages": 200_000,
+    "queued.min.messages": 50_000,
     # One consumer never holds more than this in records that were fetched and not yet taken.
     "queued.max.messages.kbytes": 64 << 10,
 }
@@ -62,8 +67,8 @@ _PRODUCER: dict[str, Any] = {
     "batch.size": 1 << 20,
     # A transaction that follows closely is put off by the broker while it completes the one before: ask again soon.
     "retry.backoff.ms": 10,
-    "queue.buffering.max.messages": 500_000,
-    "queue.buffering.max.kbytes": 256 << 10,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 128 << 10,
 }
 
 TRANSACTION_TIMEOUT = 60_000
@@ -167,13 +172,13 @@ class KafkaSettings:
 
     def lasting_producer(self) -> dict[str, Any]:
         """For a producer that sends again for as long as a broker is away."""
-        return {**self.producer(linger=10), "message.timeout.ms": 0}
+        return {**self.producer(linger=2), "message.timeout.ms": 0}
 
     def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
-        """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""
+        """For the producer of one worker's slot. A commit sends at once what lingers."""
         settings = {
             "transaction.timeout.ms": TRANSACTION_TIMEOUT,
-            **self.producer(linger=50),
+            **self.producer(linger=5),
             "transactional.id": transactional_id,
         }
         if "socket.timeout.ms" not in self.given:  # librdkafka wants a request to end before its transaction does

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rayflow.core.clock import Clock
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.logging import get_logger
-from rayflow.core.metrics import Metrics
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.epoch_times import EpochTimes
 from rayflow.runtimes.local.attempt import Attempt
 from rayflow.runtimes.options import Progress
+
+if TYPE_CHECKING:
+    from rayflow.core.metrics import Metrics  # it imports a web server
 
 log = get_logger("rayflow.local")
 

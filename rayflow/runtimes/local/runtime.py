@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
@@ -14,7 +15,6 @@ from rayflow.core.clock import Clock, system_clock
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
-from rayflow.core.metrics import Metrics
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
@@ -34,6 +34,9 @@ from rayflow.runtimes.samples import write_samples
 from rayflow.runtimes.start import choose_start
 from rayflow.state.base import Store
 from rayflow.state.lmdb_store import LmdbStore
+
+if TYPE_CHECKING:
+    from rayflow.core.metrics import Metrics  # it imports a web server
 
 log = get_logger("rayflow.local")
 
