@@ -175,10 +175,10 @@ class KafkaSettings:
         return {**self.producer(linger=2), "message.timeout.ms": 0}
 
     def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
-        """For the producer of one worker's slot. A commit sends at once what lingers."""
+        """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""
         settings = {
             "transaction.timeout.ms": TRANSACTION_TIMEOUT,
-            **self.producer(linger=5),
+            **self.producer(linger=50),
             "transactional.id": transactional_id,
         }
         if "socket.timeout.ms" not in self.given:  # librdkafka wants a request to end before its transaction does
