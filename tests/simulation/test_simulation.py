@@ -147,7 +147,7 @@ def test_partitions_are_added_in_mid_run_behind_an_exchange() -> None:
 
 def test_partitions_added_to_a_source_that_keys_state_are_refused() -> None:
     with pytest.raises(SimulationFailed, match="PartitionsChanged"):
-        Simulation(5, faults=Faults(grow=1.0), shape=replace(KEYED_BY_SOURCE, grows=True)).run()
+        Simulation(6, faults=Faults(grow=1.0), shape=replace(KEYED_BY_SOURCE, grows=True)).run()
 
 
 def test_a_job_goes_on_from_savepoint_to_savepoint() -> None:

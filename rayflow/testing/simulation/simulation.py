@@ -105,7 +105,7 @@ class Simulation:
         self._stores = 1
         self._network = Network(self.schedule, lambda: self.faults)
         self._on_note = on_note
-        self._memory_limit = self.random.choice((2_000, 20_000, 1 << 20))
+        self._memory_limit = self.random.choice((400, 4000, 1 << 20))
         self._retain = self.random.choice((1, 2, 3))
         for topic in (TOPIC, *self.shape.branches, *LATE.values()):
             self.kafka.create(topic, self.shape.partitions)
