@@ -251,7 +251,10 @@ class HollowCluster:
             )
             for task in tasks
         ]
-        return SegmentWriter(epoch, attempt, slot, parts).write(self.store)
+        writer = SegmentWriter(epoch, attempt, slot)
+        for part in parts:
+            writer.add(part)
+        return writer.write(self.store)
 
 
 def run_before(cluster: HollowCluster, workers: int, chain: int) -> None:

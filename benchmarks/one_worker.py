@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from rayflow.core.ids import ChannelId, TaskId, WorkerId
 from rayflow.engine.actions import SendToWorker, WorkerAction, WriteSegment
-from rayflow.engine.events import BarrierInjected, BarrierReceived, ChannelEvent, WatermarkReceived
+from rayflow.engine.events import BarrierContinued, BarrierInjected, BarrierReceived, ChannelEvent, WatermarkReceived
 from rayflow.engine.placement import place
 from rayflow.engine.task import Task
 from rayflow.engine.topology import Topology
@@ -46,9 +46,16 @@ class OneWorker:
         self._behind = {ex.id: [id for id in mine if id.stage == ex.downstream] for ex in plan.exchanges}
         self.channels = sum(len(task.alignment.channels) for task in tasks.values() if not task.reads_sources)
 
+    def _inject(self) -> list[WorkerAction]:
+        """All tasks take the coordinator's barrier within one turn, so what they send goes out together."""
+        actions = self._worker.handle(BarrierInjected(1))
+        while self._worker.sealing:
+            actions += self._worker.handle(BarrierContinued())
+        return actions
+
     def barrier(self) -> None:
         """The first epoch's barrier: out to all, in from all, and through."""
-        self._spend(lambda: self._do(self._worker.handle(BarrierInjected(1))))
+        self._spend(lambda: self._do(self._inject()))
         self._take(self._frames(lambda channel: BarrierReceived(channel, 1)))
         assert self._sealed
 
