@@ -5,6 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress, islice
+from operator import eq, ne
 from typing import cast
 
 from rayflow.checkpoint.base import BaseRef, read_base
@@ -127,33 +130,46 @@ def merge_rows(base: Iterable[Rows], deltas: Iterable[Delta]) -> Iterator[Rows]:
     >>> list(merge_rows(base, [Delta([b"a", b"b"], [None, b"3"])]))
     [([b'b', b'c'], [b'3', b'2'])]
     """
-    changes: dict[bytes, bytes | None] = {}
+    keys: list[bytes] = []
+    values: list[bytes | None] = []
     for delta in deltas:
-        changes.update(zip(delta.keys, delta.values, strict=True))
-    changed = sorted(changes)
+        keys += delta.keys
+        values += delta.values
+    changed, contents = _newest(keys, values)
     first = 0
-    for keys, values in base:
-        if not keys:
+    for base_keys, base_values in base:
+        if not base_keys:
             continue
-        stop = bisect_right(changed, keys[-1], lo=first)
+        stop = bisect_right(changed, base_keys[-1], lo=first)
         if stop == first:
-            yield keys, values
+            yield base_keys, base_values
             continue
-        rows: dict[bytes, bytes | None] = dict(zip(keys, values, strict=True))
-        some = changed[first:stop]
-        rows.update(zip(some, map(changes.__getitem__, some), strict=True))
-        yield from _runs(sorted(rows), rows)
+        yield from _runs(*_newest(base_keys + changed[first:stop], [*base_values, *contents[first:stop]]))
         first = stop
-    yield from _runs(changed[first:] if first else changed, changes)
+    yield from _runs(changed[first:], contents[first:])
 
 
-def _runs(keys: list[bytes], rows: dict[bytes, bytes | None]) -> Iterator[Rows]:
+def _newest(keys: list[bytes], values: list[bytes | None]) -> tuple[list[bytes], list[bytes | None]]:
+    """Each key once, in ascending order, with the last of its values.
+
+    >>> _newest([b"b", b"c", b"a", b"b"], [b"1", b"2", b"3", None])
+    ([b'a', b'b', b'c'], [b'3', None, b'2'])
+    """
+    # A list sort computes each element's key once, in order, and is stable: values follow their keys, without a dict.
+    values = sorted(values, key=partial(next, iter(keys)))
+    keys = sorted(keys)
+    if any(map(eq, keys, islice(keys, 1, None))):
+        last = [*map(ne, keys, islice(keys, 1, None)), True]
+        keys, values = list(compress(keys, last)), list(compress(values, last))
+    return keys, values
+
+
+def _runs(keys: list[bytes], values: list[bytes | None]) -> Iterator[Rows]:
     """The rows at `keys`, but for those that are deleted."""
     for start in range(0, len(keys), _CHUNK):
-        run = keys[start : start + _CHUNK]
-        values: list[bytes | None] = list(map(rows.__getitem__, run))
-        if None in values:
-            run = [key for key, value in zip(run, values, strict=True) if value is not None]
-            values = [value for value in values if value is not None]
-        if run:
-            yield run, cast("list[bytes]", values)
+        some, data = keys[start : start + _CHUNK], values[start : start + _CHUNK]
+        if None in data:
+            kept = [value is not None for value in data]
+            some, data = list(compress(some, kept)), list(compress(data, kept))
+        if some:
+            yield some, cast("list[bytes]", data)
