@@ -82,7 +82,7 @@ class State:
 
     def stage(self, changes: Changes, offsets: Offsets) -> None:
         """Write what a commit is about to make true."""
-        packed = [(key, None if row is None else pack(row)) for key, row in changes.items()]
+        packed = [(key, None if row is None else pack(row)) for key, row in sorted(changes.items())]
         self.fold()
         with self._env.begin(write=True) as transaction:
             transaction.put(b"staged", pack((offsets, packed)), db=self._about)
@@ -115,6 +115,10 @@ class Identity:
 
     def finish(self) -> list[Output]:
         """What the end of the input makes final."""
+        return []
+
+    def due(self) -> list[Output]:
+        """What goes out with the commit that is about to be made; before `take`."""
         return []
 
     def take(self) -> Changes:
@@ -175,6 +179,36 @@ class Items(Counts):
             changes[key] = row
             out.append((key, encode(Running(order.item, row[0], row[1])), m.timestamp()[1]))
         return out
+
+
+class Newest(Identity):
+    """The newest value of each key, every one out."""
+
+    def __init__(self, rows: dict[bytes, Any]) -> None:
+        super().__init__(rows)
+        self._rows = rows
+
+    def process(self, messages: list[Any]) -> list[Output]:
+        out = super().process(messages)
+        self.changes.update((key, value) for key, value, _ in out if key is not None)
+        self._rows.update((key, value) for key, value, _ in out if key is not None)
+        return out
+
+
+class NewestOnce(Newest):
+    """The newest value of each key, out once a commit, with the latest time."""
+
+    def __init__(self, rows: dict[bytes, Any]) -> None:
+        super().__init__(rows)
+        self._latest = 0
+
+    def process(self, messages: list[Any]) -> list[Output]:
+        out = super().process(messages)
+        self._latest = max(self._latest, *(time for _, _, time in out))
+        return []
+
+    def due(self) -> list[Output]:
+        return [(key, value, self._latest) for key, value in self.changes.items()]
 
 
 class Minutes(Identity):
@@ -253,6 +287,8 @@ LOOPS: dict[str, Callable[[dict[bytes, Any]], Identity]] = {
     "count": Counts,
     "shuffle": Items,
     "window": Minutes,
+    "newest": Newest,
+    "newest-epoch": NewestOnce,
 }
 
 
@@ -340,6 +376,7 @@ class Loop:
         self._check()
 
     def _commit(self) -> None:
+        self._send(self._work.due())
         if self._state is not None:
             self._state.stage(self._work.take(), self._positions)
         places = [TopicPartition(self._source, p, at) for p, at in self._positions.items()]

@@ -16,6 +16,7 @@ import click
 
 from benchmarks.broker import broker_option, workshop
 from benchmarks.figures import Figure, json_option, show
+from benchmarks.measure import Usage
 from benchmarks.newest import Newest
 from benchmarks.orders import Topics
 
@@ -26,20 +27,23 @@ FEW = 256
 @dataclass(frozen=True, slots=True)
 class Case:
     """Where one row lies. `skew`: the exponent of a Zipf distribution of the keys; 0: uniform. `emit`: what goes out,
-    the newest value of each key once an epoch, so that output grows with keys as well, or every record."""
+    the newest value of each key once an epoch, so that output grows with keys as well, or every record. `by_hand`: by
+    the loop without an engine."""
 
     keys: int = 10_000
     partitions: int = 4
     size: int = 100
     skew: float = 0.0
     emit: str = "epoch"
+    by_hand: bool = False
 
     @property
     def name(self) -> str:
         """For the table."""
         spread = f"Zipf {self.skew:g}" if self.skew else "uniform"
         output = "every record out" if self.emit == "record" else "newest per epoch out"
-        return f"{self.keys:,} keys, {spread}, {output}; {self.partitions} partitions; {self.size:,} B"
+        contender = ", by hand" if self.by_hand else ""
+        return f"{self.keys:,} keys, {spread}, {output}; {self.partitions} partitions; {self.size:,} B{contender}"
 
 
 KEYS, PARTITIONS, SIZES = (10_000, 1_000_000, 5_000_000), (1, 4, 32, 128), (100, 1_000, 10_000)
@@ -57,7 +61,13 @@ SPREADS = tuple((emit, skew) for emit in ("record", "epoch") for skew in (0.0, Z
 def main(only: str | None, most_keys: int, records: int, broker: str | None, json_file: Path) -> None:
     """Measure CPU microseconds per record."""
     cases = {
-        "keys": [Case(keys=keys, skew=skew, emit=emit) for emit, skew in SPREADS for keys in KEYS if keys <= most_keys],
+        "keys": [
+            Case(keys=keys, skew=skew, emit=emit, by_hand=by_hand)
+            for emit, skew in SPREADS
+            for keys in KEYS
+            for by_hand in (False, True)
+            if keys <= most_keys and not (by_hand and keys > KEYS[1])
+        ],
         "partitions": [Case(partitions=partitions) for partitions in PARTITIONS],
         "sizes": [Case(size=size) for size in SIZES],
     }
@@ -68,11 +78,13 @@ def main(only: str | None, most_keys: int, records: int, broker: str | None, jso
             costs[case] = cost(topics, folder, case, min(records, records * 1_000 // case.size))
             click.echo(f"{case.name}: {costs[case]:.2f} us/record", err=True)
     figures = [Figure(case.name, value, "us/record") for case, value in costs.items()]
-    for emit, skew in SPREADS:
-        few, many = (costs.get(Case(keys=keys, skew=skew, emit=emit)) for keys in KEYS[:2])
-        if few is not None and many is not None:
-            name = f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {'Zipf' if skew else 'uniform'}, per {emit}"
-            figures.append(Figure(name, many / few, "x", 1.5 if skew else 3.0))
+    for by_hand in (False, True):
+        for emit, skew in SPREADS:
+            few, many = (costs.get(Case(keys=keys, skew=skew, emit=emit, by_hand=by_hand)) for keys in KEYS[:2])
+            if few is not None and many is not None:
+                name = f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {'Zipf' if skew else 'uniform'}, per {emit}"
+                target = None if by_hand else 1.5 if skew else 3.0
+                figures.append(Figure(name + (", by hand" if by_hand else ""), many / few, "x", target))
     show("growth of the cost of a record", figures, json_file, {"records": records})
 
 
@@ -80,12 +92,16 @@ def cost(topics: Topics, folder: Path, case: Case, records: int) -> float:
     """CPU microseconds per record."""
     draw = drawn(case)
     with closing(Newest(topics, folder, case.size, case.partitions)) as job:
+
+        def run() -> Usage:
+            return job.by_hand(case.emit) if case.by_hand else job.run(emit=case.emit)[0]
+
         job.append(range(case.keys))
-        job.run(emit=case.emit)
+        run()
         job.append(next(draw) for _ in range(FEW))
-        short, _ = job.run(emit=case.emit)
+        short = run()
         job.append(next(draw) for _ in range(records))
-        long, _ = job.run(emit=case.emit)
+        long = run()
         job.check()
     return (long.cpu - short.cpu) * 1e6 / (records - FEW)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,6 +72,13 @@ class Newest:
         command = rayflow_command("newest", self.state, broker=self._topics.broker, settings=settings)
         used = measured(command, self._folder / f"{self.name}.log")
         return used, Notes(**json.loads(file.read_text()))
+
+    def by_hand(self, emit: str) -> Usage:
+        """The same by a loop without an engine, which keeps all rows in memory as well."""
+        name = "newest" if emit == "record" else "newest-epoch"
+        where = ("--source", self._source, "--sink", self._sink, "--group", self.name, "--state", str(self.state))
+        command = [sys.executable, "-m", "benchmarks.byhand", name, "--broker", self._topics.broker, *where]
+        return measured(command, self._folder / f"{self.name}.log")
 
     def check(self) -> int:
         """The last output of each key is the last input; gives the number of outputs. Raises WrongResult."""
