@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,15 @@ import click
 from confluent_kafka import KafkaException
 
 from benchmarks.answers import WrongResult
-from benchmarks.measure import RunFailed
+from benchmarks.measure import TICK, RunFailed
 from benchmarks.orders import Topics
 
 broker_option = click.option(
     "--broker", metavar="HOST:PORT", help="A broker that runs.  [default: one is started and ended]"
 )
+
+STOLEN = 0.01
+"""The share of the CPUs that the machine's host may give to others before a benchmark says so."""
 
 
 @contextmanager
@@ -33,14 +37,27 @@ def workshop(given: str | None) -> Iterator[tuple[Topics, Path]]:
     # So that what was started is ended, and what was set is taken back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="rayflow-bench-"))
+    stolen, began = stolen_seconds(), time.monotonic()
     try:
         with _broker_at(given, folder) as address:
             yield Topics(address), folder
+        share = (stolen_seconds() - stolen) / (cpus * (time.monotonic() - began))
+        if share > STOLEN:
+            click.echo(f"other guests of the host took {share:.1%} of the CPUs: figures are only indicative", err=True)
     except KafkaException as error:
         raise click.ClickException(f"the broker: {error.args[0].str()}; logs are in {folder}") from error
     except (WrongResult, RunFailed, TimeoutError) as error:
         raise click.ClickException(f"{error}\nlogs are in {folder}") from error
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def stolen_seconds() -> float:
+    """CPU seconds since the machine's start that its host gave to others; 0 where the kernel does not tell."""
+    try:
+        fields = Path("/proc/stat").read_text().split(maxsplit=9)
+    except FileNotFoundError:
+        return 0.0
+    return int(fields[8]) / TICK
 
 
 @contextmanager
