@@ -49,6 +49,8 @@ PARTS = {
 }
 """By the innermost frame that tells. What none of them tells (imports, the interpreter's end) is "other"."""
 _PATTERNS = {part: re.compile(pattern) for part, pattern in PARTS.items()}
+_WAITING = re.compile(r"_worker \(concurrent/futures/thread|\bwait\w* \(threading")
+"""Where a thread waits for work; py-spy takes some of these for busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class Profiler:
     def spent(self, workload: str, count: int) -> Spent:
         """Where the CPU of one run went."""
         raw = self._folder / "samples"
-        threads = self._run(workload, count, ["--rate", str(RATE), "--format", "raw", "--output", str(raw)])
+        threads = self._run(
+            workload, count, ["--rate", str(RATE), "--nonblocking", "--format", "raw", "--output", str(raw)]
+        )
         native = sum(cpu for name, cpu in threads.values() if name.startswith("rdk:"))
         ours = sum(cpu for name, cpu in threads.values()) - native
         samples = parts_of(raw.read_text().splitlines())
@@ -161,7 +165,8 @@ def parts_of(lines: Sequence[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in lines:
         stack, _, number = line.rpartition(" ")
-        if stack:  # a thread of C that calls Python has no frames
+        # A thread of C that calls Python has no frames.
+        if stack and not _WAITING.search(stack.rpartition(";")[2]):
             found[part_of(stack.split(";"))] += int(number)
     return found
 

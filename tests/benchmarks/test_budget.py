@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from benchmarks.budget import NATIVE, PARTS, Spent, part_of, table, threads_of
+from benchmarks.budget import NATIVE, PARTS, Spent, part_of, parts_of, table, threads_of
 from benchmarks.floors import floors
 from benchmarks.orders import Topics
 from tests.kafka.broker import Broker
@@ -37,6 +37,13 @@ RUNTIME = "run (rayflow/runtimes/local/runtime.py:10)"
 )  # fmt: skip
 def test_a_sample_counts_for_the_innermost_part(stack: list[str], part: str) -> None:
     assert part_of(stack) == part
+
+
+def test_a_thread_that_waits_for_work_is_not_counted() -> None:
+    waits = ["_worker (concurrent/futures/thread.py:81)", "Condition.wait (threading.py:331)"]
+    assert parts_of([f"run (threading.py:982);{frame} 9" for frame in waits] + [f"{RUNTIME} 2"]) == {
+        "the rest of the engine": 2
+    }
 
 
 def test_start_up_is_taken_out() -> None:
