@@ -24,6 +24,7 @@ from benchmarks.broker import broker_option, workshop
 from benchmarks.campaign import TINY
 from benchmarks.command import rayflow_command
 from benchmarks.figures import json_option
+from benchmarks.flames import draw, tree_of
 from benchmarks.floors import floors
 from benchmarks.measure import TICK, RunFailed, children, followed
 from benchmarks.orders import Topics
@@ -120,12 +121,11 @@ class Profiler:
 
     def draw(self, workload: str, count: int, file: Path) -> None:
         """A flame graph, with the frames of C."""
+        raw = self._folder / "samples"
+        self._run(workload, count, ["--rate", "200", "--native", "--format", "raw", "--output", str(raw)])
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._run(workload, count, ["--rate", "200", "--native", "--format", "flamegraph", "--output", str(file)])
-        text = file.read_text()
-        for path, short in ((str(Path(sys.prefix)), ""), (str(Path.cwd()), ""), (str(self._folder), "")):
-            text = text.replace(path, short)
-        file.write_text(text)
+        tree = tree_of(raw.read_text().splitlines(), part_of)
+        file.write_text(draw(f"{workload}: where the CPU of Python's threads goes", tree, list(PARTS)))
 
     def _run(self, workload: str, count: int, how: Sequence[str]) -> dict[int, tuple[str, float]]:
         """The name and CPU seconds of each thread of the job."""
