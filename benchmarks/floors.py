@@ -2,62 +2,74 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import IO, Any, TypeAlias, TypeVar
+from zlib import crc32
 
+import lmdb
 import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.byhand import COMMIT_EVERY, Order, Running
 from benchmarks.orders import Topics
 
+T = TypeVar("T")
+Rows: TypeAlias = dict[bytes, tuple[int, float]]
+"""Count and revenue by key."""
 BATCH = 10_000
 
 
 def floors(topics: Topics, source: str, count: int) -> dict[str, float]:
     """CPU per record of each part alone, us: the thread's own; librdkafka's threads of both directions together."""
-    began, own = time.process_time(), time.thread_time()
-    batches = consumed(topics, source, count)
-    consume, fetching = time.thread_time() - own, time.process_time() - began
-    columns: list[tuple[list[Any], list[Any], list[Any]]] = []
-    accessors = timed(lambda: columns.extend(map(columns_of, batches)))
-    batches.clear()
-    decoder, encoder = msgspec.json.Decoder(Order), msgspec.json.Encoder()
-    decoded: list[list[Order]] = []
-    decode = timed(lambda: decoded.extend(list(map(decoder.decode, values)) for _, values, _ in columns))
-    counted: list[list[Running]] = []
-    operators = timed(lambda: counted.extend(counts([keys for keys, _, _ in columns], decoded)))
-    encoded: list[list[bytes]] = []
-    encode = timed(lambda: encoded.extend(list(map(encoder.encode, results)) for results in counted))
-    began, own = time.process_time(), time.thread_time()
-    publish_all(topics, [keys for keys, _, _ in columns], encoded, [stamps for _, _, stamps in columns])
-    publish, sending = time.thread_time() - own, time.process_time() - began
-    spent = {
-        "consume": consume,
-        "accessors": accessors,
-        "decode": decode,
-        "operators": operators,
-        "encode": encode,
-        "publish": publish,
-        "librdkafka's threads": fetching - consume + sending - publish,
-    }
+    spent: defaultdict[str, float] = defaultdict(float)
+
+    def spend(part: str, call: Callable[..., T], *arguments: Any) -> T:
+        began = time.thread_time()
+        result = call(*arguments)
+        spent[part] += time.thread_time() - began
+        return result
+
+    consumer, producer, sink = reading(topics, source), writing(topics), f"bench-floors-{uuid.uuid4().hex[:8]}"
+    topics.create(sink)
+    decode, encode = msgspec.json.Decoder(Order).decode, msgspec.json.Encoder().encode
+    rows: Rows = {}
+    seen = 0
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryDirectory() as folder, lmdb.open(folder, 1 << 30) as state:
+        began, own = time.process_time(), time.thread_time()
+        producer.begin_transaction()
+        last = time.monotonic()
+        while seen < count:
+            messages = spend("consume", consumer.consume, BATCH, 0.1)
+            seen += len(messages)
+            keys, values, stamps = spend("accessors", columns_of, messages)
+            orders = spend("decode", mapped, decode, values)
+            counted = spend("operators", counts, rows, keys, orders)
+            encoded = spend("encode", mapped, encode, counted)
+            spend("staging", stage, file, keys, encoded, stamps)
+            nothing: repeat[Any] = repeat(None)
+            columns = (encoded, keys, repeat(-1), nothing, nothing, stamps)
+            spend("publish", deque, map(producer.produce, repeat(sink), *columns), 0)
+            if time.monotonic() - last > COMMIT_EVERY or seen >= count:
+                spend("state", apply, state, rows)
+                rows.clear()
+                spend("publish", producer.commit_transaction, 60)
+                producer.begin_transaction()
+                last = time.monotonic()
+        producer.abort_transaction(60)
+        spent["librdkafka's threads"] = time.process_time() - began - (time.thread_time() - own)
+    consumer.close()
+    topics.delete_with(sink)
     return {part: seconds * 1e6 / count for part, seconds in spent.items()}
 
 
-def timed(call: Callable[[], object]) -> float:
-    """CPU seconds of this thread."""
-    began = time.thread_time()
-    call()
-    return time.thread_time() - began
-
-
-def consumed(topics: Topics, source: str, count: int) -> list[list[Message]]:
-    """All messages, as they were given."""
+def reading(topics: Topics, source: str) -> Consumer:
+    """A consumer of all of the source."""
     consumer = Consumer(
         {
             "bootstrap.servers": topics.broker,
@@ -71,14 +83,23 @@ def consumed(topics: Topics, source: str, count: int) -> list[list[Message]]:
     )
     partitions = consumer.list_topics(source, 30).topics[source].partitions
     consumer.assign([TopicPartition(source, p, 0) for p in partitions])
-    batches: list[list[Message]] = []
-    seen = 0
-    while seen < count:
-        if messages := consumer.consume(BATCH, 0.1):
-            batches.append(messages)
-            seen += len(messages)
-    consumer.close()
-    return batches
+    return consumer
+
+
+def writing(topics: Topics) -> Producer:
+    """A producer of transactions of about a second."""
+    producer = Producer(
+        {
+            "bootstrap.servers": topics.broker,
+            "transactional.id": f"benchmarks-floors-{uuid.uuid4().hex[:8]}",
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 1_000_000,
+            "delivery.report.only.error": True,
+            "log_level": 0,
+        }
+    )
+    producer.init_transactions(30)
+    return producer
 
 
 def columns_of(messages: list[Message]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -87,44 +108,30 @@ def columns_of(messages: list[Message]) -> tuple[list[Any], list[Any], list[Any]
     return list(map(Message.key, messages)), list(map(Message.value, messages)), stamps
 
 
-def counts(keys: list[list[Any]], decoded: list[list[Order]]) -> list[list[Running]]:
+def counts(rows: Rows, keys: list[Any], orders: list[Order]) -> list[Running]:
     """A running count and revenue per key, as a plain loop over a dict."""
-    rows: dict[bytes, tuple[int, float]] = {}
-    results: list[list[Running]] = []
-    for some, orders in zip(keys, decoded, strict=True):
-        out: list[Running] = []
-        for key, order in zip(some, orders, strict=True):
-            number, revenue = rows.get(key, (0, 0.0))
-            rows[key] = row = (number + 1, revenue + order.price * order.qty)
-            out.append(Running(key.decode(), *row))
-        results.append(out)
-    return results
+    out: list[Running] = []
+    for key, order in zip(keys, orders, strict=True):
+        number, revenue = rows.get(key, (0, 0.0))
+        rows[key] = row = (number + 1, revenue + order.price * order.qty)
+        out.append(Running(key.decode(), *row))
+    return out
 
 
-def publish_all(topics: Topics, keys: list[list[Any]], values: list[list[bytes]], stamps: list[list[int]]) -> None:
-    """Into a new topic, in transactions of about a second."""
-    sink = f"bench-floors-{uuid.uuid4().hex[:8]}"
-    topics.create(sink)
-    producer = Producer(
-        {
-            "bootstrap.servers": topics.broker,
-            "transactional.id": sink,
-            "linger.ms": 50,
-            "queue.buffering.max.messages": 1_000_000,
-            "delivery.report.only.error": True,
-            "log_level": 0,
-        }
-    )
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    last = time.monotonic()
-    for some, encoded, times in zip(keys, values, stamps, strict=True):
-        nothing: repeat[Any] = repeat(None)
-        columns = (encoded, some, repeat(-1), nothing, nothing, times)
-        deque(map(producer.produce, repeat(sink), *columns), maxlen=0)
-        if time.monotonic() - last > COMMIT_EVERY:
-            producer.commit_transaction(60)
-            producer.begin_transaction()
-            last = time.monotonic()
-    producer.commit_transaction(60)
-    topics.delete_with(sink)
+def mapped(call: Callable[[Any], T], values: list[Any]) -> list[T]:
+    """A result for each value."""
+    return list(map(call, values))
+
+
+def stage(file: IO[bytes], *columns: list[Any]) -> None:
+    """Write output to a file, with a checksum."""
+    data = msgspec.msgpack.encode(columns)
+    file.write(data + crc32(data).to_bytes(4, "big"))
+
+
+def apply(state: Any, rows: Rows) -> None:
+    """Write rows into LMDB, in order."""
+    ordered = sorted(rows)
+    pairs = zip(ordered, map(msgspec.msgpack.encode, map(rows.__getitem__, ordered)), strict=True)
+    with state.begin(write=True) as transaction:
+        transaction.cursor().putmulti(pairs)
