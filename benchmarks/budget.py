@@ -50,7 +50,10 @@ PARTS = {
 }
 """By the innermost frame that tells. What none of them tells (imports, the interpreter's end) is "other"."""
 _PATTERNS = {part: re.compile(pattern) for part, pattern in PARTS.items()}
-_WAITING = re.compile(r"_worker \(concurrent/futures/thread|\bwait\w* \(threading")
+_WAITING = re.compile(
+    r"(_worker \(concurrent/futures/thread|\bwait\w* \(threading|\b_run \(rayflow/connectors/kafka/caller)[^;]*$"
+    r"|\b(PyThread_acquire_lock_timed|cnd_timedwait)\b"
+)
 """Where a thread waits for work; py-spy takes some of these for busy."""
 
 
@@ -124,7 +127,8 @@ class Profiler:
         raw = self._folder / "samples"
         self._run(workload, count, ["--rate", "200", "--native", "--format", "raw", "--output", str(raw)])
         file.parent.mkdir(parents=True, exist_ok=True)
-        tree = tree_of(raw.read_text().splitlines(), part_of)
+        busy = [line for line in raw.read_text().splitlines() if not _WAITING.search(line.rpartition(" ")[0])]
+        tree = tree_of(busy, part_of)
         file.write_text(draw(f"{workload}: where the CPU of Python's threads goes", tree, list(PARTS)))
 
     def _run(self, workload: str, count: int, how: Sequence[str]) -> dict[int, tuple[str, float]]:
@@ -166,7 +170,7 @@ def parts_of(lines: Sequence[str]) -> Counter[str]:
     for line in lines:
         stack, _, number = line.rpartition(" ")
         # A thread of C that calls Python has no frames.
-        if stack and not _WAITING.search(stack.rpartition(";")[2]):
+        if stack and not _WAITING.search(stack):
             found[part_of(stack.split(";"))] += int(number)
     return found
 

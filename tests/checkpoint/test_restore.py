@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rayflow.checkpoint.chain import Chain, deltas_after, merge_rows, restore_rows
 from rayflow.checkpoint.layout import segment_name
@@ -196,6 +198,26 @@ def test_merging_keeps_runs_that_did_not_change_as_they_are() -> None:
     merged = list(merge_rows(runs, [Delta([b"d"], [None]), Delta([b"c", b"z"], [None, b"9"])]))
     assert merged == [([b"a", b"b"], [b"1", b"2"]), ([b"f"], [b"4"]), ([b"z"], [b"9"])]
     assert merged[0][0] is runs[0][0]
+
+
+KEYS, VALUES = st.binary(min_size=1, max_size=2), st.none() | st.binary(max_size=2)
+
+
+def cut(keys: list[bytes], length: int) -> list[list[bytes]]:
+    return [keys[start : start + length] for start in range(0, len(keys), length)]
+
+
+@given(st.dictionaries(KEYS, st.binary(max_size=2)), st.integers(1, 4), st.lists(st.dictionaries(KEYS, VALUES)))
+def test_merged_rows_are_those_of_a_dict(
+    base: dict[bytes, bytes], length: int, changes: list[dict[bytes, bytes | None]]
+) -> None:
+    rows: dict[bytes, bytes | None] = {**base}
+    for change in changes:
+        rows.update(change)
+    runs: list[Rows] = [(keys, [base[key] for key in keys]) for keys in cut(sorted(base), length)]
+    deltas = [Delta(sorted(change), [change[key] for key in sorted(change)]) for change in changes]
+    merged = [row for keys, values in merge_rows(runs, deltas) for row in zip(keys, values, strict=True)]
+    assert merged == sorted((key, value) for key, value in rows.items() if value is not None)
 
 
 def test_a_restore_that_fails_leaves_no_stamp(history: History) -> None:
