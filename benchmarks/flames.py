@@ -45,10 +45,10 @@ def tree_of(lines: Sequence[str], part_of: Callable[[Sequence[str]], str]) -> Fr
     root = Frame()
     for line in lines:
         text, _, number = line.rpartition(" ")
-        stack = text.split(";")
-        first = next((at for at, frame in enumerate(stack) if _BEGIN.search(frame)), 0)
         if "rayflow/" not in text:
             continue
+        stack = text.split(";")
+        first = next((at for at, frame in enumerate(stack) if _BEGIN.search(frame)), 0)
         part, frame = part_of(stack), root
         for name in ("", *stack[first:]):
             if name:
