@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_COLUMNS = re.compile(r"(?<=\S)(?:\\ ){2,}")
+"""Spaces between columns, in an escaped line."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -27,10 +30,13 @@ def commands_of(text: str) -> list[Command]:
 
 
 def agree(shown: list[str], said: tuple[str, ...]) -> bool:
-    """Whether a screen is as the page says: `...` on a line of its own is any number of lines, within one any text."""
+    """Whether a screen is as the page says: `...` on a line of its own is any number of lines, within one any text.
+
+    Between the columns of a table are two spaces or more: how many depends on how wide the widest value was.
+    """
     pattern = "".join("(?:.*\n)*?" if line == "..." else _line(line) for line in said)
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in shown if line)) is not None
 
 
 def _line(line: str) -> str:
-    return ".*".join(re.escape(part) for part in line.split("...")) + "\n"
+    return _COLUMNS.sub(" {2,}", re.escape(line)).replace(re.escape("..."), ".*") + "\n"

@@ -192,3 +192,10 @@ def test_an_ellipsis_stands_for_text_or_for_lines() -> None:
     assert agree(["made topic 7", "done in 3 s: ok"], ("...", "done in ...: ok"))
     assert agree(["done in 3 s: ok"], ("...", "done in ...: ok"))
     assert not agree(["done in 3 s: ok", "and more"], ("done in ...: ok",))
+
+
+def test_columns_may_be_wider_or_narrower() -> None:
+    assert agree(["EPOCH   AGE", "    2  10 s"], ("EPOCH  AGE", "    2  ...s"))
+    assert agree(["lag  3 records"], ("...   3 records",))
+    assert not agree(["EPOCH AGE"], ("EPOCH  AGE",))
+    assert not agree(["  2  10 s"], ("    2  10 s",))
