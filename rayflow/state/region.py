@@ -48,10 +48,10 @@ class Region:
         return self._data_of_long(encoded, self._below.get(self.row_key(encoded)))
 
     def get_many(self, encoded: list[bytes]) -> list[bytes | None]:
-        """The data of many rows; cheapest when they are sorted."""
+        """The data of many rows."""
+        if len(max(encoded, key=len, default=b"")) <= LONGEST:
+            return self._below.get_many(list(map(self._prefix.__add__, encoded)))
         found = self._below.get_many(list(map(self.row_key, encoded)))
-        if not self._has_long():
-            return found
         return [
             value if len(key) <= LONGEST else self._data_of_long(key, value)
             for key, value in zip(encoded, found, strict=True)

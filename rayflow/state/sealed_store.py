@@ -53,7 +53,7 @@ class SealedStore:
         return self.store.get(key)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The rows at `keys`; cheapest when they are sorted."""
+        """The rows at `keys`."""
         rows = self._rows
         if not rows:
             return self.store.get_many(keys)

@@ -20,6 +20,7 @@ class Table(ABC):
         self._region = region
         self._encode_all = codec.encode_all
         self._decode = codec.decode
+        self._decode_all = codec.decode_all
         self._sealing_bytes = 0
 
     @property

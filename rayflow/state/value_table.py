@@ -14,6 +14,7 @@ from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
 from rayflow.state.table import Table
 
+_UNREAD = object()
 MISSES = 0.1
 """The share of a batch's keys that may be read from the store one by one."""
 
@@ -39,8 +40,8 @@ class ValueTable(Table):
         self.rows: dict[Any, Any] = {}
         self.deleted: set[Any] = set()
         self._cache = ValueCache(cache)
-        self._absent: set[Any] = set()
-        """Keys that the store does not hold, of the last `prefetch`; good until the next seal."""
+        self._ahead: dict[Any, Any] = {}
+        """What the last `prefetch` read, None where there is no row; good until the next seal."""
         self._misses = 0
 
     def load(self, key: Any) -> Any:
@@ -50,20 +51,22 @@ class ValueTable(Table):
         """
         if self.deleted and key in self.deleted:
             return None
-        value = self._cache.take(key)
-        if value is None:
-            if key in self._absent:
-                return None
-            self._misses += 1
-            data = self._region.get(encode_for_hash(key))
-            if data is None:
-                return None
-            value = self._decode(data)
+        value = self._ahead.get(key, _UNREAD)
+        if value is _UNREAD:
+            value = self._cache.take(key)
+            if value is None:
+                self._misses += 1
+                data = self._region.get(encode_for_hash(key))
+                if data is None:
+                    return None
+                value = self._decode(data)
+        elif value is None:
+            return None
         self.rows[key] = value
         return value
 
     def prefetch(self, keys: Iterable[Any], share: float = MISSES) -> None:
-        """Bring what the store holds of `keys` into the clean cache with one read, so that `load` finds it there.
+        """Read with one read what `load` would read one by one, of `keys` that are about to be loaded.
 
         Does nothing unless, since the last call, single reads have been more than a `share` of the keys: a look at
         each key costs more than it saves while the open epoch and the cache have nearly all.
@@ -74,18 +77,15 @@ class ValueTable(Table):
             return
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
-            places = dict(zip(encode_all_for_hash(wanted), wanted, strict=True))
+            encoded = encode_all_for_hash(wanted)
         except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
             return
         self._misses = len(wanted)
-        ordered = sorted(places)
-        found = self._region.get_many(ordered)
-        size = sum(map(len, filter(None, found)))
-        decode = self._decode
-        rows = zip(map(places.__getitem__, ordered), found, strict=True)
-        held = {key: decode(data) for key, data in rows if data is not None}
-        self._absent = set(wanted).difference(held)
-        self._cache.keep(held, size)
+        found = self._region.get_many(encoded)
+        there = [key for key, data in zip(wanted, found, strict=True) if data is not None]
+        rows = self._decode_all([data for data in found if data is not None])
+        self._ahead = dict.fromkeys(wanted)
+        self._ahead.update(zip(there, rows, strict=True))
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The row at `key`, to be read only."""
@@ -94,7 +94,9 @@ class ValueTable(Table):
             return value
         if key in self.deleted:
             return default
-        value = self._cache.find(key)
+        value = self._ahead.get(key)
+        if value is None:
+            value = self._cache.find(key)
         if value is None:
             data = self._region.get(encode_for_hash(key))
             if data is None:
@@ -156,4 +158,4 @@ class ValueTable(Table):
         self._cache.keep(self.rows, self._sealing_bytes)
         self.rows = {}
         self.deleted = set()
-        self._absent = set()
+        self._ahead = {}

@@ -91,6 +91,15 @@ def test_a_column_comes_back_with_every_type_in_it(column: list[Any]) -> None:
     assert shape(CODEC.decode_column(CODEC.encode_column(column))) == shape(column)
 
 
+@given(st.lists(values, max_size=5) | st.lists(integers | st.text() | st.binary(), max_size=5))
+@example([[1, "a"], [None]])
+@example([(1,), 5])
+def test_many_values_are_encoded_as_each_is(column: list[Any]) -> None:
+    encoded = CODEC.encode_all(column)
+    assert encoded == list(map(CODEC.encode, column))
+    assert shape(CODEC.decode_all(encoded)) == shape(column)
+
+
 def test_an_aware_datetime_keeps_its_offset_but_not_the_name_of_its_zone() -> None:
     paris = datetime(2024, 7, 1, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"))
     back = CODEC.decode(CODEC.encode(paris))
@@ -177,6 +186,15 @@ def test_what_is_not_carried_is_refused_by_type_without_showing_it(value: Any, p
     assert CODEC.decode(CODEC.encode([("still", "works")])) == [("still", "works")]
 
 
+@pytest.mark.parametrize("column", [["a", "\ud800"], [["a"], ["\ud800"]], [1, Plain()]])
+def test_many_values_are_refused_as_one_is(column: list[Any]) -> None:
+    with pytest.raises(ValueNotCarried) as one:
+        CODEC.encode(column[1])
+    with pytest.raises(ValueNotCarried) as many:
+        CODEC.encode_all(column)
+    assert str(many.value) == str(one.value)
+
+
 def test_the_refusal_names_the_type() -> None:
     with pytest.raises(ValueNotCarried, match=r"test_codec\.Plain cannot be carried"):
         CODEC.encode({"a": (Plain(),)})
@@ -195,7 +213,7 @@ def test_the_refusal_names_the_type() -> None:
 @example(b"l\x05")
 @example(b"t\x91\x05")
 def test_arbitrary_bytes_give_a_value_or_an_error_of_rayflow(data: bytes) -> None:
-    for decode in (CODEC.decode, CODEC.decode_column):
+    for decode in (CODEC.decode, CODEC.decode_column, lambda some: CODEC.decode_all([some])):
         with contextlib.suppress(RayflowError):
             decode(data)
 
@@ -216,6 +234,8 @@ def test_damaged_bytes_give_a_value_or_an_error_of_rayflow(value: Any, position:
 def test_bytes_that_are_no_value_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedObject):
         CODEC.decode(data)
+    with pytest.raises(DamagedObject):
+        CODEC.decode_all([CODEC.encode(1), data])
 
 
 def test_the_format_of_what_lies_in_state_does_not_change() -> None:

@@ -233,6 +233,32 @@ def test_hot_rows_are_read_from_the_store_once(state: TaskState, store: Counting
     assert store.reads == 0
 
 
+def test_what_was_prefetched_gives_way_to_what_came_after(store: CountingStore) -> None:
+    state = TaskState(store, Codec())
+    table = state.values("op", "v")
+    for key in range(6):
+        table.put(key, [key])
+    checkpoint(state, 1)
+    again = TaskState(store, Codec())
+    table = again.values("op", "v")
+    table.prefetch(range(8), share=0)
+    table.delete(0)
+    table.delete(1)
+    table.put(1, ["new"])
+    table.put(6, ["new"])
+    store.reads = 0
+    assert table.get(2) == [2]
+    assert store.reads == 0
+    assert table.get(7, "none") == "none"
+    table.load(3).append("changed")
+    expected = {0: None, 1: ["new"], 2: [2], 3: [3, "changed"], 4: [4], 5: [5], 6: ["new"], 7: None}
+    assert {key: table.get(key) for key in range(8)} == expected
+    assert [table.load(0), table.load(7)] == [None, None]
+    checkpoint(again, 2)
+    assert {key: table.get(key) for key in range(8)} == expected
+    assert TaskState(store, Codec()).values("op", "v").get(3) == [3, "changed"]
+
+
 def test_keys_are_not_prefetched_while_they_are_nearly_all_there(store: CountingStore) -> None:
     table = TaskState(store, Codec()).values("op", "v")
     for key in range(9):

@@ -103,6 +103,10 @@ class CountedCodec(Codec):
         self._passes["values decoded"] += 1
         return super().decode(data)
 
+    def decode_all(self, data: Collection[bytes]) -> list[Any]:
+        self._passes["values decoded"] += len(data)
+        return Codec().decode_all(data)
+
     def encode_column(self, column: list[Any]) -> bytes:
         self._passes["columns encoded"] += 1
         return super().encode_column(column)
