@@ -1,16 +1,18 @@
 """`python -m benchmarks.growth`: how the cost of a record grows with the keys of state, partitions and size of values.
 
-Each row: all keys once (not measured), then records over them, less what the same run costs on a few records.
+Each row: all keys once (not measured), then in each round records over them, less what the same run costs on a few
+records; a round goes through all rows, and what is shown is the median of the rounds.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
+from statistics import median
 
 import click
 
@@ -56,9 +58,10 @@ SPREADS = tuple((emit, skew) for emit in ("record", "epoch") for skew in (0.0, Z
 @click.option("--only", type=click.Choice(["keys", "partitions", "sizes"]), help="One of the three tables.")
 @click.option("--most-keys", default=KEYS[-1], show_default=True, help="Leave out cases with more keys.")
 @click.option("--records", default=1_000_000, show_default=True, help="Records of each row; fewer of long values.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds, each through all rows.")
 @broker_option
 @json_option("growth")
-def main(only: str | None, most_keys: int, records: int, broker: str | None, json_file: Path) -> None:
+def main(only: str | None, most_keys: int, records: int, rounds: int, broker: str | None, json_file: Path) -> None:
     """Measure CPU microseconds per record."""
     cases = {
         "keys": [
@@ -72,11 +75,19 @@ def main(only: str | None, most_keys: int, records: int, broker: str | None, jso
         "sizes": [Case(size=size) for size in SIZES],
     }
     chosen = list(dict.fromkeys(case for name, group in cases.items() if only in (None, name) for case in group))
-    costs: dict[Case, float] = {}
-    with workshop(broker) as (topics, folder):
+    with workshop(broker) as (topics, folder), ExitStack() as opened:
+        rows = {}
         for case in chosen:
-            costs[case] = cost(topics, folder, case, min(records, records * 1_000 // case.size))
-            click.echo(f"{case.name}: {costs[case]:.2f} us/record", err=True)
+            rows[case] = opened.enter_context(closing(Row(topics, folder, case)))
+            click.echo(f"{case.name}: filled", err=True)
+        measured: dict[Case, list[float]] = {case: [] for case in chosen}
+        for number in range(rounds):
+            for case, row in rows.items():
+                measured[case].append(row.cost(min(records, records * 1_000 // case.size)))
+                click.echo(f"round {number + 1}: {case.name}: {measured[case][-1]:.2f} us/record", err=True)
+        for row in rows.values():
+            row.check()
+    costs = {case: median(values) for case, values in measured.items()}
     figures = [Figure(case.name, value, "us/record") for case, value in costs.items()]
     for by_hand in (False, True):
         for emit, skew in SPREADS:
@@ -85,25 +96,39 @@ def main(only: str | None, most_keys: int, records: int, broker: str | None, jso
                 name = f"from {KEYS[0]:,} to {KEYS[1]:,} keys, {'Zipf' if skew else 'uniform'}, per {emit}"
                 target = None if by_hand else 1.5 if skew else 3.0
                 figures.append(Figure(name + (", by hand" if by_hand else ""), many / few, "x", target))
-    show("growth of the cost of a record", figures, json_file, {"records": records})
+    show("growth of the cost of a record", figures, json_file, {"records": records, "rounds": rounds})
 
 
-def cost(topics: Topics, folder: Path, case: Case, records: int) -> float:
-    """CPU microseconds per record."""
-    draw = drawn(case)
-    with closing(Newest(topics, folder, case.size, case.partitions)) as job:
+class Row:
+    """A job whose state holds all keys; every `cost` goes on from where the one before ended."""
 
-        def run() -> Usage:
-            return job.by_hand(case.emit) if case.by_hand else job.run(emit=case.emit)[0]
+    def __init__(self, topics: Topics, folder: Path, case: Case) -> None:
+        self._case = case
+        self._draw = drawn(case)
+        self._job = Newest(topics, folder, case.size, case.partitions)
+        self._job.append(range(case.keys))
+        self._run()
+        self._start = self._cpu(FEW)
 
-        job.append(range(case.keys))
-        run()
-        job.append(next(draw) for _ in range(FEW))
-        short = run()
-        job.append(next(draw) for _ in range(records))
-        long = run()
-        job.check()
-    return (long.cpu - short.cpu) * 1e6 / (records - FEW)
+    def cost(self, records: int) -> float:
+        """CPU microseconds per record."""
+        return (self._cpu(records) - self._start) * 1e6 / (records - FEW)
+
+    def check(self) -> None:
+        """Raises WrongResult."""
+        self._job.check()
+
+    def close(self) -> None:
+        """Delete the topics."""
+        self._job.close()
+
+    def _cpu(self, records: int) -> float:
+        self._job.append(islice(self._draw, records))
+        return self._run().cpu
+
+    def _run(self) -> Usage:
+        case = self._case
+        return self._job.by_hand(case.emit) if case.by_hand else self._job.run(emit=case.emit)[0]
 
 
 def drawn(case: Case) -> Iterator[int]:
