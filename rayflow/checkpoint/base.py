@@ -90,12 +90,6 @@ def split_rows(runs: Iterable[Rows], limit: int) -> Iterator[Rows]:
     values: list[bytes] = []
     held = 0
     for more_keys, more_values in runs:
-        size = sum(map(len, more_keys)) + sum(map(len, more_values)) + _ROW_OVERHEAD * len(more_keys)
-        if held + size <= limit:
-            keys += more_keys
-            values += more_values
-            held += size
-            continue
         sizes = map(add, map(len, more_keys), map(len, more_values))
         ends = list(accumulate(map(_ROW_OVERHEAD.__add__, sizes)))
         first = 0
