@@ -112,6 +112,11 @@ class Task:
         """Estimate of the memory that the open epoch holds: overlay and staged output."""
         return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._sinks.values())
 
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Where reading goes on in each source that has delivered anything."""
+        return self._positions
+
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
         """Open the operators over restored state, and take up `progress` as a checkpoint has it (None at first)."""
         for id, operator in self.operators.items():

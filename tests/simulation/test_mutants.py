@@ -1,4 +1,4 @@
-"""The simulation is worth its name only if it finds what is broken: every mutant of the protocol, within its seeds."""
+"""The simulation is worth its name only if it finds what is broken: every mutant, within its seeds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.time_mutants import TIME_MUTANTS
 
 
 def seeds_until_found(mutant: Mutant) -> int | None:
@@ -21,7 +22,7 @@ def seeds_until_found(mutant: Mutant) -> int | None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_mutant_of_the_protocol_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mutant", [*MUTANTS, *TIME_MUTANTS], ids=lambda mutant: mutant.name)
+def test_a_mutant_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.apply(monkeypatch)
     assert seeds_until_found(mutant) is not None

@@ -23,7 +23,7 @@ from rayflow.testing.simulation.bases import small_bases
 from rayflow.testing.simulation.ending import check_end
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.feeder import Feeder
-from rayflow.testing.simulation.jobs import LATE, TOPIC, Shape, make_job
+from rayflow.testing.simulation.jobs import LATE, OTHER, TOPIC, Shape, make_job
 from rayflow.testing.simulation.kafka import ModelKafka
 from rayflow.testing.simulation.moving import Moving
 from rayflow.testing.simulation.network import Network
@@ -109,9 +109,11 @@ class Simulation:
         self._retain = self.random.choice((1, 2, 3))
         for topic in (TOPIC, *self.shape.branches, *LATE.values()):
             self.kafka.create(topic, self.shape.partitions)
+        if self.shape.other:
+            self.kafka.create(OTHER, self.shape.other)
         self.feeder = Feeder(self.schedule, self.kafka, self.shape, records)
         self._repeats = Repeats(self.shape, self.feeder)
-        self._watch = Watch(self.schedule, self.shape, self.feeder, self._repeats, self._retain)
+        self._watch = Watch(self.schedule, self.plan, self.shape, self.kafka, self.feeder, self._repeats, self._retain)
         self.kafka.on_markers = self._watch.marked
         self.trouble = self.trouble_kind(self)
         self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
@@ -144,7 +146,8 @@ class Simulation:
     def _check_end(self) -> None:
         while self.kafka.open_transactions() and self.schedule.step():
             pass
-        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, self._retain)
+        lateness = self._watch.lateness
+        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, lateness, self._retain)
 
     # Attempts
 
@@ -281,8 +284,8 @@ class Simulation:
         self._watch.committed(process, manifest)
 
     def partitions(self) -> dict[str, int]:
-        partitions = self.kafka.topics[TOPIC]
-        return {source.id: partitions for stage in self.plan.stages for source in stage.sources}
+        topics = self.kafka.topics
+        return {source.id: topics[source.topic.name] for stage in self.plan.stages for source in stage.sources}
 
     def publisher(self, process: Process, slot: WorkerId) -> Publisher:
         if self.shape.delivery == "at_least_once":
@@ -296,8 +299,7 @@ class Simulation:
         coordinator = self.of(process).coordinator
         if not self.feeder.done or coordinator is None or coordinator.sources != self.partitions():
             return None
-        places = [TopicPartition(TOPIC, p) for p in range(self.kafka.topics[TOPIC])]
-        return {place: len(self.kafka.logs[place]) for place in places}
+        return {place: len(self.kafka.logs[place]) for place in self.feeder.places}
 
     def state(self, process: WorkerProcess, task: TaskId) -> Store:
         return self.machines.disks[self.of(process).machines[process.slot]].store(task)

@@ -1,0 +1,65 @@
+"""Deliberate faults in event time, beside those of the protocol in `mutants`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.engine.event_time import EventTime
+from rayflow.testing.simulation.faults import Faults
+from rayflow.testing.simulation.jobs import Shape
+from tests.simulation.mutants import Mutant, Patch
+
+
+def lowest_input_taken_for_the_highest(patch: Patch) -> None:
+    def highest(self: EventTime) -> bool:
+        active = [stream.watermark for id, stream in self._streams.items() if id not in self._idle_streams]
+        active += self._lowest_channel()
+        before, self.watermark = self.watermark, max([*active, self.watermark])
+        return self.watermark > before
+
+    patch.setattr(EventTime, "advance", highest)
+
+
+def event_time_stands_still(patch: Patch) -> None:
+    advance = EventTime.advance
+    patch.setattr(EventTime, "advance", lambda self: self.watermark == WATERMARK_MIN and advance(self))
+
+
+def idle_partitions_hold_time_back(patch: Patch) -> None:
+    patch.setattr(EventTime, "look", lambda self, since, until, waiting=(): None)
+
+
+def idle_channels_hold_time_back(patch: Patch) -> None:
+    patch.setattr(EventTime, "on_idle", lambda self, channel: None)
+
+
+def idle_until_the_next_look(patch: Patch) -> None:
+    patch.setattr(EventTime, "on_records", lambda self, stream: None)
+
+
+def idle_channels_stay_idle(patch: Patch) -> None:
+    on_watermark = EventTime.on_watermark
+
+    def still(self: EventTime, channel: Any, watermark: int) -> None:
+        was_idle = channel in self._idle_channels
+        on_watermark(self, channel, watermark)
+        if was_idle:
+            self._idle_channels.add(channel)
+
+    patch.setattr(EventTime, "on_watermark", still)
+
+
+IDLING = Shape(
+    partitions=4, stages=3, branches=("windows",), filtered=False, disorder=1, window=200, timer=1, interval=100,
+    idle=300, other=2, lag=100,
+)  # fmt: skip
+
+TIME_MUTANTS = [
+    Mutant("lowest input taken for the highest", lowest_input_taken_for_the_highest, 20),
+    Mutant("event time stands still", event_time_stands_still, 20),
+    Mutant("idle partitions hold time back", idle_partitions_hold_time_back, 20, IDLING, Faults()),
+    Mutant("idle channels hold time back", idle_channels_hold_time_back, 20, IDLING, Faults()),
+    Mutant("idle until the next look", idle_until_the_next_look, 20),
+    Mutant("idle channels stay idle", idle_channels_stay_idle, 20),
+]
