@@ -8,13 +8,18 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from click.testing import CliRunner
 
+from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.core.ids import TopicPartition
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.segments import positions_of, read_progress
 from rayflow.testing.simulate import main
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.jobs import LATE, OTHER, TOPIC, Shape, make_job
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 
 SEEDS = 1000
@@ -148,6 +153,41 @@ def test_partitions_are_added_in_mid_run_behind_an_exchange() -> None:
 def test_partitions_added_to_a_source_that_keys_state_are_refused() -> None:
     with pytest.raises(SimulationFailed, match="PartitionsChanged"):
         Simulation(6, faults=Faults(grow=1.0), shape=replace(KEYED_BY_SOURCE, grows=True)).run()
+
+
+@pytest.mark.parametrize("shape", [replace(KEYED_BY_SOURCE, other=2), replace(KEYED_BY_EXCHANGE, other=3, lag=100)])
+def test_two_topics_are_merged_into_one_stage(shape: Shape) -> None:
+    first = plan_of(make_job(shape)).stages[0]
+    assert [source.topic.name for source in first.sources] == [TOPIC, OTHER]
+    simulation = Simulation(8, shape=shape)
+    simulation.run()
+    assert {place.topic for place, read in positions_at_the_end(simulation).items() if read} == {TOPIC, OTHER}
+
+
+def test_a_stage_reads_a_topic_beside_what_an_exchange_brings() -> None:
+    shape = replace(KEYED_BY_EXCHANGE, stages=3, other=2, beside=True, lag=100)
+    (between,) = (stage for stage in plan_of(make_job(shape)).stages if stage.sources and stage.inputs)
+    assert [source.topic.name for source in between.sources] == [OTHER]
+    simulation = Simulation(9, shape=shape)
+    simulation.run()
+    assert {place.topic for place, read in positions_at_the_end(simulation).items() if read} == {TOPIC, OTHER}
+
+
+def positions_at_the_end(simulation: Simulation) -> dict[TopicPartition, int]:
+    manifest = newest_manifest(simulation.store)
+    assert manifest is not None
+    positions = positions_of(read_progress(simulation.store, manifest))
+    return {TopicPartition(*place): position for place, position in positions.items()}
+
+
+def test_seeds_draw_every_way_of_reading_topics_and_of_being_late() -> None:
+    shapes = [Shape.draw(Random(seed)) for seed in range(SEEDS)]
+    two_topics = [shape for shape in shapes if shape.other]
+    assert {shape.stages == 1 for shape in two_topics} == {True, False}
+    assert {shape.beside for shape in two_topics} == {True, False}
+    assert {bool(shape.idle) for shape in two_topics} == {True, False}
+    late = {(bool(shape.idle), shape.grows, shape.stragglers) for shape in shapes if LATE.keys() & set(shape.branches)}
+    assert late >= {(True, False, False), (False, True, False), (False, False, True), (True, True, True)}
 
 
 def test_a_job_goes_on_from_savepoint_to_savepoint() -> None:

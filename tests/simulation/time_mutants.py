@@ -1,14 +1,19 @@
-"""Deliberate faults in event time, beside those of the protocol in `mutants`."""
+"""Deliberate faults in event time and in what an attempt must get done, beside those of the protocol in `mutants`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from rayflow.core.ids import WATERMARK_MIN
+from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.event_time import EventTime
+from rayflow.engine.worker import Worker
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.jobs import Shape
-from tests.simulation.mutants import Mutant, Patch
+from rayflow.testing.simulation.publisher import ModelPublisher
+from tests.simulation.mutants import SMALL, Mutant, Patch
 
 
 def lowest_input_taken_for_the_highest(patch: Patch) -> None:
@@ -50,10 +55,44 @@ def idle_channels_stay_idle(patch: Patch) -> None:
     patch.setattr(EventTime, "on_watermark", still)
 
 
+def records_alone_do_not_make_busy(patch: Patch) -> None:
+    handle = Worker.handle
+
+    def only_state(self: Worker, event: Any) -> Any:
+        actions = handle(self, event)
+        self.busy = self.busy and any(task.state.pending_rows for task in self.tasks.values())
+        return actions
+
+    patch.setattr(Worker, "handle", only_state)
+
+
+def checkpoints_only_when_asked_for(patch: Patch) -> None:
+    tick = Coordinator._tick
+
+    def never_due(self: Coordinator, busy: bool) -> Any:
+        self._last_barrier = self._now
+        return tick(self, busy)
+
+    patch.setattr(Coordinator, "_tick", never_due)
+
+
+def publishing_takes_its_time(patch: Patch) -> None:
+    publish = ModelPublisher.publish
+
+    def slowly(self: ModelPublisher, *what: Any) -> Iterator[str]:
+        begin = self._schedule.now
+        while self._schedule.now < begin + 1_000_000:
+            yield "waiting"
+        yield from publish(self, *what)
+
+    patch.setattr(ModelPublisher, "publish", slowly)
+
+
 IDLING = Shape(
     partitions=4, stages=3, branches=("windows",), filtered=False, disorder=1, window=200, timer=1, interval=100,
     idle=300, other=2, lag=100,
 )  # fmt: skip
+STATELESS = replace(SMALL, partitions=2, branches=("pass",))
 
 TIME_MUTANTS = [
     Mutant("lowest input taken for the highest", lowest_input_taken_for_the_highest, 20),
@@ -62,4 +101,8 @@ TIME_MUTANTS = [
     Mutant("idle channels hold time back", idle_channels_hold_time_back, 20, IDLING, Faults()),
     Mutant("idle until the next look", idle_until_the_next_look, 20),
     Mutant("idle channels stay idle", idle_channels_stay_idle, 20),
+    Mutant("records alone do not make busy", records_alone_do_not_make_busy, 30),
+    Mutant("no checkpoints of a stateless job", records_alone_do_not_make_busy, 5, STATELESS),
+    Mutant("checkpoints only when asked for", checkpoints_only_when_asked_for, 20),
+    Mutant("publishing takes its time", publishing_takes_its_time, 20),
 ]

@@ -211,7 +211,8 @@ class Simulation:
         self.trouble.failed(process, error)
 
     def stepped(self, process: Process) -> None:
-        self._watch.stepped(process)
+        incarnation = self.of(process)
+        self._watch.stepped(process, current=incarnation is self.current and not incarnation.over)
 
     def send(self, sender: Process, slot: WorkerId | None, letter: Envelope) -> None:
         own = self.of(sender)

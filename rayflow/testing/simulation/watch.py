@@ -22,6 +22,7 @@ from rayflow.testing.simulation.inspection import check_checkpoint
 from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.kafka import MarkerSet, ModelKafka
 from rayflow.testing.simulation.lateness import Lateness
+from rayflow.testing.simulation.liveness import Liveness
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.timeline import Timeline
@@ -57,11 +58,12 @@ class Watch:
         self._timeline = Timeline(plan, shape, feeder, self._idleness)
         self.lateness = Lateness(plan, shape, feeder, self._timeline)
         self._calm = Calm(schedule, kafka)
+        self._liveness = Liveness(schedule, shape, kafka, feeder, self._timeline, self._calm)
         self._idle_at_last: Idle = {}
         self._last = 0
 
-    def stepped(self, process: Process) -> None:
-        """The invariants of the state machines hold, and event time never goes back."""
+    def stepped(self, process: Process, *, current: bool) -> None:
+        """The invariants of the state machines hold, event time never goes back, and the `current` attempt gets on."""
         process.validate()
         if isinstance(process, WorkerProcess) and process.worker is not None:
             self._idleness.look(process, process.world.clock())
@@ -73,6 +75,8 @@ class Watch:
         elif isinstance(process, CoordinatorProcess) and process.began is not None:
             self._calm.look()
             self._note_begin(process)
+            if current:
+                self._liveness.look(process)
 
     def marked(self, process: Process, markers: list[MarkerSet]) -> None:
         """Only the newest checkpoint's epoch is ever published, and by nobody older than the attempt that made it."""
@@ -96,6 +100,7 @@ class Watch:
         expect("the newest checkpoint", (newest.epoch, newest.attempt), (manifest.epoch, process.attempt))
         if not self._timeline.knows(manifest):
             self._take(process, manifest, read_progress(process.checkpoints, manifest))
+        self._liveness.committed(process, manifest)
         epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
         if epochs >= SETTLED:
             kept = len(manifest_epochs(process.checkpoints))
