@@ -140,12 +140,14 @@ class Timeline:
         """What the source partitions that a task reads are at."""
         places = [(source.id, p) for source in stage.sources if p < manifest.source_partitions[source.id]]
         moved = any(now.positions.get(place) != self.last.positions.get(place) for place in places)
-        looked = moved or now.attempt == self.last.attempt
+        same_attempt = now.attempt == self.last.attempt
+        looked = moved or same_attempt
         spans: list[Span] = []
         for place in places:
             mark = self._feeder.watermark(place, now.positions.get(place, 0))
             told = mark if looked else WATERMARK_MIN  # a task takes its sources' event time up with its first look
-            silent = place[0] in surely_idle and now.positions.get(place) == self.last.positions.get(place)
+            unmoved = now.positions.get(place) == self.last.positions.get(place)
+            silent = same_attempt and unmoved and place[0] in surely_idle
             spans.append(Span(mark, mark, told, place[0] in maybe_idle, silent))
         return spans
 
