@@ -16,8 +16,7 @@ from rayflow.core.batch import Batch
 from rayflow.core.failures import Skip
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import LATE, OUT
-from rayflow.operators.stream import StreamOperator
-from tests.operators.harness import Bench, batch_of
+from tests.operators.harness import Bench, SourceBench, batch_of
 from tests.operators.test_stream import Raw
 
 
@@ -153,11 +152,11 @@ def test_a_fold_that_fails_in_one_window_changes_none() -> None:
 
 def test_the_last_event_time_is_what_the_end_of_a_bounded_run_closes() -> None:
     bench = window(10, grace=5)
-    assert bench.operator.last_event_time() is None
+    assert bench.last_event_time() is None
     bench.send([1, 2], ["a", "a"], [3, 33])
     bench.checkpoint()
     bench.recover()
-    assert bench.operator.last_event_time() == 45
+    assert bench.last_event_time() == 45
     assert len(bench.watermark(WATERMARK_MAX)) == 2
     out = bench.process(batch_of([1, 2], ["a", "a"], [39, 40]))
     assert out[LATE].timestamps == [39]
@@ -167,7 +166,7 @@ def test_the_last_event_time_is_what_the_end_of_a_bounded_run_closes() -> None:
 def test_final_results_come_in_bounded_batches() -> None:
     bench = window(10)
     bench.send([1] * 25_000, list(range(25_000)), [5] * 25_000)
-    assert [len(batch) for _, batch in bench.operator.on_watermark(10)] == [10_000, 10_000, 5_000]
+    assert [len(batch) for _, batch in bench.watermark_outputs(10)] == [10_000, 10_000, 5_000]
 
 
 SHAPES = [(10, 10), (20, 5), (20, 7), (16, 16), (9, 4)]
@@ -218,27 +217,22 @@ def test_results_equal_plain_python_and_do_not_depend_on_batches_or_recoveries(
     size, every = shape
     want, want_late = oracle(records, delay, size, every, grace)
     bench = window(size, every, grace)
-    source = Bench(StreamSpec(Raw(), Raw(), watermark=WatermarkStrategy(delay)))
+    source = SourceBench(StreamSpec(Raw(), Raw(), watermark=WatermarkStrategy(delay)))
     got: list[PerWindow] = []
     late: list[int] = []
     at = 0
     while at < len(records):
         part = records[at : at + data.draw(st.integers(1, 20))]
-        stream = source.operator
-        assert isinstance(stream, StreamOperator)
         raw = batch_of([v for _, v, _ in part], [k for k, _, _ in part], [t for *_, t in part], first_offset=at)
         out = bench.process(source.process(raw)[OUT])
         late += out.get(LATE, Batch(raw.origin, [], [], [], [])).offsets
         if data.draw(st.integers(0, 3)):  # a watermark may also reach the operator later
-            got += bench.watermark(stream.watermark).values
+            got += bench.watermark(source.event_time).values
         at += len(part)
         if data.draw(st.integers(0, 2)) == 0:
-            newest = stream.snapshot()
             bench.checkpoint()
             bench.recover()
             source.recover()
-            assert isinstance(source.operator, StreamOperator)
-            source.operator.restore(newest)
     got += bench.watermark(WATERMARK_MAX).values
     assert got == want
     assert late == want_late
