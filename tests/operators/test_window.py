@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import rayflow.api.aggregations as agg
 from rayflow.api.specs import AggregateSpec, FoldSpec, StreamSpec, WatermarkStrategy, Window, WindowSpec, one_more
-from rayflow.core.batch import Batch
-from rayflow.core.failures import Skip
+from rayflow.core.batch import Batch, Headers
+from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT
+from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.topics import TopicRef
 from tests.operators.harness import Bench, SourceBench, batch_of
 from tests.operators.test_stream import Raw
 
@@ -136,6 +137,62 @@ def test_a_failing_record_leaves_no_trace_in_any_window(every: int | None, emit:
     assert bench.rows() == (2 if every else 1)
     if emit == "final":
         assert {(r.key, r.total) for r in bench.watermark(100).values} == {("a", 3)}
+
+
+@pytest.mark.parametrize("every", [None, 5])
+@pytest.mark.parametrize("emit", ["final", "updates"])
+def test_a_failing_record_goes_to_the_dead_letters_once_as_it_came(every: int | None, emit: Any) -> None:
+    reducer = AggregateSpec(AGGREGATE.aggregations, PerWindow, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, emit=emit, reducer=reducer)
+    headers: list[Headers] = [[], [("h", b"1")], [], [("h", b"3")]]
+    out = bench.process(batch_of([1, "x", 2, "y"], ["a", "a", "a", "new"], [6, 7, 8, 9], headers=headers))
+    dead = out[DEAD_LETTER]
+    assert (dead.keys, dead.values, dead.timestamps, list(dead.offsets)) == (
+        ["a", "new"],
+        ["x", "y"],
+        [7, 9],
+        [101, 103],
+    )
+    assert dead.headers is not None
+    assert [(mine[0], dict(mine)["rayflow.offset"]) for mine in dead.headers] == [
+        (("h", b"1"), b"101"),
+        (("h", b"3"), b"103"),
+    ]
+    assert (bench.counters.errors, bench.counters.dead_letters) == (2, 2)
+    if emit == "updates":
+        assert [(r.window_start, r.total) for r in out[OUT].values] == (
+            [(0, 1), (5, 1), (0, 3), (5, 3)] if every else [(0, 1), (0, 3)]
+        )
+    assert [r.total for r in bench.watermark(100).values] == ([] if emit == "updates" else [3, 3] if every else [3])
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_late_record_and_a_failing_one_of_one_batch_go_to_their_own_ports(every: int | None) -> None:
+    reducer = AggregateSpec(AGGREGATE.aggregations, PerWindow, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, reducer=reducer)
+    bench.watermark(20)
+    out = bench.process(batch_of([1, 2, "x"], ["a"] * 3, [9, 21, 22]))
+    assert {port: batch.values for port, batch in out.items()} == {LATE: [1], DEAD_LETTER: ["x"]}
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_window_whose_result_fails_is_a_dead_letter_without_a_value(every: int | None) -> None:
+    class NotThree(msgspec.Struct):
+        total: int
+
+        def __post_init__(self) -> None:
+            if self.total == 3:
+                raise ValueError
+
+    reducer = AggregateSpec(AGGREGATE.aggregations, NotThree, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, reducer=reducer)
+    bench.send([1, 2, 5], ["a", "a", "b"], [0, 1, 2])
+    outputs = bench.watermark_outputs(10)
+    ends = [4, 9] if every else [9]
+    dead = [batch for port, batch in outputs if port == DEAD_LETTER]
+    assert [(batch.keys, batch.values, batch.timestamps) for batch in dead] == [(["a"], [None], [end]) for end in ends]
+    assert [batch.values for port, batch in outputs if port == OUT] == [[NotThree(5)]] * len(ends)
+    assert bench.rows() == 0
 
 
 def test_a_fold_that_fails_in_one_window_changes_none() -> None:
