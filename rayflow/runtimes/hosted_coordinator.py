@@ -60,6 +60,7 @@ from rayflow.engine.placement import place
 from rayflow.engine.regrouping import Progress
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes import steps
 from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.messages import (
     Busy,
@@ -197,7 +198,7 @@ class HostedCoordinator:
 
     def _obey(self, orders: list[Order]) -> None:
         for order in orders:
-            self._on_step(f"before {type(order).__name__}")
+            self._on_step(steps.before(type(order)))
             match order:
                 case ClaimAttempt():
                     self.tell(AttemptClaimed(claim_attempt(self._store, order.slots, order.lineage)))
@@ -232,7 +233,7 @@ class HostedCoordinator:
                     self._collect()
                 case FinishAttempt():
                     self._finish(order)
-            self._on_step(f"after {type(order).__name__}")
+            self._on_step(steps.after(type(order)))
 
     def _finish(self, order: FinishAttempt) -> None:
         if order.restart:
@@ -315,7 +316,7 @@ class HostedCoordinator:
                 return
             self.manifest = manifest
             self._on_commit(manifest)
-            self._on_step("manifest written")
+            self._on_step(steps.MANIFEST_WRITTEN)
             self.tell(ManifestWritten(manifest.epoch))
 
         self.background.call(write, then)

@@ -46,6 +46,7 @@ from rayflow.engine.events import (
 from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes import steps
 from rayflow.runtimes.epoch_times import EpochTimes
 from rayflow.runtimes.local.background import Background
 from rayflow.runtimes.local.hosting import Hosting
@@ -253,14 +254,14 @@ class HostedWorker:
         positions = positions_of(read_progress(self._store, manifest))
         marker = Marker(manifest.lineage, manifest.epoch)
         for step in self._sinks_of(order.slot).publish(marker, outputs, positions, self.sources):
-            self._on_step(f"republish {step}")
+            self._on_step(steps.republish(step))
             yield
         self._tell(Republished(order.slot))
 
     def _set_markers(self, order: SetMarkers) -> Generator[None, None, None]:
         nothing: dict[SinkTask, Sequence[EncodedBatch]] = dict.fromkeys(order.sinks, ())
         for step in self._sinks_of(self.slot).publish(order.marker, nothing, {}, self.sources):
-            self._on_step(f"mark {step}")
+            self._on_step(steps.mark(step))
             yield
         self._tell(MarkersSet())
 
@@ -281,7 +282,7 @@ class HostedWorker:
             if isinstance(action, SendToWorker):
                 self._send(action)
                 continue
-            self._on_step(f"before {type(action).__name__}")
+            self._on_step(steps.before(type(action)))
             match action:
                 case WriteSegment():
                     self._begin(self._write_segment(action))
@@ -305,7 +306,7 @@ class HostedWorker:
                 case ReleaseSources():
                     self._held = False
                     self.sources.release()
-            self._on_step(f"after {type(action).__name__}")
+            self._on_step(steps.after(type(action)))
 
     def _begin(self, slices: Generator[None, None, None]) -> None:
         """Do the first slice now, the others one in each turn."""
@@ -324,7 +325,7 @@ class HostedWorker:
     def _write_segment(self, action: WriteSegment) -> Generator[None, None, None]:
         if self._plan.delivery == "at_least_once":
             for step in self._sinks_of(self.slot).flush():
-                self._on_step(f"flush {step}")
+                self._on_step(steps.flush(step))
                 yield
         writer = SegmentWriter(action.epoch, self.attempt, self.slot)
         began = time.monotonic()
@@ -336,18 +337,18 @@ class HostedWorker:
         self._background.call(partial(writer.write, self._store), self._on_segment)
 
     def _on_segment(self, written: SegmentWritten) -> None:
-        self._on_step("segment written")
+        self._on_step(steps.SEGMENT_WRITTEN)
         self._times.size = written.size
         self.work(written)
 
     def _publish(self, action: PublishEpoch) -> Generator[None, None, None]:
         marker = Marker(self._lineage, action.epoch)
         for step in self._sinks_of(self.slot).publish(marker, action.outputs, action.positions, self.sources):
-            self._on_step(f"publish {step}")
+            self._on_step(steps.publish(step))
             yield
         self._times.published = time.monotonic()
         self._times.outputs = action.outputs
-        self._on_step("published")
+        self._on_step(steps.PUBLISHED)
         self.work(EpochPublished(action.epoch))
 
     def _apply(self, action: ApplyEpoch) -> Generator[None, None, None]:
@@ -358,7 +359,7 @@ class HostedWorker:
                 if time.monotonic() - began > SHORT_TURN:
                     yield
                     began = time.monotonic()
-            self._on_step("applied one task")
+            self._on_step(steps.APPLIED_ONE_TASK)
         self.work(EpochApplied(action.epoch))
 
     def _write_base(self, order: WriteBase, runs: Iterator[Rows]) -> Generator[None, None, None]:
@@ -373,5 +374,5 @@ class HostedWorker:
             self._background.call(partial(self._store.put, name, buffers), done.append)
             while not done:
                 yield
-        self._on_step("base written")
+        self._on_step(steps.BASE_WRITTEN)
         self._tell(BaseWritten(order.task, order.epoch, tuple(names), size))
