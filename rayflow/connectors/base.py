@@ -108,6 +108,8 @@ class Publisher(ABC):
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """The markers of `sinks` as they are now. Fences nobody, needs no `open`, may be late by the time it returns.
 
+        Before `open` it does not wait for a publish of others that is in flight, or was left so by a crash.
+
         Raises BrokerUnavailable, AuthenticationFailed.
         """
 

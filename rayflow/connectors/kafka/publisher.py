@@ -87,9 +87,12 @@ class ExactlyOncePublisher(Publisher):
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """As they are now; a transaction that is under way is waited for."""
+        """As they are now. Once this is open, a transaction that is under way is waited for.
+
+        Before, it is not: a killed job may have left one, and nobody ends that before it is fenced or times out.
+        """
         self._markers.prepare(sinks)
-        return self._markers.read(sinks, self._settings.transaction_timeout)
+        return self._markers.read(sinks, self._settings.transaction_timeout, stable=self._transaction is not None)
 
     def publish(
         self,

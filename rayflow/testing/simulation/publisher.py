@@ -37,7 +37,8 @@ class ModelPublisher(Publisher):
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        found = self._kafka.read_offsets(f"{self._job}-markers", [marker_place(sink) for sink in sinks])
+        places = [marker_place(sink) for sink in sinks]
+        found = self._kafka.read_offsets(f"{self._job}-markers", places, stable=self._epoch is not None)
         return {sink: _marker(found.get(marker_place(sink))) for sink in sinks}
 
     def publish(
