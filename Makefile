@@ -1,6 +1,6 @@
 # make demo    an hour of orders through the revenue job, on the embedded log; again: goes on from its checkpoint
-# make test    everything: check, all tests (Kafka's too: needs Java 17 and Maven), coverage
-# make test-more  the Ray runtime on clusters of nodes, and the simulation's models against the real things
+# make test    check, and all tests but the long ones on Ray; Kafka's need Java 17 and Maven: `make set-up` says how
+# make test-more  the long tests of the Ray runtime, on clusters of nodes
 # make check   formatting, lint, types, layers, docs, licences, advisories
 # make bench   all benchmarks, beside other engines: hours, on a machine that does nothing else
 # make docs   the site, in site/      make clean   everything that is made here
@@ -18,7 +18,7 @@ test: check
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-more: $(VENV)/dev
-	$(BIN)/pytest tests/ray tests/simulation/conformance
+	$(BIN)/pytest -m more tests/ray
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -87,6 +87,7 @@ def test_a_killed_coordinator_goes_on_without_being_submitted_again(
         assert after.epoch > before.epoch
 
 
+@pytest.mark.more
 def test_worker_and_coordinator_killed_together(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state) as job:
         before = job.status()
@@ -109,6 +110,7 @@ def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
         psutil.wait_procs([zombie], LONG)
 
 
+@pytest.mark.more
 def test_a_worker_that_hangs_in_a_function_does_not_hold_up_the_others_recovery(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_lost_node_is_left_for_another(machines: Machines, cluster: Cluster, e
         assert lost.node_id not in {worker.node for worker in after.workers}
 
 
+@pytest.mark.more
 def test_workers_come_and_go_under_load(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state) as job:
         for workers in (4, 1, 3):
@@ -148,6 +151,7 @@ def test_workers_come_and_go_under_load(cluster: Cluster, embedded: Broker, stat
         assert job.status().recoveries == []
 
 
+@pytest.mark.more
 def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
     cluster: Cluster, embedded: Broker, state: Path
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
     assert job.rescale(2).state == "running"
 
 
+@pytest.mark.more
 def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state, workers=1) as job, ThreadPoolExecutor(1) as other:
         asked = other.submit(job.rescale, 3)
@@ -173,6 +178,7 @@ def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Br
         assert job.status().recoveries == []
 
 
+@pytest.mark.more
 def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     embedded.append("in", [("k", "word"), ("k", "poison")])
@@ -198,6 +204,7 @@ def _ended_again(job: JobHandle, pid: int) -> JobStatus | None:
     return status if status.pid != pid and status.state == "failed" else None
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("import a_module_that_only_laptops_have\n", "ModuleNotFoundError"), ("1 / 0\n", "ZeroDivisionError")],
@@ -215,6 +222,7 @@ def test_a_file_that_does_not_import_there_is_told(
         cluster.job("broken")
 
 
+@pytest.mark.more
 def test_a_module_that_only_workers_lack_is_told(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -231,6 +239,7 @@ def test_a_module_that_only_workers_lack_is_told(
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     job = cluster.submit(spec_of("counts", embedded, state, workers=3, cpus=4.0, start_timeout=10.0))
@@ -238,6 +247,7 @@ def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedd
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_a_name_is_taken_until_its_job_has_ended(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     spec = spec_of("counts", embedded, state, workers=1)
@@ -262,6 +272,7 @@ def test_another_version_of_ray_is_told(machines: Machines, monkeypatch: pytest.
         pass
 
 
+@pytest.mark.more
 def test_another_version_of_rayflow_on_a_node_is_told(
     machines: Machines, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -279,6 +290,7 @@ def test_another_version_of_rayflow_on_a_node_is_told(
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, embedded: Broker, state: Path) -> None:
     payments = Payments(embedded, "two-stages", seed=5)
     payments.feed(500)
@@ -291,6 +303,7 @@ def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, emb
     payments.check()
 
 
+@pytest.mark.more
 def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster, embedded: Broker, state: Path) -> None:
     payments = Payments(embedded, "two-stages", seed=6)
     payments.feed(500)
@@ -301,6 +314,7 @@ def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster,
     payments.check()
 
 
+@pytest.mark.more
 def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
     cluster: Cluster, embedded: Broker, state: Path
 ) -> None:
@@ -313,6 +327,7 @@ def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
     payments.check()
 
 
+@pytest.mark.more
 def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kafka: Broker, state: Path) -> None:
     on_kafka.create("in", 1)
     on_kafka.append("in", [(None, "a"), (None, "b")])
@@ -325,6 +340,7 @@ def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kaf
     job.stop(timeout=LONG)
 
 
+@pytest.mark.more
 def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -353,6 +369,7 @@ def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     assert embedded.by_key("longest") == {"A": ["A"], "B": ["B"]}
 
 
+@pytest.mark.more
 def test_a_savepoint_carries_a_job_to_another_cluster_and_another_number_of_workers(
     machines: Machines, on_kafka: Broker, state: Path, tmp_path: Path
 ) -> None:

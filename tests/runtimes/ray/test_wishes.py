@@ -21,7 +21,7 @@ from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.wishes import Rescale, Wishes
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from tests.checkpoint.model import example_manifest
-from tests.ray.test_links import plan
+from tests.runtimes.ray.test_links import plan
 
 
 def spec(folder: Path, submission: str = "first") -> JobSpec:
