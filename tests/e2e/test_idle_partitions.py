@@ -43,7 +43,9 @@ def windows(broker: Broker, each: Callable[[], object] = lambda: None) -> rf.Job
         watermark=rf.monotonic(),
         idle_after=timedelta(milliseconds=MINUTE),
     )
-    counted = stream.key_by(lambda value: value["p"]).window(rf.tumbling(milliseconds=WINDOW)).late_to(broker.name("late"))
+    counted = (
+        stream.key_by(lambda value: value["p"]).window(rf.tumbling(milliseconds=WINDOW)).late_to(broker.name("late"))
+    )
     counted.count().to(broker.name("out"), name="out")
     broker.create("in", 2)
     broker.create("late")
