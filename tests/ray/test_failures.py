@@ -44,11 +44,14 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def under_load(cluster: Cluster, broker: Broker, state: Path, workers: int = 2) -> Iterator[JobHandle]:
+def under_load(
+    cluster: Cluster, broker: Broker, state: Path, workers: int = 2, target: str = "two_stages"
+) -> Iterator[JobHandle]:
     """`two_stages` runs and gets payments all the time; at the end all must have come out once."""
     payments = Payments(broker, "two-stages", seed=7)
     payments.feed(500)
-    job = cluster.submit(spec_of("two_stages", broker, state, workers=workers, heartbeat_timeout=HEARTBEAT))
+    name = broker.name("two-stages")
+    job = cluster.submit(spec_of(target, broker, state, workers=workers, heartbeat_timeout=HEARTBEAT, name=name))
     job.until_running(LONG)
     with Feeding(payments):
         until_commits(job)
@@ -96,18 +99,33 @@ def test_worker_and_coordinator_killed_together(cluster: Cluster, embedded: Brok
         recovered(job, before)
 
 
+OUT_OF_REACH = """\
+import ray
+from tests.ray.job_files import two_stages
+
+ray.kill = lambda actor, **_: two_stages.__dict__.setdefault("kept", []).append(actor)
+"""
+"""A job whose coordinator cannot end a worker, and does not let go of it, as when its node is cut off."""
+
+
 def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
-    cluster: Cluster, embedded: Broker, state: Path
+    machines: Machines, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
-    with under_load(cluster, embedded, state) as job:
+    file = tmp_path / "out_of_reach.py"
+    file.write_text(OUT_OF_REACH)
+    with under_load(cluster, embedded, state, target=str(file)) as job:
         before = job.status()
         zombie = psutil.Process(before.workers[0].pid)
         zombie.suspend()
-        until_status(job, lambda status: status.recoveries or status.state == "recovering")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            zombie.resume()
-        recovered(job, before)
-        psutil.wait_procs([zombie], LONG)
+        after = recovered(job, before)
+        assert zombie.pid not in {worker.pid for worker in after.workers}
+        assert zombie.status() == psutil.STATUS_STOPPED
+        zombie.resume()
+        _, alive = psutil.wait_procs([zombie], LONG)
+        assert not alive
+        until_commits(job)
+    said = "".join(log.read_text() for log in machines.temporary.glob(f"ray/session_*/logs/worker-*-{zombie.pid}.err"))
+    assert "the coordinator is silent: this process ends itself" in said
 
 
 @pytest.mark.more
@@ -350,7 +368,8 @@ def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     job.until_running(LONG)
     until(lambda: len(embedded.read("out")) == 3, LONG, 0.1)
     uri = f"file:{tmp_path / 'savepoint'}"
-    assert job.savepoint(uri) == job.status().epoch
+    before = job.status().epoch
+    assert before < job.savepoint(uri) <= job.status().epoch
     with pytest.raises(ObjectExists):
         job.stop(savepoint=uri, timeout=LONG)  # the job has ended nevertheless
     assert job.status().state == "failed"
