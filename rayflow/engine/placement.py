@@ -12,9 +12,10 @@ from rayflow.engine.spreading import spread
 def place(
     tasks: Sequence[TaskId], workers: Sequence[WorkerId], earlier: Mapping[TaskId, WorkerId] | None = None
 ) -> dict[TaskId, WorkerId]:
-    """A worker for every task. How many workers have differs by one task at most, of each stage and in all.
+    """A worker for every task. Of each stage workers have equally many, or one more; in all none has more than it must.
 
-    Of all such placements it is one in which as many tasks as possible stay with their `earlier` worker.
+    Of all such placements it is one in which as many tasks as possible stay with their `earlier` worker, and of those
+    one in which workers have as equally many in all as can be.
 
     >>> tasks = [TaskId("s1", p) for p in range(4)]
     >>> two = place(tasks, [0, 1])
