@@ -18,7 +18,10 @@ UNITS: Mapping[str, Sequence[str]] = {
     "connectors/files": ("tests/connectors/files",),
     "connectors/local": ("tests/connectors/local",),
     "connectors/kafka": (
-        *(f"tests/connectors/kafka/test_{name}.py" for name in ("config", "stream", "publisher", "reader")),
+        *(
+            f"tests/connectors/kafka/test_{name}.py"
+            for name in ("config", "positions", "stream", "publisher", "reader")
+        ),
     ),
 }
 """By the longest folder below `rayflow` that a module is in."""
