@@ -22,7 +22,7 @@ def tried(mutants: Sequence[Mutant], jobs: int, root: Path, **options: Any) -> I
     """
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="rayflow-mutation-") as folder:
-        trials = Trials(root, Path(folder), stop, **options)
+        trials = Trials(Path(folder), stop, **options)
         trees: SimpleQueue[Tree] = SimpleQueue()
         for number in range(min(jobs, len(mutants))):
             trees.put(Tree(root, Path(folder) / str(number)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,11 @@ class FailsAnyway(Exception):
 class Trials:
     """Tries mutants in copies of a tree; several threads may do so at a time, each with a tree of its own.
 
+    Each step is run once without a mutant before it counts: it must pass, and how long it takes is what limits are
+    made of.
+
     Args:
-        root: the tree that is copied. Each step is run once in an unchanged copy before it counts: it must pass, and
-            how long it takes there is what limits are made of.
+        folder: for what all trials share.
         stop: set to give up; then what runs ends, and Stopped is raised.
         steps: gives the steps for a mutant's file.
         spare: seconds of CPU, and four times as many of wall clock, on top of several times what a step usually takes.
@@ -53,7 +56,6 @@ class Trials:
 
     def __init__(
         self,
-        root: Path,
         folder: Path,
         stop: threading.Event,
         steps: Callable[[str], list[Step]] = steps,
@@ -63,11 +65,10 @@ class Trials:
         self._stop = stop
         self._steps = steps
         self._spare = spare
-        self._unchanged = Tree(root, folder / "unchanged")
         self._usual: dict[Step, Ended] = {}
         self._lock = threading.Lock()
+        self._begun: defaultdict[Step, threading.Lock] = defaultdict(threading.Lock)
         self._broker: Broker | None = None
-        self._broker_lock = threading.Lock()
 
     def close(self) -> None:
         """End what was started for the trials."""
@@ -81,7 +82,7 @@ class Trials:
         """
         took = 0.0
         for step in self._steps(mutant.file):
-            usual = self._without_mutant(step)
+            usual = self._without_mutant(step, tree)
             began = time.monotonic()
             with tree.holding(mutant):
                 ended = self._run(step, tree, wall=4 * self._spare + 6 * usual.wall, cpu=self._spare + 4 * usual.cpu)
@@ -90,12 +91,14 @@ class Trials:
                 return Outcome(mutant, step.name, _what_failed(ended), took)
         return Outcome(mutant, "", "", took)
 
-    def _without_mutant(self, step: Step) -> Ended:
+    def _without_mutant(self, step: Step, tree: Tree) -> Ended:
         with self._lock:
+            begun = self._begun[step]
+        with begun:
             if step not in self._usual:
                 for _ in range(TRIES):
-                    ended = self._run(step, self._unchanged, wall=LONGEST, cpu=LONGEST)
-                    self._unchanged.clean()
+                    ended = self._run(step, tree, wall=LONGEST, cpu=LONGEST)
+                    tree.clean()
                     if ended.code == 0:
                         break
                 else:
@@ -110,7 +113,7 @@ class Trials:
 
     def _kafka(self) -> dict[str, str]:
         """One broker for all trials, from when the first needs it."""
-        with self._broker_lock:
+        with self._lock:
             if self._broker is None:
                 self._broker = Broker(self._folder / "kafka").start()
             return {
