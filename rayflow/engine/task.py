@@ -37,7 +37,7 @@ from rayflow.operators.factory import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import JobPlan
-from rayflow.serde.keys import encode_for_hash
+from rayflow.serde.keys import encode_canonical
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
 
@@ -74,7 +74,7 @@ class Task:
         self._into = {exchange.id: exchange.into for exchange in plan.exchanges if exchange.downstream == task.stage}
         self._decoders = {source.id: source.into for source in self._stage.sources}
         self._exchanges = {
-            id: Partitioner(topology.stages[exchange.downstream], encode_for_hash)
+            id: Partitioner(topology.stages[exchange.downstream], encode_canonical)
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }

@@ -1,4 +1,4 @@
-"""When keys can be compared as they are, instead of by their encodings (which costs ten times as much)."""
+"""When keys can be compared as they are, instead of by their canonical bytes (which costs ten times as much)."""
 
 from __future__ import annotations
 

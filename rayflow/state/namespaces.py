@@ -7,13 +7,13 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
+from rayflow.serde.keys import decode_key, encode_all_canonical, encode_canonical
 from rayflow.state.key_order import is_natural
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
 
-_INTS_FROM = encode_for_hash(-(1 << 72))[:1]
-_INTS_TO = bytes([encode_for_hash(1 << 72)[0] + 1])
+_INTS_FROM = encode_canonical(-(1 << 72))[:1]
+_INTS_TO = bytes([encode_canonical(1 << 72)[0] + 1])
 """Encodings of int are between these two."""
 
 _PATIENCE = 64
@@ -72,7 +72,7 @@ class Namespaces:
         """The namespace's encoding, which its rows' encoded keys begin with."""
         encoded = self._encoded.get(namespace)
         if encoded is None:
-            encoded = self._encoded[namespace] = encode_for_hash(namespace)
+            encoded = self._encoded[namespace] = encode_canonical(namespace)
         return encoded
 
     def is_detached(self, namespace: Any) -> bool:
@@ -123,7 +123,7 @@ class Namespaces:
         """All namespaces with a row, in encoded order."""
         live = {self.encoded(namespace): namespace for namespace, space in self._spaces.items() if space}
         for namespace in self._below(b"", BEYOND):
-            live[encode_for_hash(namespace)] = namespace
+            live[encode_canonical(namespace)] = namespace
         return [live[encoded] for encoded in sorted(live)]
 
     def due(self, upto: int) -> list[int]:
@@ -185,12 +185,12 @@ class Namespaces:
             else:
                 live.append(encoded[:at])
                 break
-        live += map(encode_for_hash, self._below_long(b"", BEYOND))
+        live += map(encode_canonical, self._below_long(b"", BEYOND))
         return decode_key(max(live))[0] if live else None
 
     def _reach(self, upto: int) -> tuple[bytes, bytes]:
-        low = _INTS_FROM if self._floor == -inf else encode_for_hash(int(self._floor))
-        return low, encode_for_hash(upto) + BEYOND
+        low = _INTS_FROM if self._floor == -inf else encode_canonical(int(self._floor))
+        return low, encode_canonical(upto) + BEYOND
 
     def _first_from(self, low: bytes) -> float:
         """At most the first int namespace below whose encoding is not before `low`."""
@@ -265,14 +265,14 @@ class Namespaces:
         for namespace, space in self._spaces.items():
             if space:
                 base = self.encoded(namespace)
-                encoded += [base + key for key in encode_all_for_hash(space)]
+                encoded += [base + key for key in encode_all_canonical(space)]
                 values += space.values()
         return encoded, values
 
     def tombstones(self) -> list[bytes]:
         """Row keys of the rows below that the open epoch deletes (and may have written again)."""
         gone = [
-            self.encoded(namespace) + encode_for_hash(key)
+            self.encoded(namespace) + encode_canonical(key)
             for namespace, keys in self._deleted.items()
             if namespace not in self._detached
             for key in keys
@@ -290,4 +290,4 @@ class Namespaces:
 
 
 def _encoded_key(row: tuple[int, Any]) -> tuple[int, bytes]:
-    return row[0], encode_for_hash(row[1])
+    return row[0], encode_canonical(row[1])

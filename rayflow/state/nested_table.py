@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rayflow.serde.codec import Codec
-from rayflow.serde.keys import decode_key, encode_for_hash
+from rayflow.serde.keys import decode_key, encode_canonical
 from rayflow.state.cache import CleanCache, NestedCache
 from rayflow.state.key_order import is_natural
 from rayflow.state.namespaces import Namespaces
@@ -42,7 +42,7 @@ class NestedTable(Table):
         if value is None:
             if spaces.hides(namespace, key):
                 return None
-            data = self._region.get(spaces.encoded(namespace) + encode_for_hash(key))
+            data = self._region.get(spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 spaces.note_miss(namespace)
                 return None
@@ -59,7 +59,7 @@ class NestedTable(Table):
             return default
         value = self._cache.find(namespace, key)
         if value is None:
-            data = self._region.get(self._spaces.encoded(namespace) + encode_for_hash(key))
+            data = self._region.get(self._spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 return default
             value = self._decode(data)
@@ -96,11 +96,11 @@ class NestedTable(Table):
                 yield from self._own(namespace, sorted(keys))
                 return
         base = spaces.encoded(namespace)
-        low = base if start is None else base + encode_for_hash(start)
-        high = base + (BEYOND if stop is None else encode_for_hash(stop))
+        low = base if start is None else base + encode_canonical(start)
+        high = base + (BEYOND if stop is None else encode_canonical(stop))
         mine = []
         for key in keys:
-            encoded = base + encode_for_hash(key)
+            encoded = base + encode_canonical(key)
             if natural or low <= encoded < high:
                 mine.append((row_key(encoded), key))
         mine.sort()

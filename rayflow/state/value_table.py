@@ -7,7 +7,7 @@ from typing import Any
 
 from rayflow.core.errors import KeyNotUsable
 from rayflow.serde.codec import Codec
-from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
+from rayflow.serde.keys import decode_key, encode_all_canonical, encode_canonical
 from rayflow.state.cache import CleanCache, ValueCache
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
@@ -56,7 +56,7 @@ class ValueTable(Table):
             value = self._cache.take(key)
             if value is None:
                 self._misses += 1
-                data = self._region.get(encode_for_hash(key))
+                data = self._region.get(encode_canonical(key))
                 if data is None:
                     return None
                 value = self._decode(data)
@@ -77,7 +77,7 @@ class ValueTable(Table):
             return
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
-            encoded = encode_all_for_hash(wanted)
+            encoded = encode_all_canonical(wanted)
         except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
             return
         self._misses = len(wanted)
@@ -98,7 +98,7 @@ class ValueTable(Table):
         if value is None:
             value = self._cache.find(key)
         if value is None:
-            data = self._region.get(encode_for_hash(key))
+            data = self._region.get(encode_canonical(key))
             if data is None:
                 return default
             value = self._decode(data)
@@ -122,7 +122,7 @@ class ValueTable(Table):
         """
         rows, deleted = self.rows, self.deleted
         row_key = self._region.row_key
-        mine = sorted((row_key(encode_for_hash(key)), key) for key in rows)
+        mine = sorted((row_key(encode_canonical(key)), key) for key in rows)
         for key, encoded, data in overlay(mine, self._region.scan(b"", BEYOND)):
             if data is None:
                 value = rows.get(key)
@@ -146,9 +146,9 @@ class ValueTable(Table):
     def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
         rows = self.rows
         data = self._encode(rows.values())
-        self._region.collect(changed, encode_all_for_hash(rows), data)
+        self._region.collect(changed, encode_all_canonical(rows), data)
         if self.deleted:
-            gone = [encode_for_hash(key) for key in self.deleted if key not in rows]
+            gone = [encode_canonical(key) for key in self.deleted if key not in rows]
             changed.update(dict.fromkeys(self._region.existing(gone)))
         return len(data), self._sealing_bytes
 
