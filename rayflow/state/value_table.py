@@ -36,7 +36,8 @@ class ValueTable(Table):
     """
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
-        super().__init__(operator, name, region, codec)
+        super().__init__(operator, name, codec)
+        self._region = region
         self.rows: dict[Any, Any] = {}
         self.deleted: set[Any] = set()
         self._cache = ValueCache(cache)
