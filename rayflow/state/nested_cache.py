@@ -1,0 +1,123 @@
+"""The clean cache of a nested table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rayflow.state.cache import CleanCache, Generations
+
+
+class NestedCache(Generations):
+    """By namespace, then by key. A namespace is *whole* when all of its rows are here that are below the open epoch and
+    not hidden by it, but for those that left to be changed."""
+
+    def __init__(self, cache: CleanCache, small: int) -> None:
+        super().__init__(cache)
+        self._small = small
+        self._whole_young: set[Any] = set()
+        """All of their rows are young."""
+        self._whole_old: set[Any] = set()
+        """Some of their rows are old."""
+
+    def rotate(self) -> None:
+        super().rotate()
+        self._whole_old = self._whole_young
+        self._whole_young = set()
+
+    def is_whole(self, namespace: Any) -> bool:
+        """Whether what is not here, nor changed, is nowhere."""
+        return namespace in self._whole_young or namespace in self._whole_old
+
+    def whole(self, namespace: Any) -> dict[Any, Any] | None:
+        """The rows of a namespace if it is whole and small, to be read only."""
+        if namespace in self._whole_old:
+            old = self._old.pop(namespace, {})
+            space: dict[Any, Any] = self._young.setdefault(namespace, {})
+            added = {key: value for key, value in old.items() if key not in space}
+            space.update(added)
+            self._whole_old.discard(namespace)
+            self._whole_young.add(namespace)
+            self._cache.grew(len(added), len(added) * self._mean)
+        elif namespace in self._whole_young:
+            space = self._young.get(namespace, {})
+        else:
+            return None
+        if len(space) > self._small:
+            self._whole_young.discard(namespace)
+            self._whole_old.discard(namespace)
+            return None
+        return space
+
+    def keep_whole(self, namespace: Any, rows: dict[Any, Any], encoded_bytes: int) -> None:
+        """Take over all rows that a namespace has."""
+        self._old.pop(namespace, None)
+        self._young[namespace] = rows
+        self._whole_young.add(namespace)
+        self._grew(len(rows), encoded_bytes)
+
+    def keep_epoch(self, whole: list[Any], rows: dict[Any, Any], encoded_bytes: int) -> None:
+        """`keep`; the namespaces in `whole` have no other rows."""
+        self._whole_young.update(whole)
+        self.keep(rows, encoded_bytes)
+
+    def take(self, namespace: Any, key: Any) -> Any:
+        """The row, which leaves the cache; None when it is not there."""
+        space = self._young.get(namespace)
+        if space is not None:
+            value = space.pop(key, None)
+            if value is not None:
+                self._taken += 1
+                return value
+        space = self._old.get(namespace)
+        return None if space is None else space.pop(key, None)
+
+    def find(self, namespace: Any, key: Any) -> Any:
+        """The row, which stays; None when it is not there."""
+        space = self._young.get(namespace)
+        if space is not None:
+            value = space.get(key)
+            if value is not None:
+                return value
+        space = self._old.get(namespace)
+        if space is None:
+            return None
+        value = space.pop(key, None)
+        if value is not None:
+            self.keep_one(namespace, key, value, self._mean)
+        return value
+
+    def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
+        """Take over an epoch's rows by namespace; together of so many bytes when encoded."""
+        count = 0
+        young = self._young
+        for namespace, space in rows.items():
+            if space:
+                count += len(space)
+                present = young.get(namespace)
+                if present:
+                    present.update(space)
+                else:
+                    young[namespace] = space
+        self._grew(count, encoded_bytes)
+
+    def keep_one(self, namespace: Any, key: Any, value: Any, encoded_bytes: int) -> None:
+        """Add one row that was read."""
+        space = self._young.get(namespace)
+        if space is None:
+            space = self._young[namespace] = {}
+        space[key] = value
+        self._cache.grew(1, encoded_bytes)
+
+    def forget(self, namespace: Any, key: Any) -> None:
+        """Leave a deleted row out."""
+        for generation in (self._young, self._old):
+            space = generation.get(namespace)
+            if space is not None:
+                space.pop(key, None)
+
+    def forget_all(self, namespace: Any) -> None:
+        """Leave a dropped namespace out."""
+        self._young.pop(namespace, None)
+        self._old.pop(namespace, None)
+        self._whole_young.discard(namespace)
+        self._whole_old.discard(namespace)
