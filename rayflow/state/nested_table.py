@@ -91,20 +91,22 @@ class NestedTable(Table):
 
     def range(self, namespace: Any, first: Any = None, last: Any = None) -> list[tuple[Any, Any]]:
         """Rows of a namespace with first <= key <= last (None: no bound), to be read only, in the order of `scan`."""
-        keys = self._spaces.keys(namespace, first, last, True)
-        space = self._spaces.space(namespace)
-        if self._spaces.is_detached(namespace):
-            return [(key, space[key]) for key in keys]
-        below = self._whole(namespace)
+        spaces = self._spaces
+        space = spaces.space(namespace)
+        below = {} if spaces.is_detached(namespace) else self._whole(namespace)
         if below is None:
+            keys = spaces.keys(namespace, first, last, True)
             return list(self._laid_over(namespace, keys, first, last, True))
-        kept = [key for key in below if key not in space] if space else below
-        if not kept:
-            return [(key, space[key]) for key in keys]
-        kept = in_order(kept, first, last, True)
-        if keys:
-            kept = in_order(keys + kept) if len(keys) <= SMALL else sorted(keys + kept, key=encode_canonical)
-        return [(key, space[key] if key in space else below[key]) for key in kept]
+        if len(space) <= SMALL:
+            rows = {**below, **space} if below and space else below or space
+            if len(rows) < 2 and first is None and last is None:
+                return list(rows.items())
+            return [(key, rows[key]) for key in in_order(rows, first, last, True)]
+        keys = spaces.keys(namespace, first, last, True)
+        other = in_order([key for key in below if key not in space], first, last, True)
+        if other:
+            keys = sorted(keys + other, key=encode_canonical)
+        return [(key, space[key] if key in space else below[key]) for key in keys]
 
     def scan(self, namespace: Any, start: Any = None, stop: Any = None) -> Iterator[tuple[Any, Any]]:
         """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), to be

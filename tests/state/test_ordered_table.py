@@ -57,11 +57,13 @@ def test_keys_that_are_equal_share_their_rows(state: TaskState, store: CountingS
     assert every(table, True) == [(1, "int"), (2, "float")]
 
 
-def test_a_deleted_row_does_not_come_back_from_below(state: TaskState, store: CountingStore) -> None:
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+def test_a_deleted_row_does_not_come_back_from_below(state: TaskState, store: CountingStore, cache_bytes: int) -> None:
     fill(state.ordered("op", "rows"), [("a", time, time) for time in range(40)])
     checkpoint(state, 1)
-    state = TaskState(store, Codec(), cache_bytes=0)
+    state = TaskState(store, Codec(), cache_bytes=cache_bytes)
     table = state.ordered("op", "rows")
+    assert len(every(table, "a")) == 40
     table.delete("a", 3, 0)
     table.replace("a", 4, 0, "new")
     table.drop(3)
@@ -110,6 +112,16 @@ def test_a_key_is_read_again_only_for_times_that_nobody_asked_for(state: TaskSta
     store.reads = 0
     assert table.range("a", 900, 5_000).values == list(range(900, 1_010))
     assert store.reads == 0
+
+
+def test_times_far_apart_are_read_without_those_between(state: TaskState, store: CountingStore) -> None:
+    table = state.ordered("op", "rows")
+    fill(table, [("a", time, time) for time in range(1_000)])
+    checkpoint(state, 1)
+    for first in (500, 900, 100, 950):
+        store.rows_read = 0
+        assert table.range("a", first, first + 9).values == list(range(first, first + 10))
+        assert store.rows_read <= 10 + WHOLE + 1
 
 
 def test_a_new_key_costs_one_look_at_the_store(state: TaskState, store: CountingStore) -> None:
@@ -187,6 +199,19 @@ def test_rows_of_the_open_epoch_are_dropped_too_and_leave_no_tombstone(state: Ta
     table.drop(9)
     table.delete("a", 8, 0)
     assert len(state.seal()) == 0
+
+
+def test_what_is_taken_is_what_could_be_seen(state: TaskState) -> None:
+    table = state.ordered("op", "rows")
+    fill(table, [("a", time, time) for time in range(5)])
+    checkpoint(state, 1)
+    table.delete("a", 1, 0)
+    table.replace("a", 2, 0, "new")
+    fill(table, [("a", 2, "second")])
+    assert table.take(4) == [(0, "a", 0), (2, "a", "new"), (2, "a", "second"), (3, "a", 3)]
+    assert table.take(4) == []
+    checkpoint(state, 2)
+    assert state.row_count() == 2
 
 
 def test_a_row_put_behind_the_drop_is_there_until_the_next(state: TaskState) -> None:
