@@ -14,7 +14,8 @@ from rayflow.core.topics import TopicRef
 class StateSpec:
     """One state of an operator; `ttl` in ms or None.
 
-    `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
+    `kind`: value, list, map, timers, windows, ordered (by key and time), or expiry (when rows with a TTL end; it may go
+    without loss).
     `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
     """
 

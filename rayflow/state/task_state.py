@@ -14,6 +14,7 @@ from rayflow.state.region import Region
 from rayflow.state.row_keys import table_prefix
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.table import Table
+from rayflow.state.table_view import CompletedView, TableView
 from rayflow.state.timer_table import TimerTable
 from rayflow.state.value_table import ValueTable
 
@@ -94,6 +95,13 @@ class TaskState:
         if not isinstance(table, OrderedTable):
             raise _other_kind(operator, name)
         return table
+
+    def completed(self, operator: str, name: str) -> TableView:
+        """The value table of that name as of the last completed epoch. Raises StateKindChanged when it is of another
+        kind."""
+        if not isinstance(self._tables.get((operator, name)), ValueTable | None):
+            raise _other_kind(operator, name)
+        return CompletedView(self._below, table_prefix(operator, name), self._codec)
 
     def seal(self) -> Delta:
         """End the open epoch: every changed row, encoded once. Its lists are not to be changed.

@@ -41,6 +41,9 @@ class EpochMachine(RuleBasedStateMachine):
         """Delete all that there is."""
         raise AssertionError
 
+    def check_completed(self, model: Any) -> None:
+        """What can be seen of the last completed epoch is that of `model`."""
+
     def reopen(self) -> None:
         """As after a crash: what is not in the store is gone."""
         self.store.close()
@@ -82,7 +85,9 @@ class EpochMachine(RuleBasedStateMachine):
     def complete(self) -> None:
         assert self.sealed is not None
         self.epoch += 1
-        self.state.complete(Stamp("lineage", self.epoch))
+        for _ in self.state.completing(Stamp("lineage", self.epoch)):
+            self.check_completed(self.sealed)
+        self.check_completed(self.sealed)
         self.durable, self.sealed = self.sealed, None
         self.complete_rows = dict(self.replica)
         assert self.state.row_count() == len(self.durable)

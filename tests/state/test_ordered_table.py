@@ -47,6 +47,8 @@ def test_rows_at_one_key_and_time_stay_in_order_of_arrival_over_epochs(state: Ta
     assert found.values == [10, 11, 20, 21, 30, 31, 40, 41]
     assert found.sequences == list(range(8))
     assert table.range("a", 5, 5, newest_first=True, limit=3).values == [41, 40, 31]
+    table.replace("a", 5, 1, "new")
+    assert table.range("a", 5, 5, limit=3).values == [10, "new", 20]
 
 
 def test_keys_that_are_equal_share_their_rows(state: TaskState, store: CountingStore) -> None:

@@ -23,6 +23,17 @@ def in_order(rows: list[tuple[Any, Any]], *namespace: Any) -> list[tuple[Any, An
     return sorted(rows, key=lambda row: (is_long(*namespace, row[0]), encode_key(row[0])))
 
 
+def some_of(rows: dict[Any, Any], first: Any, last: Any, limit: int | None) -> list[tuple[Any, Any]]:
+    """Those rows with first <= key <= last in order of their keys, the first `limit`."""
+    chosen = [
+        (key, value)
+        for key, value in rows.items()
+        if (first is None or encode_key(first) <= encode_key(key))
+        and (last is None or encode_key(key) <= encode_key(last))
+    ]
+    return sorted(chosen, key=lambda row: encode_key(row[0]))[:limit]
+
+
 class Model:
     """What the tables should hold."""
 
@@ -81,11 +92,34 @@ class TaskStateMachine(EpochMachine):
         assert self.values.get(key) == self.model.values.get(key)
         assert self.values.get(key, 5) == self.model.values.get(key, 5)
 
+    @rule(first=st.none() | keys, last=st.none() | keys, limit=st.none() | st.integers(0, 5))
+    def scan_values(self, first: Any, last: Any, limit: int | None) -> None:
+        assert list(self.values.scan(first, last, limit)) == some_of(self.model.values, first, last, limit)
+
+    @rule(chosen=st.lists(keys, max_size=6))
+    def get_many_values(self, chosen: list[Any]) -> None:
+        assert self.values.get_many(chosen) == list(map(self.model.values.get, chosen))
+
     @rule()
-    def scan_values(self) -> None:
-        assert in_order(list(self.values.scan())) == in_order(list(self.model.values.items()))
-        short = [key for key, _ in self.values.scan() if not is_long(key)]
-        assert short == sorted(short, key=encode_key)
+    def delete_values_while_scanning(self) -> None:
+        for at, (key, _) in enumerate(self.values.scan()):
+            if at % 2:
+                self.delete_value(key)
+
+    @rule(
+        first=st.none() | keys,
+        last=st.none() | keys,
+        limit=st.none() | st.integers(0, 5),
+        chosen=st.lists(keys, max_size=6),
+    )
+    def see_the_last_completed_epoch(self, first: Any, last: Any, limit: int | None, chosen: list[Any]) -> None:
+        view = self.state.completed("op", "values")
+        assert list(view.scan(first, last, limit)) == some_of(self.durable.values, first, last, limit)
+        assert view.get_many(chosen) == list(map(self.durable.values.get, chosen))
+        assert [view.get(key, 5) for key in chosen] == [self.durable.values.get(key, 5) for key in chosen]
+
+    def check_completed(self, model: Model) -> None:
+        assert list(self.state.completed("op", "values").scan()) == some_of(model.values, None, None, None)
 
     # nested
 
