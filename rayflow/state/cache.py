@@ -131,4 +131,5 @@ class ValueCache(Generations):
     def forget(self, key: Any) -> None:
         """Leave a deleted row out."""
         self._young.pop(key, None)
-        self._old.pop(key, None)
+        if self._old:
+            self._old.pop(key, None)

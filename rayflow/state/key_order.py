@@ -81,7 +81,7 @@ class SortedKeys:
         return _between(self._keys, self._natural, start, stop, closed)
 
     def remove(self, key: Any) -> None:
-        """The key was removed from the dict."""
+        """The key was removed from the dict, or was not there."""
         keys = self._keys
         if self._natural and is_natural(keys[:1], key):
             at = bisect_left(keys, key)

@@ -120,7 +120,8 @@ class Namespaces:
         """Delete one row."""
         space = self._spaces.get(namespace)
         if space is not None:
-            if space.pop(key, None) is not None and namespace in self._sorted:
+            space.pop(key, None)
+            if self._sorted and namespace in self._sorted:
                 self._sorted[namespace].remove(key)
             self._touched.add(namespace)
         if namespace not in self._detached:

@@ -9,55 +9,58 @@ from rayflow.state.cache import CleanCache, Generations
 
 class NestedCache(Generations):
     """By namespace, then by key. A namespace is *whole* when all of its rows are here that are below the open epoch and
-    not hidden by it, but for those that left to be changed."""
+    not hidden by it, but for those that left to be changed.
+
+    Attributes:
+        whole_spaces: the whole namespaces; what is not here of them, nor changed, is nowhere.
+    """
 
     def __init__(self, cache: CleanCache, small: int) -> None:
         super().__init__(cache)
         self._small = small
+        self.whole_spaces: set[Any] = set()
         self._whole_young: set[Any] = set()
-        """All of their rows are young."""
-        self._whole_old: set[Any] = set()
-        """Some of their rows are old."""
+        """Those all of whose rows are young; of the others some are old."""
 
     def rotate(self) -> None:
         super().rotate()
-        self._whole_old = self._whole_young
+        self.whole_spaces = self._whole_young
         self._whole_young = set()
-
-    def is_whole(self, namespace: Any) -> bool:
-        """Whether what is not here, nor changed, is nowhere."""
-        return namespace in self._whole_young or namespace in self._whole_old
 
     def whole(self, namespace: Any) -> dict[Any, Any] | None:
         """The rows of a namespace if it is whole and small, to be read only."""
-        if namespace in self._whole_old:
+        if namespace not in self.whole_spaces:
+            return None
+        if namespace not in self._whole_young:
             old = self._old.pop(namespace, {})
             space: dict[Any, Any] = self._young.setdefault(namespace, {})
             added = {key: value for key, value in old.items() if key not in space}
             space.update(added)
-            self._whole_old.discard(namespace)
             self._whole_young.add(namespace)
             self._cache.grew(len(added), len(added) * self._mean)
-        elif namespace in self._whole_young:
-            space = self._young.get(namespace, {})
         else:
-            return None
+            space = self._young.get(namespace, {})
         if len(space) > self._small:
-            self._whole_young.discard(namespace)
-            self._whole_old.discard(namespace)
+            self._part(namespace)
             return None
         return space
+
+    def _part(self, namespace: Any) -> None:
+        self.whole_spaces.discard(namespace)
+        self._whole_young.discard(namespace)
 
     def keep_whole(self, namespace: Any, rows: dict[Any, Any], encoded_bytes: int) -> None:
         """Take over all rows that a namespace has."""
         self._old.pop(namespace, None)
         self._young[namespace] = rows
         self._whole_young.add(namespace)
+        self.whole_spaces.add(namespace)
         self._grew(len(rows), encoded_bytes)
 
     def keep_epoch(self, whole: list[Any], rows: dict[Any, Any], encoded_bytes: int) -> None:
         """`keep`; the namespaces in `whole` have no other rows."""
         self._whole_young.update(whole)
+        self.whole_spaces.update(whole)
         self.keep(rows, encoded_bytes)
 
     def take(self, namespace: Any, key: Any) -> Any:
@@ -119,5 +122,4 @@ class NestedCache(Generations):
         """Leave a dropped namespace out."""
         self._young.pop(namespace, None)
         self._old.pop(namespace, None)
-        self._whole_young.discard(namespace)
-        self._whole_old.discard(namespace)
+        self._part(namespace)

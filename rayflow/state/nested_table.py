@@ -47,8 +47,8 @@ class NestedTable(Table):
         if value is None:
             if spaces.hides(namespace, key):
                 return None
-            if self._cache.is_whole(namespace):
-                return None
+            if namespace in self._cache.whole_spaces:
+                return None  # else it would be there
             data = self._region.get(spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 spaces.note_miss(namespace)
@@ -66,8 +66,8 @@ class NestedTable(Table):
             return default
         value = self._cache.find(namespace, key)
         if value is None:
-            if self._cache.is_whole(namespace):
-                return default
+            if namespace in self._cache.whole_spaces:
+                return default  # else it would be there
             data = self._region.get(self._spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 return default

@@ -98,17 +98,17 @@ class ValueTable(Table, TableView):
             return value
         if key in self.deleted:
             return default
-        value = self._ahead.get(key, _UNREAD)
+        value = self._ahead.get(key)
         if value is None:
-            return default
-        if value is _UNREAD:
             value = self._cache.find(key)
-            if value is None:
-                data = self._region.get(encode_canonical(key))
-                if data is None:
-                    return default
-                value = self._decode(data)
-                self._cache.keep_one(key, value, len(data))
+        if value is None:
+            if key in self._ahead:
+                return default
+            data = self._region.get(encode_canonical(key))
+            if data is None:
+                return default
+            value = self._decode(data)
+            self._cache.keep_one(key, value, len(data))
         return value
 
     def get_many(self, keys: Sequence[Any]) -> list[Any]:
@@ -126,7 +126,8 @@ class ValueTable(Table, TableView):
 
     def delete(self, key: Any) -> None:
         """Delete a row, if there is one."""
-        if self.rows.pop(key, None) is not None and self._sorted is not None:
+        self.rows.pop(key, None)
+        if self._sorted is not None:
             self._sorted.remove(key)
         self._cache.forget(key)
         self.deleted.add(key)
