@@ -173,7 +173,7 @@ class Stream(Misuse, Generic[K, V]):
         return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
 
     def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
-        """This stream and others as one, in no particular order.
+        """This stream and others as one, in no particular order. A stream that is given twice comes twice.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -190,7 +190,7 @@ class Stream(Misuse, Generic[K, V]):
         if not others:
             raise invalid("merge() is given nothing to merge with", "Give one or more streams")
         graph = self._flow.graph
-        node = graph.add("merge", MergeSpec(), tuple((flow.node.id, flow.port) for flow in flows), name=name)
+        node = graph.add("merge", MergeSpec(), tuple(flow.feed() for flow in flows), name=name)
         key, value = merged_serde([flow.key for flow in flows]), merged_serde([flow.value for flow in flows])
         rekeyed = next((flow.rekeyed for flow in flows if flow.rekeyed is not None), None)
         return Stream(Flow(graph, node, key, value, OUT, rekeyed))

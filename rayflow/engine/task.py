@@ -36,7 +36,7 @@ from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, 
 from rayflow.operators.factory import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
-from rayflow.plan.physical import JobPlan
+from rayflow.plan.physical import Edge, JobPlan
 from rayflow.serde.keys import encode_for_hash
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
@@ -134,7 +134,7 @@ class Task:
                 self.time.on_records(id)
             self._tell_active()
             for id in self._decoders[source]:
-                self._push(id, batch)
+                self._push(Edge(id), batch)
         self._positions[source] = next_position
         self._advance()
         return self._done()
@@ -170,8 +170,8 @@ class Task:
         if self.alignment.holds(event):
             return
         if isinstance(event, BatchReceived):
-            for id in self._into[event.channel.exchange]:
-                self._push(id, event.batch)
+            for edge in self._into[event.channel.exchange]:
+                self._push(edge, event.batch)
         elif isinstance(event, WatermarkReceived):
             self.time.on_watermark(event.channel, event.watermark)
             self._advance()
@@ -239,34 +239,35 @@ class Task:
                 watermark -= self._delays[exchange]
             self._actions.append(SendWatermark(exchange, watermark))
 
-    def _push(self, target: str, batch: Batch) -> None:
+    def _push(self, edge: Edge, batch: Batch) -> None:
+        target, input = edge
         partitioner = self._exchanges.get(target)
         if partitioner is not None:
             for partition, part in split(batch, partitioner, target):
                 self._actions.append(SendBatch(target, partition, part))
             return
         self.counters[target].records_in += len(batch)
-        self._route(target, self.operators[target].process(batch))
+        self._route(target, self.operators[target].process(batch, input))
 
     def _watermark_delays(self) -> dict[str, int]:
         """How far (ms) event time is behind the task's at each operator and exchange: what its inputs hold it back."""
         delays = dict.fromkeys([*self.operators, *self._exchanges], 0)
         for id, operator in self.operators.items():
             delay = delays[id] + operator.watermark_delay
-            for targets in self._outputs[id].values():
-                for target in targets:
+            for edges in self._outputs[id].values():
+                for target, _ in edges:
                     delays[target] = max(delays[target], delay)
         return delays
 
     def _route(self, id: str, outputs: Outputs) -> None:
         """Push what an operator returned through everything behind it, before anything else happens."""
-        targets = self._outputs[id]
+        edges = self._outputs[id]
         counters = self.counters[id]
         for port, batch in outputs:
             if len(batch):
                 counters.records_out += len(batch)
-                for target in targets.get(port, ()):
-                    self._push(target, batch)
+                for edge in edges.get(port, ()):
+                    self._push(edge, batch)
 
     def _append_outputs(self) -> None:
         if not self._exactly_once:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from rayflow.core.batch import Batch
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
-from rayflow.core.ports import OUT, Port
+from rayflow.core.ports import OUT, Input, Port
 from rayflow.state.task_state import TaskState
 
 Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
@@ -62,8 +62,8 @@ class Operator(ABC):
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""
         self.context = context
 
-    def process(self, batch: Batch) -> Outputs:
-        """Take a non-empty batch."""
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        """Take a non-empty batch that came by `input`, one of the inputs of the operator's spec."""
         return ((OUT, batch),)
 
     def on_watermark(self, watermark: int) -> Outputs:

@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from typing import Any
 
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Outputs
 from rayflow.operators.failing import without
 from rayflow.operators.function import FunctionOperator
@@ -18,7 +18,7 @@ class FlatMapOperator(FunctionOperator):
     None stands for no values. A generator is run to its end at once; when it fails, nothing of that record is emitted.
     """
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         fn = self.spec.fn
         produced: list[list[Any]] = []
         remaining = iter(batch.values)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rayflow.api.specs import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 
@@ -22,7 +22,7 @@ class FunctionOperator(Operator):
         super().open(context)
         self.failures = Failures(context, self.spec.on_error)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         results, kept, dead = self.failures.apply(self.spec.fn, batch.values, batch)
         return (*dead, (OUT, self.combine(kept, results)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, Outputs
 from rayflow.serde.keys import all_as_equal
 
@@ -14,7 +14,7 @@ class GroupByKeyOperator(Operator):
     Keys that Python holds for equal become one, as `key_by` has it.
     """
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         if None in batch.keys:
             keyed = [key is not None for key in batch.keys]
             self.context.counters.dropped += keyed.count(False)

@@ -9,7 +9,7 @@ from rayflow.api.specs import LatestSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Stop
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 from rayflow.operators.reducing import CHUNK, made_by
@@ -35,7 +35,7 @@ class LatestOperator(Operator):
         self.changed: dict[Any, None] = {}
         self.newest = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         if None in batch.keys:
             keyed = [key is not None for key in batch.keys]
             self.context.counters.dropped += keyed.count(False)

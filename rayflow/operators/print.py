@@ -6,7 +6,7 @@ import sys
 
 from rayflow.api.specs import PrintSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, Outputs
 
 
@@ -16,7 +16,7 @@ class PrintOperator(Operator):
     def __init__(self, spec: PrintSpec) -> None:
         self.start = f"{spec.label}: " if spec.label else ""
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         start = self.start
         sys.stdout.write(
             "".join(

@@ -12,7 +12,7 @@ from rayflow.api.state import StateDescriptor, states_of
 from rayflow.core.batch import Batch
 from rayflow.core.errors import InvalidJob, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import OUT, Port
+from rayflow.core.ports import OUT, Input, Port
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
@@ -50,7 +50,7 @@ class ProcessOperator(Operator):
         for descriptor in states_of(type(self.function)):
             self._bind(descriptor)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         moment, run = self.moment, self.function.process
         moment.place(batch.origin, self.watermark, self.watermark)
         produced: list[list[Any]] = []

@@ -8,6 +8,7 @@ from rayflow.api.specs import SinkSpec
 from rayflow.connectors.registry import sink_serde
 from rayflow.core.batch import Batch, EncodedBatch, Headers
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
+from rayflow.core.ports import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.time_column import are_times, checked_time
@@ -43,7 +44,7 @@ class SinkOperator(Operator):
         self.key_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the key as {spec.key.name}")
         self.value_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the value as {spec.value.name}")
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         spec = self.spec
         dead: DeadLetters = ()
         if spec.timestamp is not None:

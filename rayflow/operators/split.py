@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rayflow.api.specs import SplitSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Port
+from rayflow.core.ports import OUT, Input, Port
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 
@@ -19,7 +19,7 @@ class SplitOperator(Operator):
         super().open(context)
         self.failures = Failures(context, self.spec.on_error)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         outputs: list[tuple[Port, Batch]] = []
         for name, predicate in self.spec.branches:
             results, rest, dead = self.failures.apply(predicate, batch.values, batch)

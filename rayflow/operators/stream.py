@@ -11,7 +11,7 @@ from rayflow.api.specs import StreamSpec
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.time_column import are_times, checked_time, is_ascending
@@ -70,7 +70,7 @@ class StreamOperator(Operator):
         """Go on from a snapshot."""
         self.max_timestamp = max_timestamp
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         self.last_arrival = self.context.clock()
         spec, raw = self.spec, batch
         keys, rejected, dead_keys = _decode(spec.key, raw.keys, raw, self.key_failures)

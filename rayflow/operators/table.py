@@ -8,7 +8,7 @@ from typing import Any
 from rayflow.api.specs import TableSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loops
@@ -37,7 +37,7 @@ class TableOperator(Operator):
         self.failures = Failures(context, self.spec.reducer.on_error)
         self.newest = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         self.table.prefetch(batch.keys)
         rows, load, run = self.table.rows, self.table.load, self.loop.run
         results: list[Any] = []

@@ -10,7 +10,7 @@ from typing import Any
 from rayflow.api.specs import WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT
+from rayflow.core.ports import LATE, OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
@@ -55,7 +55,7 @@ class WindowOperator(Operator):
         self.failures = Failures(context, self.spec.reducer.on_error)
         self.watermark = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         outputs: list[tuple[str, Batch]] = []
         limits = self._limits(batch)
         if limits is not None:

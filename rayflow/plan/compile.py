@@ -15,7 +15,7 @@ from rayflow.core.ports import DEAD_LETTER, Port
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
 from rayflow.plan.labels import label_of
-from rayflow.plan.physical import ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
+from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
 from rayflow.plan.states import states_of_spec
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
@@ -52,10 +52,10 @@ class _Compiler:
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes
-        self._consumers: dict[str, list[tuple[Port, str]]] = defaultdict(list)
+        self._consumers: dict[str, list[tuple[Port, Edge]]] = defaultdict(list)
         for node in self._nodes.values():
-            for source, port in node.inputs:
-                self._consumers[source].append((port, node.id))
+            for source, port, input in node.inputs:
+                self._consumers[source].append((port, Edge(node.id, input)))
         self._sources = _source_ids([node.topic for node in self._nodes.values() if node.topic is not None])
         self._stage_of = self._assign_stages()
         self._dead_letters: dict[tuple[str, TopicRef], str] = {}
@@ -78,7 +78,7 @@ class _Compiler:
         groups = Components(self._nodes)
         readers: dict[TopicRef, str] = {}
         for node in self._nodes.values():
-            consumers = [consumer for _, consumer in self._consumers[node.id]]
+            consumers = [edge.target for _, edge in self._consumers[node.id]]
             together = consumers if self._is_exchanged(node) else [node.id, *consumers]
             for other in together[1:]:
                 groups.union(together[0], other)
@@ -90,8 +90,8 @@ class _Compiler:
         return {name: ids[groups.find(name)] for name in self._nodes}
 
     def _exchange(self, node: Node) -> ExchangePlan:
-        into = _unique(consumer for _, consumer in self._consumers[node.id])
-        return ExchangePlan(_exchange_id(node.id), self._stage_of[node.id], self._stage_of[into[0]], into)
+        into = tuple(edge for _, edge in self._consumers[node.id])
+        return ExchangePlan(_exchange_id(node.id), self._stage_of[node.id], self._stage_of[into[0].target], into)
 
     def _stage(self, stage: str, nodes: Sequence[Node], exchanges: tuple[ExchangePlan, ...]) -> StagePlan:
         operators = [self._operator(node) for node in nodes]
@@ -119,14 +119,14 @@ class _Compiler:
         )
 
     def _operator(self, node: Node) -> OperatorPlan:
-        outputs: dict[Port, tuple[str, ...]] = {}
-        for port, consumer in self._consumers[node.id]:
-            outputs[port] = (*outputs.get(port, ()), consumer)
+        outputs: dict[Port, tuple[Edge, ...]] = {}
+        for port, edge in self._consumers[node.id]:
+            outputs[port] = (*outputs.get(port, ()), edge)
         if self._is_exchanged(node):
-            outputs = {port: (_exchange_id(node.id),) for port in outputs}
+            outputs = {port: (Edge(_exchange_id(node.id)),) for port in outputs}
         topic = _dead_letter_topic(node)
         if topic is not None:
-            outputs[DEAD_LETTER] = (self._dead_letter_id(self._stage_of[node.id], topic),)
+            outputs[DEAD_LETTER] = (Edge(self._dead_letter_id(self._stage_of[node.id], topic)),)
         spec = node.spec
         return OperatorPlan(node.id, node.kind, label_of(spec), spec, outputs, states_of_spec(spec), node.location)
 

@@ -83,12 +83,12 @@ def _check_stage(plan: JobPlan, stage: StagePlan, exchanges: Mapping[str, Exchan
     _expect(set(stage.inputs) == set(taken), plan, f"inputs of stage {stage.id} are not the exchanges into it")
     _expect(set(stage.outputs) == given, plan, f"outputs of stage {stage.id} are not the exchanges out of it")
     entries = [name for source in stage.sources for name in source.into]
-    entries += [name for exchange in taken.values() for name in exchange.into]
+    entries += [edge.target for exchange in taken.values() for edge in exchange.into]
     _expect(set(entries) <= set(position), plan, f"stage {stage.id} is entered at an operator that it does not have")
     used: set[str] = set()
     for operator in stage.operators:
         _check_operator(plan, operator, position, given)
-        used.update(*operator.outputs.values())
+        used.update(edge.target for edges in operator.outputs.values() for edge in edges)
     _expect(given <= used, plan, f"stage {stage.id} has an exchange that no operator feeds")
     _expect(set(position) == set(entries) | (used & set(position)), plan, f"stage {stage.id} has an operator unfed")
     sinks = {operator.id for operator in stage.operators if isinstance(operator.spec, SinkSpec)}
@@ -96,8 +96,8 @@ def _check_stage(plan: JobPlan, stage: StagePlan, exchanges: Mapping[str, Exchan
 
 
 def _check_operator(plan: JobPlan, operator: OperatorPlan, position: Mapping[str, int], given: set[str]) -> None:
-    for targets in operator.outputs.values():
-        for target in targets:
+    for edges in operator.outputs.values():
+        for target, _ in edges:
             later = position.get(target, -1) > position[operator.id]
             _expect(later or target in given, plan, f"operator {operator.id} goes to {target}, which is not behind it")
     reducer = getattr(operator.spec, "reducer", operator.spec)

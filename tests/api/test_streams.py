@@ -159,10 +159,10 @@ def test_hopping_windows_grace_and_late_records() -> None:
     assert (spec.window.size, spec.window.every, spec.grace) == (300_000, 60_000, 10_000)
     assert (spec.emit, spec.late) == ("updates", True)
     late = job.graph.nodes["w-late"]
-    assert late.inputs == (("w", LATE),)
+    assert late.inputs == (("w", LATE, "in"),)
     assert isinstance(late.spec, SinkSpec)
     assert (late.spec.topic, late.spec.value.type) == (TopicRef("late"), Order)
-    assert job.graph.nodes["sink-1"].inputs == (("w", "out"),)
+    assert job.graph.nodes["sink-1"].inputs == (("w", "out", "in"),)
 
 
 def test_count_is_a_fold_that_operators_can_recognise() -> None:

@@ -1,4 +1,4 @@
-"""What a task does with event time, through the driver: window behind window, idleness, drain."""
+"""What a task does with records and event time, through the driver: double edges, idleness, drain."""
 
 from __future__ import annotations
 
@@ -57,3 +57,16 @@ def test_a_bounded_run_fires_everything_and_what_comes_later_is_not_late_because
         d.finish()
         assert d.read("counts") == [1, 1]
         assert d.state_rows() == 0
+
+
+def test_a_stream_that_is_merged_with_itself_comes_twice() -> None:
+    job = rf.Job("twice")
+    readings = job.stream("readings", value=Reading, timestamp=lambda r: r.ts)
+    readings.merge(readings).map(lambda r: r.value).to("copies")
+    keyed = readings.key_by(lambda r: r.sensor)
+    keyed.merge(keyed).map(lambda r: r.value).to("moved")
+    keyed.merge(readings.key_by(lambda r: r.sensor)).map(lambda r: r.value).to("moved-apart")
+    with Driver(job, partitions=3) as d:
+        d.send_all("readings", [Reading("a", 1, 0), Reading("b", 2, 0), Reading("c", 3, 0)])
+        for topic in ("copies", "moved", "moved-apart"):
+            assert sorted(d.read(topic)) == [1, 1, 2, 2, 3, 3], topic

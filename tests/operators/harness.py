@@ -8,7 +8,7 @@ from typing import Any
 from rayflow.api.specs import OperatorSpec
 from rayflow.core.batch import Batch, Headers, Origin
 from rayflow.core.ids import TaskId
-from rayflow.core.ports import OUT
+from rayflow.core.ports import IN, OUT
 from rayflow.operators.base import Operator, OperatorContext
 from rayflow.operators.factory import build
 from rayflow.plan.physical import OperatorPlan
@@ -64,7 +64,7 @@ class Bench:
         return self.context.counters
 
     def process(self, batch: Batch) -> dict[str, Batch]:
-        return by_port(self.operator.process(batch))
+        return by_port(self.operator.process(batch, IN))
 
     def send(self, values: Sequence[Any], keys: Sequence[Any] | None = None, *args: Any, **kw: Any) -> list[Any]:
         """The values that come out of OUT."""
