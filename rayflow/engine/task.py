@@ -31,8 +31,9 @@ from rayflow.engine.events import (
     WatermarkReceived,
 )
 from rayflow.engine.exchange import split
+from rayflow.engine.operator_time import OperatorTime
 from rayflow.engine.topology import Topology
-from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs
+from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs, Passing
 from rayflow.operators.factory import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
@@ -78,23 +79,27 @@ class Task:
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }
-        self._delays = self._watermark_delays()
         self._positions: dict[str, int] = {}
         self._told_idle = False
         self._streams: dict[str, StreamOperator] = {}
+        absent: list[str] = []
         for source in self._stage.sources:
-            if task.partition < topology.sources[source.id]:
-                for id in source.into:
-                    stream = self.operators[id]
-                    assert isinstance(stream, StreamOperator)
+            for id in source.into:
+                stream = self.operators[id]
+                assert isinstance(stream, StreamOperator)
+                if task.partition < topology.sources[source.id]:
                     self._streams[id] = stream
+                else:
+                    absent.append(id)
         channels = [
             ChannelId(exchange.id, p, task.partition)
             for exchange in plan.exchanges
             if exchange.downstream == task.stage
             for p in range(topology.stages[exchange.upstream])
         ]
-        self.time = EventTime(self._streams, channels)
+        self.time = EventTime(self._streams, channels, absent)
+        self._operator_time = OperatorTime(self._stage, {e.id: e for e in plan.exchanges}, self.operators)
+        self._sent = dict.fromkeys(self._exchanges, WATERMARK_MIN)
         self.reads_sources = bool(self._stage.sources)
         control = [control_channel(task.partition)] if self.reads_sources else []
         self.alignment = Alignment([*control, *channels], epoch)
@@ -121,10 +126,8 @@ class Task:
             for id, newest in progress["newest"].items():
                 if id in self._streams:
                     self._streams[id].restore(newest)
-            self.time.restore(progress["watermark"])
-        if self.time.watermark > WATERMARK_MIN:
-            self._fire(self.time.watermark)
-            self._send_watermark()
+            self.time.restore(progress["watermark"], progress.get("entries", {}))
+            self._pass_time_on()
         return self._done()
 
     def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
@@ -193,7 +196,7 @@ class Task:
         progress = {
             "positions": dict(self._positions),
             "newest": {id: stream.snapshot() for id, stream in self._streams.items()},
-            "watermark": self.time.watermark,
+            **self.time.snapshot(),
         }
         self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
         self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress), size))
@@ -206,16 +209,16 @@ class Task:
         The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
         what is closed now, but what it reads is not late because of this end.
         """
-        for id, operator in self.operators.items():
+        for id, inputs in self._operator_time.draining():
+            operator = self.operators[id]
             latest = operator.last_event_time()  # asked in turn: what fires before it may have opened its windows
             if latest is not None:
-                self.time.raise_to(latest + self._delays[id])
-            self._route(id, operator.on_watermark(WATERMARK_MAX))
+                self.time.raise_to(self._operator_time.entry_for(id, latest))
+            self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
 
     def _advance(self) -> None:
         if self.time.advance():
-            self._fire(self.time.watermark)
-            self._send_watermark()
+            self._pass_time_on()
         if self.time.idle and not self._told_idle:
             self._told_idle = True
             self._actions.extend(SendIdle(exchange) for exchange in self._exchanges)
@@ -225,19 +228,29 @@ class Task:
     def _tell_active(self) -> None:
         """A watermark makes the channels active again; it goes ahead of the records that end the idleness."""
         if self._told_idle and not self.time.idle:
-            self._send_watermark()
+            self._send_watermarks()
 
-    def _fire(self, watermark: int) -> None:
-        for id, operator in self.operators.items():
-            self._route(id, operator.on_watermark(watermark - self._delays[id]))
+    def _pass_time_on(self) -> None:
+        """Tell the operators, in topological order, how far event time has come. What one emits goes first."""
+        for id, inputs in self._operator_time.advance(self.time.entries):
+            self._emit(id, self.operators[id].on_watermark(min(inputs.values()), inputs))
+        self._send_watermarks()
 
-    def _send_watermark(self) -> None:
+    def _emit(self, id: str, passing: Passing) -> None:
+        """Route what an operator returned, and note the watermark that it lets through behind it."""
+
+        def outputs() -> Outputs:
+            self._operator_time.passes(id, (yield from passing))
+
+        self._route(id, outputs())
+
+    def _send_watermarks(self) -> None:
+        """Tell the exchanges what event time has come to them: where it has moved, or all when they were idle."""
+        for exchange, watermark in self._operator_time.exchanges():
+            if watermark > self._sent[exchange] or self._told_idle:
+                self._sent[exchange] = watermark
+                self._actions.append(SendWatermark(exchange, watermark))
         self._told_idle = False
-        for exchange in self._exchanges:
-            watermark = self.time.watermark
-            if watermark > WATERMARK_MIN:
-                watermark -= self._delays[exchange]
-            self._actions.append(SendWatermark(exchange, watermark))
 
     def _push(self, edge: Edge, batch: Batch) -> None:
         target, input = edge
@@ -248,16 +261,6 @@ class Task:
             return
         self.counters[target].records_in += len(batch)
         self._route(target, self.operators[target].process(batch, input))
-
-    def _watermark_delays(self) -> dict[str, int]:
-        """How far (ms) event time is behind the task's at each operator and exchange: what its inputs hold it back."""
-        delays = dict.fromkeys([*self.operators, *self._exchanges], 0)
-        for id, operator in self.operators.items():
-            delay = delays[id] + operator.watermark_delay
-            for edges in self._outputs[id].values():
-                for target, _ in edges:
-                    delays[target] = max(delays[target], delay)
-        return delays
 
     def _route(self, id: str, outputs: Outputs) -> None:
         """Push what an operator returned through everything behind it, before anything else happens."""
@@ -284,6 +287,7 @@ class Task:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
         self.alignment.validate()
         self.time.validate()
+        self._operator_time.validate()
         if self._actions:
             raise InvariantBroken(f"task {self.id} kept {len(self._actions)} actions back")
         if any(position < 0 for position in self._positions.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,6 +15,9 @@ from rayflow.state.task_state import TaskState
 
 Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
 """What an operator emits, in order. Empty batches are allowed and dropped by the task."""
+
+Passing: TypeAlias = Generator[tuple[Port, Batch], None, int]
+"""What an operator emits, in order; returns the watermark (ms) that goes on behind it."""
 
 
 @dataclass(slots=True)
@@ -55,8 +58,6 @@ class Operator(ABC):
     """
 
     context: OperatorContext
-    watermark_delay: int = 0
-    """How far (ms) the records that `on_watermark` emits may be behind it: event time downstream is held back by it."""
 
     def open(self, context: OperatorContext) -> None:
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""
@@ -66,12 +67,22 @@ class Operator(ABC):
         """Take a non-empty batch that came by `input`, one of the inputs of the operator's spec."""
         return ((OUT, batch),)
 
-    def on_watermark(self, watermark: int) -> Outputs:
-        """Event time has reached `watermark` (ms): no earlier records are expected. Rises from call to call.
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
+        """Event time has reached `watermark` (ms), the lowest of `inputs`: no earlier records are expected by them.
 
-        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered.
+        Called whenever one of the inputs has moved on; none ever goes back. WATERMARK_MIN stands for an input that has
+        no event time yet. Returns what is let through to the operators behind this one: `watermark`, or less while
+        records may follow that are behind it. What was let through before is never taken back.
+
+        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered,
+        and nothing is held back.
         """
-        return ()
+        return watermark
+        yield
+
+    def given_for(self, passed: int) -> int:
+        """The watermark that must reach this operator for `passed` to be let through, as far as that is fixed."""
+        return passed
 
     def last_event_time(self) -> int | None:
         """The latest event time that WATERMARK_MAX would fire (window end + grace, timer), or None.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any
 
@@ -13,7 +13,7 @@ from rayflow.core.batch import Batch
 from rayflow.core.errors import InvalidJob, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import OUT, Input, Port
-from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
@@ -69,7 +69,7 @@ class ProcessOperator(Operator):
         indexes = list(chain.from_iterable(map(repeat, range(len(produced)), map(len, produced))))
         return (*dead, (OUT, kept.take(indexes).with_values(list(chain.from_iterable(produced)))))
 
-    def on_watermark(self, watermark: int) -> Iterator[tuple[Port, Batch]]:
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
         before, self.watermark = self.watermark, watermark
         last = self.last_event_time() if watermark >= WATERMARK_MAX else None
         if self.timers:
@@ -79,6 +79,7 @@ class ProcessOperator(Operator):
             self.watermark = before if last is None else max(before, last)
         elif self.sweep is not None:
             self.sweep.on_watermark(watermark)
+        return watermark
 
     def on_clock(self, now: int) -> Iterator[tuple[Port, Batch]]:
         if self.timers:

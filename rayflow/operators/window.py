@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -11,7 +11,7 @@ from rayflow.api.specs import WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import LATE, OUT, Input
-from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import made_by, results_of
@@ -39,15 +39,12 @@ class WindowOperator(Operator):
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
         self.updates = spec.emit == "updates"
+        # A final result has the time of its window's end, and comes when event time is the grace further.
+        self.held = 0 if self.updates else spec.grace
         self.tumbles = spec.window.size == spec.window.every
         loops = Loops(spec.reducer)
         self.loop = loops.tumbling(spec.window, self.updates) if self.tumbles else loops.hopping(self.updates)
         self.finish = loops.finish(windowed=True, dropped=True)
-
-    @property
-    def watermark_delay(self) -> int:  # type: ignore[override]
-        """A final result has the time of its window's end, and comes when event time is the grace further."""
-        return self.spec.grace if self.spec.emit == "final" else 0
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -71,7 +68,7 @@ class WindowOperator(Operator):
             outputs.append((OUT, results))
         return outputs
 
-    def on_watermark(self, watermark: int) -> Iterator[tuple[str, Batch]]:
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
         latest = self.watermark
         for end in self.table.namespaces(watermark - self.spec.grace):
             if not self.updates:
@@ -80,7 +77,12 @@ class WindowOperator(Operator):
             self.table.drop(end)
             latest = end + self.spec.grace
         # The end of a bounded run closes what there is; it is not a time that later records could be behind.
-        self.watermark = latest if watermark >= WATERMARK_MAX else watermark
+        ended = watermark >= WATERMARK_MAX
+        self.watermark = latest if ended else watermark
+        return watermark if ended else watermark - self.held
+
+    def given_for(self, passed: int) -> int:
+        return passed + self.held
 
     def last_event_time(self) -> int | None:
         ends = self.table.namespaces()

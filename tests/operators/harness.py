@@ -72,7 +72,7 @@ class Bench:
         return [] if out is None else out.values
 
     def watermark(self, watermark: int) -> Batch:
-        return by_port(self.operator.on_watermark(watermark)).get(OUT, _empty())
+        return by_port(self.operator.on_watermark(watermark, {IN: watermark})).get(OUT, _empty())
 
     def clock(self, now: int) -> Batch:
         self.now = now

@@ -109,7 +109,7 @@ def test_a_failing_timer_can_be_skipped_or_dead_lettered() -> None:
     assert bench.counters.errors == 1
     bench = bench_of(Failing, on_error=DeadLetter(TopicRef("bad")))
     run(bench, "a", 0, lambda s, c: c.timer_at(20))
-    [(port, dead), *_] = [output for output in bench.operator.on_watermark(20) if len(output[1])]
+    [(port, dead), *_] = [output for output in bench.operator.on_watermark(20, {"in": 20}) if len(output[1])]
     assert (port, dead.keys, dead.values) == (DEAD_LETTER, ["a"], [None])
 
 
@@ -121,4 +121,4 @@ def test_what_timers_emit_comes_in_bounded_batches() -> None:
     bench = bench_of(Many)
     for key in "abcd":
         run(bench, key, 0, lambda s, c: c.timer_at(5))
-    assert [len(batch) for _, batch in bench.operator.on_watermark(5)] == [12_000, 4_000]
+    assert [len(batch) for _, batch in bench.operator.on_watermark(5, {"in": 5})] == [12_000, 4_000]

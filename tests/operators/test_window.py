@@ -167,7 +167,7 @@ def test_the_last_event_time_is_what_the_end_of_a_bounded_run_closes() -> None:
 def test_final_results_come_in_bounded_batches() -> None:
     bench = window(10)
     bench.send([1] * 25_000, list(range(25_000)), [5] * 25_000)
-    assert [len(batch) for _, batch in bench.operator.on_watermark(10)] == [10_000, 10_000, 5_000]
+    assert [len(batch) for _, batch in bench.operator.on_watermark(10, {"in": 10})] == [10_000, 10_000, 5_000]
 
 
 SHAPES = [(10, 10), (20, 5), (20, 7), (16, 16), (9, 4)]

@@ -224,7 +224,7 @@ def restored_store_is_not_brought_forward(patch: Patch) -> None:
 
 
 def channel_watermark_of_idle_forgotten(patch: Patch) -> None:
-    patch.setattr(EventTime, "restore", lambda self, watermark: None)
+    patch.setattr(EventTime, "restore", lambda self, watermark, entries: None)
 
 
 def manifest_created_anew_is_not_noticed(patch: Patch) -> None:
