@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rayflow.api.graph import Feed, Graph, Node
-from rayflow.api.specs import OperatorSpec
+from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.ports import IN, OUT, Input, Port
 from rayflow.serde.base import Serde
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rayflow.api.location import caller_location, invalid
-from rayflow.api.specs import OperatorSpec, Sample
+from rayflow.api.specs.base import OperatorSpec
+from rayflow.api.specs.stream import Sample
 from rayflow.core.ports import IN, OUT, Input, Port
 from rayflow.core.topics import TopicRef
 

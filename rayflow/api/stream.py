@@ -16,19 +16,10 @@ from rayflow.api.process import ProcessFunction
 from rayflow.api.processing import process_spec, result_of_process
 from rayflow.api.serdes import merged_serde, serde_of_result
 from rayflow.api.sinks import add_sink
-from rayflow.api.specs import (
-    Emit,
-    FilterSpec,
-    FlatMapSpec,
-    GroupByKeySpec,
-    KeyBySpec,
-    LatestSpec,
-    MapSpec,
-    MergeSpec,
-    PeekSpec,
-    PrintSpec,
-    SplitSpec,
-)
+from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
+from rayflow.api.specs.outputs import PrintSpec
+from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
+from rayflow.api.specs.table import Emit, LatestSpec
 from rayflow.core.failures import OnError
 from rayflow.core.ports import DEAD_LETTER, LATE, OUT
 from rayflow.core.topics import TopicRef

@@ -34,7 +34,7 @@ from rayflow.engine.exchange import split
 from rayflow.engine.operator_time import OperatorTime
 from rayflow.engine.topology import Topology
 from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs, Passing
-from rayflow.operators.factory import build
+from rayflow.operators.registry import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import Edge, JobPlan

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.batch import Batch
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
@@ -58,6 +59,9 @@ class Operator(ABC):
     """
 
     context: OperatorContext
+
+    def __init__(self, spec: OperatorSpec) -> None:
+        """`spec`: what the job file says of it. Whatever belongs to one task is made in `open`."""
 
     def open(self, context: OperatorContext) -> None:
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import chain, repeat
 from typing import Any
 
+from rayflow.api.specs.functions import FlatMapSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Outputs
 from rayflow.operators.failing import without
 from rayflow.operators.function import FunctionOperator
+from rayflow.operators.registry import runs
 
 
+@runs(FlatMapSpec)
 class FlatMapOperator(FunctionOperator):
     """Emits each value that the function's iterable gives, in order, with key, timestamp and headers of the record.
 

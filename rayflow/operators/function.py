@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from rayflow.api.specs import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
+from rayflow.api.specs.functions import FunctionSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
@@ -15,7 +15,7 @@ from rayflow.operators.failing import Failures
 class FunctionOperator(Operator):
     """Runs `spec.fn` over the values of each batch, once per record."""
 
-    def __init__(self, spec: MapSpec | FilterSpec | FlatMapSpec | PeekSpec | KeyBySpec) -> None:
+    def __init__(self, spec: FunctionSpec) -> None:
         self.spec = spec
 
     def open(self, context: OperatorContext) -> None:

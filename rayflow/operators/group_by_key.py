@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from rayflow.api.specs.routing import GroupByKeySpec
 from rayflow.core.batch import Batch
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, Outputs
+from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
 
 
+@runs(GroupByKeySpec)
 class GroupByKeyOperator(Operator):
     """Passes records on, but those with a null key: they belong to no group, and any partition may hold them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from rayflow.api.specs import LatestSpec
+from rayflow.api.specs.table import VALUES, LatestSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Stop
 from rayflow.core.ids import WATERMARK_MIN
@@ -13,10 +13,11 @@ from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 from rayflow.operators.reducing import CHUNK, made_by
-from rayflow.plan.states import VALUES
+from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
 
 
+@runs(LatestSpec)
 class LatestOperator(Operator):
     """Keeps the newest value per key in the state "values"; None deletes the key and is emitted as None (a tombstone).
 

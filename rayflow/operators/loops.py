@@ -15,7 +15,8 @@ from types import CodeType
 from typing import Any
 from zlib import crc32
 
-from rayflow.api.specs import AggregateSpec, FoldSpec, Window
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec
+from rayflow.api.specs.window import Window
 from rayflow.operators.reducer import Reducer, reducer_of
 
 _TABLE = """\

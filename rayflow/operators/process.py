@@ -7,7 +7,7 @@ from itertools import chain, repeat
 from typing import Any
 
 from rayflow.api.process import ProcessFunction, TimerClock, has_timers
-from rayflow.api.specs import ProcessSpec
+from rayflow.api.specs.process import CLOCK_TIMERS, CLOCK_TTL_TIMERS, TIMERS, TTL_TIMERS, ProcessSpec
 from rayflow.api.state import StateDescriptor, states_of
 from rayflow.core.batch import Batch
 from rayflow.core.errors import InvalidJob, UserFunctionFailed
@@ -19,10 +19,11 @@ from rayflow.operators.failing import DeadLetters, Failures, users_line, without
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
 from rayflow.operators.reducing import CHUNK, made_by
+from rayflow.operators.registry import runs
 from rayflow.operators.timers import Timers
-from rayflow.plan.states import CLOCK_TIMERS, CLOCK_TTL_TIMERS, TIMERS, TTL_TIMERS
 
 
+@runs(ProcessSpec)
 class ProcessOperator(Operator):
     """One instance of the function per task. Results have the record's key, timestamp and headers; those of a timer
     its key and time.

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from rayflow.api.specs import AggregateSpec, FoldSpec, one_more
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 """Types of accumulators that a function cannot change in place, so that emitting them needs no copy."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.connectors.registry import sink_serde
 from rayflow.core.batch import Batch, EncodedBatch, Headers
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
 from rayflow.core.ports import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.registry import runs
 from rayflow.operators.time_column import are_times, checked_time
 from rayflow.serde.base import Serde
 
@@ -21,6 +22,7 @@ OVERHEAD = 128
 """Bytes that a staged record takes besides those of its key and value: three objects and their places in lists."""
 
 
+@runs(SinkSpec)
 class SinkOperator(Operator):
     """Encodes what it is given; the runtime takes it at the end of the epoch, or at once (at-least-once).
 

@@ -7,17 +7,19 @@ from itertools import accumulate, chain, repeat
 from operator import lt, sub
 from typing import Any
 
-from rayflow.api.specs import StreamSpec
+from rayflow.api.specs.stream import StreamSpec
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.registry import runs
 from rayflow.operators.time_column import are_times, checked_time, is_ascending
 from rayflow.serde.base import Serde
 
 
+@runs(StreamSpec)
 class StreamOperator(Operator):
     """Decodes one source partition; what it emits has event times and, where records are behind, their lateness.
 

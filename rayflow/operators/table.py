@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rayflow.api.specs import TableSpec
+from rayflow.api.specs.table import VALUES, TableSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.ports import OUT, Input
@@ -13,9 +13,10 @@ from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import results_of
-from rayflow.plan.states import VALUES
+from rayflow.operators.registry import runs
 
 
+@runs(TableSpec)
 class TableOperator(Operator):
     """Keeps one accumulator per key in the state "values".
 

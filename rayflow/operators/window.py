@@ -7,7 +7,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from rayflow.api.specs import WindowSpec
+from rayflow.api.specs.window import WINDOWS, WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import LATE, OUT, Input
@@ -15,13 +15,14 @@ from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import made_by, results_of
-from rayflow.plan.states import WINDOWS
+from rayflow.operators.registry import runs
 
 Load = Callable[[Any], Any]
 OpenWindow = tuple[int, int, dict[Any, Any], Load]
 """A window's start and end (ms), its rows in the open epoch, and the function that loads an earlier row."""
 
 
+@runs(WindowSpec)
 class WindowOperator(Operator):
     """Keeps one accumulator per key and window in the state "windows", whose namespaces are the windows' ends.
 

@@ -9,14 +9,12 @@ from weakref import WeakKeyDictionary
 
 from rayflow.api.graph import Graph, Node
 from rayflow.api.job import Job
-from rayflow.api.specs import GroupByKeySpec, KeyBySpec, SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import DEAD_LETTER, Port
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
-from rayflow.plan.labels import label_of
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
-from rayflow.plan.states import states_of_spec
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
 
@@ -72,7 +70,7 @@ class _Compiler:
         return JobPlan(job.name, stages, exchanges, job.checkpoint_interval, job.delivery)
 
     def _is_exchanged(self, node: Node) -> bool:
-        return isinstance(node.spec, KeyBySpec) and bool(self._consumers[node.id])
+        return node.spec.moves_by_key and bool(self._consumers[node.id])
 
     def _assign_stages(self) -> dict[str, str]:
         groups = Components(self._nodes)
@@ -104,7 +102,7 @@ class _Compiler:
             sinks,
             tuple(exchange.id for exchange in exchanges if exchange.downstream == stage),
             tuple(exchange.id for exchange in exchanges if exchange.upstream == stage),
-            any(isinstance(node.spec, GroupByKeySpec) for node in nodes),
+            any(node.spec.keeps_source_keys for node in nodes),
         )
 
     def _stage_sources(self, nodes: Sequence[Node]) -> tuple[SourcePlan, ...]:
@@ -128,7 +126,7 @@ class _Compiler:
         if topic is not None:
             outputs[DEAD_LETTER] = (Edge(self._dead_letter_id(self._stage_of[node.id], topic)),)
         spec = node.spec
-        return OperatorPlan(node.id, node.kind, label_of(spec), spec, outputs, states_of_spec(spec), node.location)
+        return OperatorPlan(node.id, node.kind, spec.label, spec, outputs, spec.states, node.location)
 
     def _dead_letter_topics(self, nodes: Sequence[Node]) -> tuple[TopicRef, ...]:
         return _unique(topic for node in nodes if (topic := _dead_letter_topic(node)) is not None)
@@ -136,9 +134,7 @@ class _Compiler:
     def _dead_letter_sink(self, stage: str, topic: TopicRef, nodes: Sequence[Node]) -> OperatorPlan:
         location = next(node.location for node in nodes if _dead_letter_topic(node) == topic)
         spec = SinkSpec(topic, auto, auto)
-        return OperatorPlan(
-            self._dead_letter_id(stage, topic), "dead_letter", label_of(spec), spec, {}, location=location
-        )
+        return OperatorPlan(self._dead_letter_id(stage, topic), "dead_letter", spec.label, spec, {}, location=location)
 
     def _dead_letter_id(self, stage: str, topic: TopicRef) -> str:
         """The shared sink of a stage and topic; numbered within the stage, so that other stages do not matter."""
@@ -154,10 +150,7 @@ def _exchange_id(operator: str) -> str:
 
 
 def _dead_letter_topic(node: Node) -> TopicRef | None:
-    on_error = getattr(node.spec, "on_error", None)
-    if on_error is None:
-        reducer = getattr(node.spec, "reducer", None)
-        on_error = getattr(reducer, "on_error", None)
+    on_error = node.spec.on_error
     return on_error.topic if isinstance(on_error, DeadLetter) else None
 
 

@@ -7,11 +7,12 @@ from typing import Any, Literal, TypeAlias
 
 from rayflow.api.durations import text_of
 from rayflow.api.job import Job
+from rayflow.api.specs.base import StateSpec
 from rayflow.core.ports import IN, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.plan.compile import plan_of
 from rayflow.plan.fingerprint import fingerprint
-from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SourcePlan, StagePlan, StateSpec
+from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SourcePlan, StagePlan
 
 Format: TypeAlias = Literal["text", "mermaid", "json"]
 

@@ -6,23 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rayflow.api.specs import OperatorSpec, Sample
+from rayflow.api.specs.base import OperatorSpec, StateSpec
+from rayflow.api.specs.stream import Sample
 from rayflow.core.ports import IN, Input, Port
 from rayflow.core.topics import TopicRef
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpec:
-    """One state of an operator; `ttl` in ms or None.
-
-    `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
-    `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
-    """
-
-    name: str
-    kind: str
-    ttl: int | None = None
-    shape: str = ""
 
 
 class Edge(NamedTuple):

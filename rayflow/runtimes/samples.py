@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from rayflow.api.specs import Sample
+from rayflow.api.specs.stream import Sample
 from rayflow.connectors.base import Connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock

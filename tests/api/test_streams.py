@@ -10,7 +10,10 @@ import pytest
 
 import rayflow as rf
 from rayflow.api.graph import Node
-from rayflow.api.specs import FoldSpec, SinkSpec, StreamSpec, WindowSpec, one_more
+from rayflow.api.specs.outputs import SinkSpec
+from rayflow.api.specs.reducers import FoldSpec, one_more
+from rayflow.api.specs.stream import StreamSpec
+from rayflow.api.specs.window import WindowSpec
 from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import LATE

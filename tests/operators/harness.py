@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rayflow.api.specs import OperatorSpec
+from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.batch import Batch, Headers, Origin
 from rayflow.core.ids import TaskId
 from rayflow.core.ports import IN, OUT
 from rayflow.operators.base import Operator, OperatorContext
-from rayflow.operators.factory import build
+from rayflow.operators.registry import build
 from rayflow.plan.physical import OperatorPlan
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Stamp

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ports import DEAD_LETTER

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayflow.api.specs import StreamSpec, WatermarkStrategy
+from rayflow.api.specs.stream import StreamSpec, WatermarkStrategy
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip

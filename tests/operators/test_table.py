@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rayflow.api.aggregations as agg
-from rayflow.api.specs import AggregateSpec, FoldSpec, LatestSpec, TableSpec, one_more
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
+from rayflow.api.specs.table import LatestSpec, TableSpec
 from rayflow.core.errors import KeyNotUsable, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ports import DEAD_LETTER, OUT

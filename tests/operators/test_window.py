@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rayflow.api.aggregations as agg
-from rayflow.api.specs import AggregateSpec, FoldSpec, StreamSpec, WatermarkStrategy, Window, WindowSpec, one_more
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
+from rayflow.api.specs.stream import StreamSpec, WatermarkStrategy
+from rayflow.api.specs.window import Window, WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Skip
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rayflow as rf
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.base import StateSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import InvalidJob, InvariantBroken
 from rayflow.core.topics import TopicRef
 from rayflow.plan.compile import plan_of
 from rayflow.plan.describe import describe
-from rayflow.plan.physical import Edge, JobPlan, StateSpec
+from rayflow.plan.physical import Edge, JobPlan
 from rayflow.plan.validate import validate
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayflow.api.specs import StreamSpec
+from rayflow.api.specs.stream import StreamSpec
 from rayflow.core.clock import Clock
 from rayflow.plan.physical import JobPlan
 
