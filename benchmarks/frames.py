@@ -100,7 +100,7 @@ def _events(plan: JobPlan, records: int, size: int) -> Iterator[SendToWorker]:
     keys = [value.item for value in values]
     for start in range(0, records, size):
         times = list(range(start, start + size))
-        batch = Batch(Origin("in", 0), keys, values, times, [4 * time for time in times])
+        batch = Batch.read(Origin("in", 0), keys, values, times, [4 * time for time in times])
         event = BatchReceived(ChannelId(exchange.id, 0, 0), batch)
         yield SendToWorker(THERE, TaskId(exchange.downstream, 0), event)
 

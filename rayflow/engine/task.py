@@ -233,16 +233,12 @@ class Task:
     def _pass_time_on(self) -> None:
         """Tell the operators, in topological order, how far event time has come. What one emits goes first."""
         for id, inputs in self._operator_time.advance(self.time.entries):
-            self._emit(id, self.operators[id].on_watermark(min(inputs.values()), inputs))
+            self._route(id, self._noting(id, self.operators[id].on_watermark(min(inputs.values()), inputs)))
         self._send_watermarks()
 
-    def _emit(self, id: str, passing: Passing) -> None:
-        """Route what an operator returned, and note the watermark that it lets through behind it."""
-
-        def outputs() -> Outputs:
-            self._operator_time.passes(id, (yield from passing))
-
-        self._route(id, outputs())
+    def _noting(self, id: str, passing: Passing) -> Outputs:
+        """What an operator emits; behind it, the watermark that it lets through is noted."""
+        self._operator_time.passes(id, (yield from passing))
 
     def _send_watermarks(self) -> None:
         """Tell the exchanges what event time has come to them: where it has moved, or all when they were idle."""

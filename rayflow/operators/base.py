@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rayflow.api.specs.base import OperatorSpec
-from rayflow.core.batch import Batch
+from rayflow.core.batch import Batch, Origin
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
 from rayflow.core.ports import OUT, Input, Port
@@ -49,6 +49,11 @@ class OperatorContext:
     state: TaskState
     clock: Clock
     counters: OperatorCounters = field(default_factory=OperatorCounters)
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of records that this operator makes itself."""
+        return Origin(self.operator, self.task.partition)
 
 
 class Operator(ABC):

@@ -12,7 +12,7 @@ from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
-from rayflow.operators.reducing import CHUNK, made_by
+from rayflow.operators.reducing import CHUNK
 from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
 
@@ -59,9 +59,9 @@ class LatestOperator(Operator):
     def on_epoch_end(self) -> Outputs:
         changed, self.changed = iter(self.changed), {}
         newest, self.newest = self.newest, WATERMARK_MIN
-        origin, get = made_by(self.context), self.table.rows.get
+        origin, get = self.context.origin, self.table.rows.get
         while keys := list(islice(changed, CHUNK)):
-            yield OUT, Batch(origin, keys, list(map(get, keys)), [newest] * len(keys), [-1] * len(keys))
+            yield OUT, Batch.made(origin, keys, list(map(get, keys)), [newest] * len(keys))
 
     def _newest_of(self, batch: Batch) -> dict[Any, Any]:
         latest: dict[Any, Any] = {}

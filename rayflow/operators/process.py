@@ -18,7 +18,7 @@ from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
-from rayflow.operators.reducing import CHUNK, made_by
+from rayflow.operators.reducing import CHUNK
 from rayflow.operators.registry import runs
 from rayflow.operators.timers import Timers
 
@@ -92,7 +92,7 @@ class ProcessOperator(Operator):
         return self.timers["event"].table.last_time if self.timers else None
 
     def _fire(self, timers: Timers, upto: int, floor: int) -> Iterator[tuple[Port, Batch]]:
-        moment, origin = self.moment, made_by(self.context)
+        moment, origin = self.moment, self.context.origin
         moment.place(origin, self.watermark, floor)
         made = _Made()
         for at, key in timers.fire(upto):
@@ -101,7 +101,7 @@ class ProcessOperator(Operator):
                 results = self.function.on_timer(at, moment)
                 made.add(key, at, [] if results is None else list(results))
             except Exception as error:  # noqa: BLE001 - whatever the user's code raises is a failed timer
-                failed = Batch(origin, [key], [None], [at], [-1])
+                failed = Batch.one(origin, key, None, at)
                 dead: DeadLetters = self.timer_failures.one(failed, 0, error)
                 yield from dead
             if len(made.values) >= CHUNK:
@@ -168,5 +168,4 @@ class _Made:
         self.timestamps += repeat(at, len(results))
 
     def batch(self, context: OperatorContext) -> Batch:
-        offsets = [-1] * len(self.values)
-        return Batch(made_by(context), self.keys, self.values, self.timestamps, offsets)
+        return Batch.made(context.origin, self.keys, self.values, self.timestamps)

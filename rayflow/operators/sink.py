@@ -54,13 +54,13 @@ class SinkOperator(Operator):
             if not are_times(times):
                 times, batch, more = self.function_failures.apply(checked_time, times, batch)
                 dead += more
-            batch = Batch(batch.origin, batch.keys, batch.values, times, batch.offsets, batch.headers)
+            batch = batch.with_timestamps(times)
         if spec.headers is not None:
             given = spec.headers
             headers, batch, more = self._ask(
                 lambda value: _checked_headers(given(value)), batch, batch.headers or [[]] * len(batch)
             )
-            batch = Batch(batch.origin, batch.keys, batch.values, batch.timestamps, batch.offsets, headers)
+            batch = batch.with_headers(headers)
             dead += more
         keys, rejected, more = _encode(spec.key, batch.keys, batch, self.key_failures)
         batch, dead = without(batch, rejected), dead + more

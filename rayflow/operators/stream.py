@@ -82,7 +82,8 @@ class StreamOperator(Operator):
         raw = without(raw, rejected)
         decoded, dead_times = self._with_times(raw, decoded)
         if decoded:
-            decoded.lateness = self._advance(decoded.timestamps)
+            lateness = self._advance(decoded.timestamps)
+            decoded = decoded if lateness is None else decoded.with_lateness(lateness)
         return (*dead_keys, *dead_values, *dead_times, (OUT, decoded))
 
     def _with_times(self, raw: Batch, decoded: Batch) -> tuple[Batch, DeadLetters]:
@@ -97,7 +98,7 @@ class StreamOperator(Operator):
             check = _broker_time if fn is None else checked_time
             times, rejected, more = self.time_failures.attempt(check, times, raw)
             decoded, dead = without(decoded, rejected), (*dead, *more)
-        return _with_timestamps(decoded, times), dead
+        return decoded.with_timestamps(times), dead
 
     def _ask(self, fn: Callable[[Any], int], raw: Batch, decoded: Batch) -> tuple[list[Any], list[int], DeadLetters]:
         if None not in raw.values:
@@ -137,7 +138,3 @@ def _broker_time(time: int) -> int:
     raise DecodeFailed(
         "The broker gives no usable timestamp for the record", advice="Take event time from the value: timestamp="
     )
-
-
-def _with_timestamps(batch: Batch, timestamps: list[int]) -> Batch:
-    return Batch(batch.origin, batch.keys, batch.values, timestamps, batch.offsets, batch.headers)

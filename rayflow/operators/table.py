@@ -48,9 +48,7 @@ class TableOperator(Operator):
         if not self.each_record:
             self.newest = max(self.newest, max(batch.timestamps))
             return dead
-        changed = without(batch, rejected).with_values(results)
-        changed.headers = None
-        return (*dead, (OUT, changed))
+        return (*dead, (OUT, without(batch, rejected).with_results(results)))
 
     def on_epoch_end(self) -> Iterator[tuple[str, Batch]]:
         if self.each_record:

@@ -14,7 +14,7 @@ from rayflow.core.ports import LATE, OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
-from rayflow.operators.reducing import made_by, results_of
+from rayflow.operators.reducing import results_of
 from rayflow.operators.registry import runs
 
 Load = Callable[[Any], Any]
@@ -130,9 +130,7 @@ class WindowOperator(Operator):
         rejected, dead = self.failures.each(batch, remaining, lambda: run(records, open_window, results.append))
         if not self.updates:
             return dead, batch
-        updates = without(batch, rejected).with_values(results)
-        updates.headers = None
-        return dead, updates
+        return dead, without(batch, rejected).with_results(results)
 
     def _hop(self, batch: Batch, limits: Sequence[int] | None) -> tuple[DeadLetters, Batch]:
         results: list[Any] = []
@@ -144,7 +142,7 @@ class WindowOperator(Operator):
         records = zip(remaining, batch.values, batch.timestamps, each_limit)  # noqa: B905 - as above
         run, opened = self.loop.run, self._open_windows
         _, dead = self.failures.each(batch, remaining, lambda: run(records, opened, *emits))
-        return dead, Batch(made_by(self.context), keys, results, timestamps, [-1] * len(results))
+        return dead, Batch.made(self.context.origin, keys, results, timestamps)
 
     def _open_windows(self, timestamp: int, limit: int) -> tuple[int, int, list[OpenWindow]]:
         """The windows of `timestamp` that are open behind the watermark `limit`, oldest first, and the span of

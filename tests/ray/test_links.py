@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rayflow as rf
-from rayflow.core.batch import Batch, Origin
+from rayflow.core.batch import Batch, Change, Origin
 from rayflow.core.errors import ValueNotCarried
 from rayflow.core.ids import ChannelId, TaskId
 from rayflow.engine.actions import SendToWorker
@@ -55,6 +55,9 @@ def send(values: list[Any], source: int = 0, target: int = 0, worker: int = 1) -
         BatchReceived(ChannelId("e", 1, 2), batch([("a", 1.5), None, b"x"])),
         BatchReceived(ChannelId("e", 0, 0), batch(["a"], headers=[[("h", b"1"), ("h", None)]], lateness=[9])),
         BatchReceived(ChannelId("e", 0, 0), Batch(Origin("op", 0), [1, 2], [3, 4], [-5, 1 << 40], [-1, 8])),
+        BatchReceived(
+            ChannelId("e", 0, 0), batch(["b", None], changes=[Change.UPDATE, Change.DELETE], old=["a", ("b",)])
+        ),
         WatermarkReceived(ChannelId("e", 1, 2), -(1 << 62)),
         IdleReceived(ChannelId("e", 1, 2)),
         BarrierReceived(ChannelId("e", 1, 2), 12, True),

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from rayflow.core.batch import Batch, Origin
+from rayflow.core.batch import Batch, Change, Origin
 from rayflow.core.errors import ValueNotCarried
 from rayflow.core.ids import ChannelId
 from rayflow.engine.events import BarrierReceived, BatchReceived, ChannelEvent, IdleReceived, WatermarkReceived
 from rayflow.serde.codec import Codec
 
 _BATCH, _WATERMARK, _IDLE, _BARRIER = range(4)
+_CHANGES = tuple(Change)
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -49,6 +50,7 @@ def decode_event(data: bytes | memoryview, codec: Codec) -> ChannelEvent:
 def _columns(batch: Batch, codec: Codec, exchange: str) -> tuple[Any, ...]:
     try:
         keys, values = codec.encode_column(batch.keys), codec.encode_column(batch.values)
+        old = None if batch.old is None else bytes(codec.encode_column(batch.old))
     except ValueNotCarried as error:
         place = batch.origin
         raise ValueNotCarried(
@@ -64,19 +66,23 @@ def _columns(batch: Batch, codec: Codec, exchange: str) -> tuple[Any, ...]:
         (offsets.start, offsets.stop) if isinstance(offsets, range) and dense else _integers(list(offsets)),
         batch.headers,
         None if batch.lateness is None else _integers(batch.lateness),
+        None if batch.changes is None else bytes(batch.changes),
+        old,
     )
 
 
 def _batch(columns: list[Any], codec: Codec) -> Batch:
-    topic, partition, keys, values, timestamps, offsets, headers, lateness = columns
-    return Batch(
+    topic, partition, keys, values, timestamps, offsets, headers, lateness, changes, old = columns
+    return Batch.carried(
         Origin(topic, partition),
-        codec.decode_column(keys),
-        codec.decode_column(values),
-        _from_integers(timestamps),
-        range(*offsets) if isinstance(offsets, list) else _from_integers(offsets),
-        None if headers is None else [[(name, value) for name, value in record] for record in headers],
-        None if lateness is None else _from_integers(lateness),
+        keys=codec.decode_column(keys),
+        values=codec.decode_column(values),
+        timestamps=_from_integers(timestamps),
+        offsets=range(*offsets) if isinstance(offsets, list) else _from_integers(offsets),
+        headers=None if headers is None else [[(name, value) for name, value in record] for record in headers],
+        lateness=None if lateness is None else _from_integers(lateness),
+        changes=None if changes is None else list(map(_CHANGES.__getitem__, changes)),
+        old=None if old is None else codec.decode_column(old),
     )
 
 

@@ -46,7 +46,7 @@ class ModelReader(Reader):
             records = [entry for _, entry in entries]
             found.append(
                 Polled(
-                    Batch(
+                    Batch.read(
                         Origin(*place),
                         [entry.key for entry in records],
                         [entry.value for entry in records],
