@@ -1,0 +1,127 @@
+"""Operators that only tests have: each asks for one part of the contract. A job takes them as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rayflow.api.flow import Flow
+from rayflow.api.specs.base import OperatorSpec, StateSpec
+from rayflow.api.stream import Stream
+from rayflow.core.batch import Batch
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
+from rayflow.core.ports import OUT, Input
+from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
+from rayflow.operators.registry import runs
+
+LEFT, RIGHT = "left", "right"
+
+
+@dataclass(frozen=True, slots=True)
+class PairSpec(OperatorSpec):
+    """Takes two streams, and says of each value from which it came: (input, value)."""
+
+    inputs = (LEFT, RIGHT)
+
+
+@runs(PairSpec)
+class PairOperator(Operator):
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        return ((OUT, batch.with_values([(input, value) for value in batch.values])),)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSpec(OperatorSpec):
+    """Passes records on, and fails when one is behind the event time that this operator was told of its input.
+
+    `seen`: is given every call of `on_watermark`.
+    """
+
+    inputs = (LEFT, RIGHT)
+    seen: list[tuple[int, dict[Input, int]]]
+
+
+@runs(CheckedSpec)
+class CheckedOperator(Operator):
+    def __init__(self, spec: CheckedSpec) -> None:
+        self.spec = spec
+        self.told: dict[Input, int] = dict.fromkeys(spec.inputs, WATERMARK_MIN)
+
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        assert min(batch.timestamps) > self.told[input], f"{min(batch.timestamps)} is behind {self.told[input]}"
+        return ((OUT, batch),)
+
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
+        assert watermark == min(inputs.values())
+        assert all(mark >= self.told[input] for input, mark in inputs.items())
+        if watermark < WATERMARK_MAX:
+            assert inputs != self.told, "nothing has moved"
+            self.told = dict(inputs)
+        self.spec.seen.append((watermark, dict(inputs)))
+        yield from ()
+        return watermark
+
+
+@dataclass(frozen=True, slots=True)
+class WaitSpec(OperatorSpec):
+    """Keeps each record until event time is `wait` ms further than it, and holds event time back meanwhile."""
+
+    wait: int
+
+    @property
+    def label(self) -> str:
+        return f"waits {self.wait} ms"
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        return (StateSpec("waiting", "list"),)
+
+
+@runs(WaitSpec)
+class WaitOperator(Operator):
+    """First in, first out. The records are rows of state under their number."""
+
+    def __init__(self, spec: WaitSpec) -> None:
+        self.spec = spec
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self.table = context.state.nested(context.operator, "waiting")
+        self.next = max((number for number, _ in self.table.scan(0)), default=-1) + 1
+
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        for key, value, timestamp in zip(batch.keys, batch.values, batch.timestamps, strict=True):
+            self.table.put(0, self.next, [key, value, timestamp])
+            self.next += 1
+        return ()
+
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
+        rows = list(self.table.scan(0))
+        due = 0
+        while due < len(rows) and rows[due][1][2] + self.spec.wait <= watermark:
+            due += 1
+        for number, _ in rows[:due]:
+            self.table.delete(0, number)
+        if due:
+            yield OUT, self._batch([row for _, row in rows[:due]])
+        return min([watermark, *(row[2] - 1 for _, row in rows[due:])])
+
+    def last_event_time(self) -> int | None:
+        return max((row[2] + self.spec.wait for _, row in self.table.scan(0)), default=None)
+
+    def _batch(self, rows: list[list[Any]]) -> Batch:
+        keys, values, timestamps = (list(column) for column in zip(*rows, strict=True))
+        return Batch.made(self.context.origin, keys, values, timestamps)
+
+
+def behind(stream: Stream[Any, Any], spec: OperatorSpec, name: str) -> Stream[Any, Any]:
+    """`stream` through an operator of one input."""
+    return Stream(stream._flow.add("probe", spec, name=name))
+
+
+def meeting(left: Stream[Any, Any], right: Stream[Any, Any], spec: OperatorSpec, name: str) -> Stream[Any, Any]:
+    """Two streams through an operator of two inputs."""
+    flow = left._flow
+    node = flow.graph.add("probe", spec, (flow.feed(LEFT), right._flow.feed(RIGHT)), name=name)
+    return Stream(Flow(flow.graph, node, flow.key, flow.value))
