@@ -148,7 +148,9 @@ class Stream(Misuse, Generic[K, V]):
     def group_by_key(self, *, name: str | None = None) -> KeyedStream[K, V]:
         """Keep the topic's own keys and partitioning: no exchange. Records without a key are dropped and counted.
 
-        Only while keys are those of the topic, so before any `key_by`.
+        Only while keys are those of the topic, so before any `key_by`. Of topics that are partitioned in different ways
+        (by the bytes of another key serde, or by another kind of system) and were merged, the records are exchanged
+        after all, so that those of a key meet; `describe` shows it.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", key=str, value=str).group_by_key().count()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from rayflow.api.graph import Graph, Node
@@ -14,6 +14,7 @@ from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import DEAD_LETTER, Port
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
+from rayflow.plan.partitioning import Partitions
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
@@ -42,6 +43,15 @@ def plan_of(job: Job) -> JobPlan:
     return plan
 
 
+class _Leaving(NamedTuple):
+    """An edge out of an operator: from which port, where to, and through which exchange, if any, and why."""
+
+    port: Port
+    edge: Edge
+    exchange: str | None
+    why: str
+
+
 class _Compiler:
     """One compilation. Nodes are in order of definition, which is a topological order: inputs come first."""
 
@@ -50,17 +60,21 @@ class _Compiler:
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes
-        self._consumers: dict[str, list[tuple[Port, Edge]]] = defaultdict(list)
+        self._partitions = Partitions(self._nodes)
+        self._leaving: dict[str, list[_Leaving]] = {id: [] for id in self._nodes}
         for node in self._nodes.values():
-            for source, port, input in node.inputs:
-                self._consumers[source].append((port, Edge(node.id, input)))
+            for feed in node.inputs:
+                exchange = self._partitions.exchange_on(node.id, feed)
+                why = "" if exchange is None else self._partitions.why(node.id, feed)
+                edge = Edge(node.id, feed.input)
+                self._leaving[feed.operator].append(_Leaving(feed.port, edge, exchange, why))
         self._sources = _source_ids([node.topic for node in self._nodes.values() if node.topic is not None])
         self._stage_of = self._assign_stages()
         self._dead_letters: dict[tuple[str, TopicRef], str] = {}
 
     def plan(self) -> JobPlan:
         job = self._job
-        exchanges = tuple(self._exchange(node) for node in self._nodes.values() if self._is_exchanged(node))
+        exchanges = tuple(exchange for id in self._nodes for exchange in self._exchanges_behind(id))
         members: dict[str, list[Node]] = defaultdict(list)
         for node in self._nodes.values():
             members[self._stage_of[node.id]].append(node)
@@ -69,17 +83,15 @@ class _Compiler:
         check_names(self._nodes, [*(exchange.id for exchange in exchanges), *self._dead_letters.values()])
         return JobPlan(job.name, stages, exchanges, job.checkpoint_interval, job.delivery)
 
-    def _is_exchanged(self, node: Node) -> bool:
-        return node.spec.moves_by_key and bool(self._consumers[node.id])
-
     def _assign_stages(self) -> dict[str, str]:
         groups = Components(self._nodes)
         readers: dict[TopicRef, str] = {}
         for node in self._nodes.values():
-            consumers = [edge.target for _, edge in self._consumers[node.id]]
-            together = consumers if self._is_exchanged(node) else [node.id, *consumers]
-            for other in together[1:]:
-                groups.union(together[0], other)
+            entered: dict[str, str] = {}
+            for leaving in self._leaving[node.id]:
+                target = leaving.edge.target
+                beside = node.id if leaving.exchange is None else entered.setdefault(leaving.exchange, target)
+                groups.union(beside, target)
             if node.topic is not None:
                 groups.union(readers.setdefault(node.topic, node.id), node.id)
         ids: dict[str, str] = {}
@@ -87,9 +99,21 @@ class _Compiler:
             ids.setdefault(groups.find(name), f"s{len(ids) + 1}")
         return {name: ids[groups.find(name)] for name in self._nodes}
 
-    def _exchange(self, node: Node) -> ExchangePlan:
-        into = tuple(edge for _, edge in self._consumers[node.id])
-        return ExchangePlan(_exchange_id(node.id), self._stage_of[node.id], self._stage_of[into[0].target], into)
+    def _exchanges_behind(self, operator: str) -> list[ExchangePlan]:
+        through: dict[str, list[_Leaving]] = defaultdict(list)
+        for leaving in self._leaving[operator]:
+            if leaving.exchange is not None:
+                through[leaving.exchange].append(leaving)
+        return [
+            ExchangePlan(
+                exchange,
+                self._stage_of[operator],
+                self._stage_of[edges[0].edge.target],
+                tuple(leaving.edge for leaving in edges),
+                edges[0].why,
+            )
+            for exchange, edges in through.items()
+        ]
 
     def _stage(self, stage: str, nodes: Sequence[Node], exchanges: tuple[ExchangePlan, ...]) -> StagePlan:
         operators = [self._operator(node) for node in nodes]
@@ -102,7 +126,7 @@ class _Compiler:
             sinks,
             tuple(exchange.id for exchange in exchanges if exchange.downstream == stage),
             tuple(exchange.id for exchange in exchanges if exchange.upstream == stage),
-            any(node.spec.keeps_source_keys for node in nodes),
+            any(node.spec.keeps_source_keys and self._partitions.of[node.id].by == "topic" for node in nodes),
         )
 
     def _stage_sources(self, nodes: Sequence[Node]) -> tuple[SourcePlan, ...]:
@@ -118,15 +142,19 @@ class _Compiler:
 
     def _operator(self, node: Node) -> OperatorPlan:
         outputs: dict[Port, tuple[Edge, ...]] = {}
-        for port, edge in self._consumers[node.id]:
-            outputs[port] = (*outputs.get(port, ()), edge)
-        if self._is_exchanged(node):
-            outputs = {port: (Edge(_exchange_id(node.id)),) for port in outputs}
+        for port, edge, exchange, _ in self._leaving[node.id]:
+            edges = outputs.get(port, ())
+            if exchange is None:
+                outputs[port] = (*edges, edge)
+            elif Edge(exchange) not in edges:
+                outputs[port] = (*edges, Edge(exchange))
         topic = _dead_letter_topic(node)
         if topic is not None:
             outputs[DEAD_LETTER] = (Edge(self._dead_letter_id(self._stage_of[node.id], topic)),)
         spec = node.spec
-        return OperatorPlan(node.id, node.kind, spec.label, spec, outputs, spec.states, node.location)
+        return OperatorPlan(
+            node.id, node.kind, spec.label, spec, outputs, spec.states, node.location, self._partitions.of[node.id]
+        )
 
     def _dead_letter_topics(self, nodes: Sequence[Node]) -> tuple[TopicRef, ...]:
         return _unique(topic for node in nodes if (topic := _dead_letter_topic(node)) is not None)
@@ -143,10 +171,6 @@ class _Compiler:
             before = sum(1 for other, _ in known if other == stage)
             known[stage, topic] = f"dead_letter-{stage}-{before + 1}"
         return known[stage, topic]
-
-
-def _exchange_id(operator: str) -> str:
-    return f"{operator}.exchange"
 
 
 def _dead_letter_topic(node: Node) -> TopicRef | None:

@@ -79,7 +79,8 @@ def _targets_text(operator: OperatorPlan) -> str:
 
 def _exchange_line(exchange: ExchangePlan) -> str:
     into = ", ".join(map(str, exchange.into))
-    return f"exchange {exchange.id}: {exchange.upstream} to {exchange.downstream}, by key -> {into}"
+    why = f" (to bring together {exchange.why})" if exchange.why else ""
+    return f"exchange {exchange.id}: {exchange.upstream} to {exchange.downstream}, by key{why} -> {into}"
 
 
 def _source_line(source: SourcePlan) -> str:
@@ -170,6 +171,7 @@ def _stage_data(stage: StagePlan) -> dict[str, Any]:
                 "label": operator.label,
                 "outputs": {port: list(map(str, edges)) for port, edges in operator.outputs.items()},
                 "states": [{"name": s.name, "kind": s.kind, "ttl_ms": s.ttl} for s in operator.states],
+                "partitioning": None if operator.partitioning is None else str(operator.partitioning),
                 "location": operator.location,
             }
             for operator in stage.operators

@@ -10,6 +10,7 @@ from rayflow.api.specs.base import OperatorSpec, StateSpec
 from rayflow.api.specs.stream import Sample
 from rayflow.core.ports import IN, Input, Port
 from rayflow.core.topics import TopicRef
+from rayflow.plan.partitioning import Partitioning
 
 
 class Edge(NamedTuple):
@@ -35,6 +36,7 @@ class OperatorPlan:
         outputs: per port, the edges to operators of this stage and to exchanges. Each edge delivers every batch of its
             port, so an operator that has two edges to another delivers it twice.
         states: what it keeps. location: "file.py:12", where the user wrote it.
+        partitioning: how what it emits is spread over tasks; None for a dead-letter sink, which gathers a stage's.
     """
 
     id: str
@@ -44,6 +46,7 @@ class OperatorPlan:
     outputs: Mapping[Port, tuple[Edge, ...]]
     states: tuple[StateSpec, ...] = ()
     location: str = ""
+    partitioning: Partitioning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,16 @@ class SinkPlan:
 @dataclass(frozen=True, slots=True)
 class ExchangePlan:
     """Re-partitions by key: what reaches it in `upstream` goes, by the key's hash, along each edge of `into` in
-    `downstream`; two edges to one operator deliver it twice."""
+    `downstream`; two edges to one operator deliver it twice.
+
+    `why`: what is partitioned in different ways, where the job file does not ask for an exchange but needs one.
+    """
 
     id: str
     upstream: str
     downstream: str
     into: tuple[Edge, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,34 @@ class PairOperator(Operator):
 
 
 @dataclass(frozen=True, slots=True)
+class MeetSpec(OperatorSpec):
+    """Takes two streams by key, and says with each record how many of its key have come by either input."""
+
+    inputs = (LEFT, RIGHT)
+    by_key = True
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        return (StateSpec("met", "value"),)
+
+
+@runs(MeetSpec)
+class MeetOperator(Operator):
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self.table = context.state.values(context.operator, "met")
+
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        counts = []
+        for key in batch.keys:
+            row = dict(self.table.get(key) or {LEFT: 0, RIGHT: 0})
+            row[input] += 1
+            self.table.put(key, row)
+            counts.append([row[LEFT], row[RIGHT]])
+        return ((OUT, batch.with_values(counts)),)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedSpec(OperatorSpec):
     """Passes records on, and fails when one is behind the event time that this operator was told of its input.
 
@@ -105,7 +133,8 @@ class WaitOperator(Operator):
             self.table.delete(0, number)
         if due:
             yield OUT, self._batch([row for _, row in rows[:due]])
-        return min([watermark, *(row[2] - 1 for _, row in rows[due:])])
+        held: list[int] = [row[2] - 1 for _, row in rows[due:]]
+        return min([watermark, *held])
 
     def last_event_time(self) -> int | None:
         return max((row[2] + self.spec.wait for _, row in self.table.scan(0)), default=None)

@@ -51,6 +51,11 @@ class OperatorSpec:
         return ()
 
     @property
+    def by_key(self) -> bool:
+        """Whether it needs all records of a key in one task, and brings no such order about itself."""
+        return False
+
+    @property
     def on_error(self) -> OnError:
         """What becomes of a record that fails. Stop also stands for an operator that no record can fail in."""
         return Stop()

@@ -34,6 +34,10 @@ class ProcessSpec(OperatorSpec):
     function: type[Any] | None = None
 
     @property
+    def by_key(self) -> bool:
+        return self.keyed
+
+    @property
     def made(self) -> type[Any]:
         """The ProcessFunction class that `make` builds."""
         return self.function or type(self.make())

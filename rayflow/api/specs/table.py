@@ -21,6 +21,7 @@ class TableSpec(OperatorSpec):
 
     reducer: ReducerSpec
     emit: Emit = "epoch"
+    by_key = True
 
     @property
     def label(self) -> str:
@@ -40,6 +41,7 @@ class LatestSpec(OperatorSpec):
     """Keeps the newest value per key (`to_table`); a None value deletes the key. Emits like TableSpec."""
 
     emit: Emit = "epoch"
+    by_key = True
 
     @property
     def label(self) -> str:

@@ -43,6 +43,7 @@ class WindowSpec(OperatorSpec):
     emit: WindowEmit
     reducer: ReducerSpec
     late: bool = False
+    by_key = True
 
     @property
     def label(self) -> str:
