@@ -38,11 +38,16 @@ class AggregateSpec:
 @dataclass(frozen=True, slots=True)
 class FoldSpec:
     """accumulator = fn(accumulator, value), from `initial()`; the accumulator is the result. `reduce` and `count` are
-    folds: for `reduce`, `initial` is None and the first value is the first accumulator."""
+    folds: for `reduce`, `initial` is None and the first value is the first accumulator.
+
+    `merge`: the accumulator of two, the first one's values before the other's; None where there is none. A `reduce`
+    merges by its `fn`.
+    """
 
     initial: Callable[[], Any] | None
     fn: Callable[[Any, Any], Any]
     on_error: OnError = field(default_factory=Stop)
+    merge: Callable[[Any, Any], Any] | None = None
 
     @property
     def label(self) -> str:
