@@ -18,6 +18,7 @@ from rayflow.engine.actions import (
     SendBatch,
     SendIdle,
     SendWatermark,
+    StartCalls,
     TaskAction,
 )
 from rayflow.engine.alignment import Alignment
@@ -25,6 +26,7 @@ from rayflow.engine.event_time import EventTime
 from rayflow.engine.events import (
     BarrierReceived,
     BatchReceived,
+    CallsDone,
     ChannelEvent,
     IdleReceived,
     Listened,
@@ -34,6 +36,7 @@ from rayflow.engine.exchange import split
 from rayflow.engine.operator_time import OperatorTime
 from rayflow.engine.topology import Topology
 from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs, Passing
+from rayflow.operators.calling import CallingOperator
 from rayflow.operators.registry import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
@@ -79,6 +82,8 @@ class Task:
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }
+        self._calling = {id: op for id, op in self.operators.items() if isinstance(op, CallingOperator)}
+        self._draining: Iterator[None] | None = None
         self._positions: dict[str, int] = {}
         self._told_idle = False
         self._streams: dict[str, StreamOperator] = {}
@@ -127,6 +132,7 @@ class Task:
                 if id in self._streams:
                     self._streams[id].restore(newest)
             self.time.restore(progress["watermark"], progress.get("entries", {}))
+            self._operator_time.restore(progress.get("passed", {}))
             self._pass_time_on()
         return self._done()
 
@@ -157,6 +163,22 @@ class Task:
         self._advance()
         return self._done()
 
+    def on_calls(self, event: CallsDone) -> list[TaskAction]:
+        """Take what came of calls; an end of the run that waited for them goes on once nothing is in flight."""
+        told = self._operator_time.told(event.operator)
+        passing = self._calling[event.operator].on_calls(event.outcomes, told)
+        self._route(event.operator, self._noting(event.operator, passing))
+        if self._draining is None:
+            self._pass_time_on()
+        else:
+            self._seal()
+        return self._done()
+
+    @property
+    def full(self) -> bool:
+        """Whether so many calls are in flight that records had better wait."""
+        return any(operator.full for operator in self._calling.values())
+
     def complete(self, stamp: Stamp) -> None:
         """The epoch of `stamp` is committed: its delta goes to the store."""
         self.state.complete(stamp)
@@ -182,12 +204,16 @@ class Task:
             self.time.on_idle(event.channel)
             self._advance()
         elif self.alignment.barrier(event):
-            self._seal(event.epoch)
+            self._seal()
 
-    def _seal(self, epoch: Epoch) -> None:
-        drain = self.alignment.drain
+    def _seal(self) -> None:
+        """End the epoch; at the end of a bounded run once everything has fired, and nothing is in flight any more."""
+        epoch, drain = self.epoch, self.alignment.drain
         if drain:
-            self._drain()
+            self._draining = self._draining or self._drain()
+            for _ in self._draining:
+                return  # until calls are done
+            self._draining = None
         for id, operator in self.operators.items():
             self._route(id, operator.on_epoch_end())
         self._append_outputs()
@@ -197,14 +223,15 @@ class Task:
             "positions": dict(self._positions),
             "newest": {id: stream.snapshot() for id, stream in self._streams.items()},
             **self.time.snapshot(),
+            **self._operator_time.snapshot(),
         }
         self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
         self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress), size))
         for event in self.alignment.release():
             self._take(event)
 
-    def _drain(self) -> None:
-        """Fire everything that waits for event time, once.
+    def _drain(self) -> Iterator[None]:
+        """Fire everything that waits for event time, once; to be gone on with as often as calls are to be waited for.
 
         The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
         what is closed now, but what it reads is not late because of this end.
@@ -215,6 +242,8 @@ class Task:
             if latest is not None:
                 self.time.raise_to(self._operator_time.entry_for(id, latest))
             self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
+            while id in self._calling and self._calling[id].in_flight:
+                yield
 
     def _advance(self) -> None:
         if self.time.advance():
@@ -276,14 +305,16 @@ class Task:
 
     def _done(self) -> list[TaskAction]:
         self._append_outputs()
+        for id, operator in self._calling.items():
+            if calls := operator.calls():
+                self._actions.append(StartCalls(self.id, id, calls))
         actions, self._actions = self._actions, []
         return actions
 
     def validate(self) -> None:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
-        self.alignment.validate()
+        self.alignment.validate(waits=self._draining is not None)
         self.time.validate()
-        self._operator_time.validate()
         if self._actions:
             raise InvariantBroken(f"task {self.id} kept {len(self._actions)} actions back")
         if any(position < 0 for position in self._positions.values()):

@@ -64,6 +64,8 @@ class Operator(ABC):
     """
 
     context: OperatorContext
+    holds: bool = False
+    """Whether it may hold event time back by more than a fixed time: what it has let through is in the checkpoint."""
 
     def __init__(self, spec: OperatorSpec) -> None:
         """`spec`: what the job file says of it. Whatever belongs to one task is made in `open`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -13,19 +15,23 @@ import pytest
 import rayflow as rf
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
+from rayflow.engine.actions import StartCalls
+from rayflow.engine.events import CallsDone
 from rayflow.engine.operator_time import OperatorTime
 from rayflow.operators.base import Passing
+from rayflow.operators.calling import Call, Outcome
 from rayflow.operators.registry import build
 from rayflow.plan.compile import plan_of
 from rayflow.plan.describe import describe
 from rayflow.plan.fingerprint import fingerprint
 from rayflow.plan.physical import Edge
 from rayflow.plan.validate import validate
+from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing import Driver
 from rayflow.testing.simulation import simulation
 from rayflow.testing.simulation.jobs import TOPIC, Shape
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
-from tests.operators.probes import CheckedSpec, PairSpec, WaitOperator, WaitSpec, behind, meeting
+from tests.operators.probes import AskSpec, CheckedSpec, PairSpec, WaitOperator, WaitSpec, behind, meeting
 
 Told = list[tuple[int, dict[str, int]]]
 
@@ -188,6 +194,8 @@ def probed(shape: Shape) -> rf.Job:
     source: Any = job.stream(TOPIC, key=str, timestamp=lambda v: v["ts"], watermark=strategy, name="input")
     keyed = source.key_by(lambda v: v["user"], name="by-user")
     met = meeting(behind(keyed, WaitSpec(shape.timer), "wait"), keyed, PairSpec(), "pair")
+    if shape.filtered:
+        met = behind(met.filter(lambda pair: pair[1]["n"] % 2 == 0, name="even"), AskSpec(tuple, limit=4), "ask")
     late = met.filter(lambda pair: pair[0] == "left", name="late").key_by(lambda pair: pair[1]["user"], name="by-late")
     soon = met.filter(lambda pair: pair[0] == "right", name="soon").key_by(lambda pair: pair[1]["user"], name="by-soon")
     checked = meeting(late, soon, CheckedSpec([]), "checked").filter(lambda pair: pair[0] == "left", name="once")
@@ -197,13 +205,14 @@ def probed(shape: Shape) -> rf.Job:
     return job
 
 
-def shape_of(seed: int) -> Shape:
+def shape_of(seed: int, calls: bool = False) -> Shape:
+    """`calls` has the probe with calls, which stands behind the filter."""
     random = Random(seed)
     return Shape(
         partitions=random.choice((1, 2, 4)),
         stages=1,
         branches=("pass",),
-        filtered=False,
+        filtered=calls,
         disorder=random.choice((1, 50, 400)),
         window=200,
         timer=random.choice((1, 100, 1000)),
@@ -214,13 +223,36 @@ def shape_of(seed: int) -> Shape:
 @pytest.fixture
 def probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulation, "make_job", probed)
+    monkeypatch.setattr(WorkerProcess, "_one", answered(WorkerProcess._one))
+
+
+def answered(one: Callable[[WorkerProcess, Any], None]) -> Callable[[WorkerProcess, Any], None]:
+    """What a worker's process does with its actions; calls have outcomes after a while, in order, some at once."""
+
+    def each(self: WorkerProcess, action: Any) -> None:
+        if not isinstance(action, StartCalls):
+            one(self, action)
+            return
+        queue = self.__dict__.setdefault("calls out", {}).setdefault((action.task, action.operator), deque())
+        queue.extend(action.calls)
+        for _ in action.calls:
+            self.later(self.world.random.randrange(1, 200) * 1000, "calls done", lambda: report(self, action, queue))
+
+    def report(self: WorkerProcess, action: StartCalls, queue: deque[Call]) -> None:
+        done = [queue.popleft() for _ in range(min(len(queue), self.world.random.randrange(1, 4)))]
+        if done:
+            outcomes = [Outcome(call.number, call.fn(call.argument)) for call in done]
+            self._work(CallsDone(action.task, action.operator, outcomes))
+
+    return each
 
 
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("probes")
+@pytest.mark.parametrize("calls", [False, True], ids=["", "with calls"])
 @pytest.mark.parametrize("seed", range(20))
-def test_probes_in_a_world_that_breaks_lose_nothing_and_are_never_behind(seed: int) -> None:
-    Simulation(seed, shape=shape_of(seed)).run()
+def test_probes_in_a_world_that_breaks_lose_nothing_and_are_never_behind(seed: int, calls: bool) -> None:
+    Simulation(seed, shape=shape_of(seed, calls)).run()
 
 
 @pytest.mark.no_cover

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rayflow.api.flow import Flow
 from rayflow.api.specs.base import OperatorSpec, StateSpec
 from rayflow.api.stream import Stream
 from rayflow.core.batch import Batch
+from rayflow.core.failures import OnError, Stop
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
+from rayflow.operators.calling import Call, CallingOperator, Outcome
+from rayflow.operators.failing import Failures, without
+from rayflow.operators.in_flight import CALLS, InFlight
 from rayflow.operators.registry import runs
 
 LEFT, RIGHT = "left", "right"
@@ -110,6 +114,8 @@ class WaitSpec(OperatorSpec):
 class WaitOperator(Operator):
     """First in, first out. The records are rows of state under their number."""
 
+    holds = True
+
     def __init__(self, spec: WaitSpec) -> None:
         self.spec = spec
 
@@ -142,6 +148,58 @@ class WaitOperator(Operator):
     def _batch(self, rows: list[list[Any]]) -> Batch:
         keys, values, timestamps = (list(column) for column in zip(*rows, strict=True))
         return Batch.made(self.context.origin, keys, values, timestamps)
+
+
+@dataclass(frozen=True, slots=True)
+class AskSpec(OperatorSpec):
+    """Has a function called with each value, out of the engine, and emits what comes of it in whatever order."""
+
+    fn: Callable[[Any], Any]
+    limit: int = 100
+    on_error: OnError = field(default_factory=Stop)
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        return (CALLS,)
+
+
+@runs(AskSpec)
+class AskOperator(CallingOperator):
+    def __init__(self, spec: AskSpec) -> None:
+        self.spec = spec
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self.failures = Failures(context, self.spec.on_error)
+        self.records = InFlight(context, self.spec.fn, self.spec.limit)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.records)
+
+    @property
+    def full(self) -> bool:
+        return self.in_flight >= 2 * self.spec.limit
+
+    def calls(self) -> list[Call]:
+        return self.records.calls()
+
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        self.records.add(batch)
+        return ()
+
+    def on_calls(self, outcomes: Sequence[Outcome], watermark: int) -> Passing:
+        for batch, own in self.records.take(outcomes):
+            failed = [index for index, outcome in enumerate(own) if outcome.error is not None]
+            for index in failed:
+                yield from self.failures.one(batch, index, own[index].error or ValueError())
+            done = [outcome.result for outcome in own if outcome.error is None]
+            yield OUT, without(batch, failed).with_values(done)
+        return self.records.behind(watermark)
+
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
+        yield from ()
+        return self.records.behind(watermark)
 
 
 def behind(stream: Stream[Any, Any], spec: OperatorSpec, name: str) -> Stream[Any, Any]:

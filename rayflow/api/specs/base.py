@@ -13,7 +13,8 @@ from rayflow.core.ports import IN, Input
 class StateSpec:
     """One state of an operator; `ttl` in ms or None.
 
-    `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
+    `kind`: value, list, map, timers, windows, calls (records that wait for calls), or expiry (when rows with a TTL end;
+    it may go without loss).
     `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
     """
 
