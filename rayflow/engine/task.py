@@ -83,6 +83,7 @@ class Task:
             if (id := exchange.id) in self._stage.outputs
         }
         self._calling = {id: op for id, op in self.operators.items() if isinstance(op, CallingOperator)}
+        self._holding = [op for op in self.operators.values() if op.holds]
         self._draining: Iterator[None] | None = None
         self._positions: dict[str, int] = {}
         self._told_idle = False
@@ -141,7 +142,8 @@ class Task:
         if len(batch):  # a source may only have moved past a gap
             for id in self._decoders[source]:
                 self.time.on_records(id)
-            self._tell_active()
+            if self._told_idle:
+                self._tell_idle()
             for id in self._decoders[source]:
                 self._push(Edge(id), batch)
         self._positions[source] = next_position
@@ -170,6 +172,7 @@ class Task:
         self._route(event.operator, self._noting(event.operator, passing))
         if self._draining is None:
             self._pass_time_on()
+            self._tell_idle()
         else:
             self._seal()
         return self._done()
@@ -248,16 +251,19 @@ class Task:
     def _advance(self) -> None:
         if self.time.advance():
             self._pass_time_on()
-        if self.time.idle and not self._told_idle:
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        """Tell the exchanges when nothing comes, and nothing that has come is still to follow; and when that is over.
+
+        A watermark makes the channels active again; it goes ahead of the records that end the idleness.
+        """
+        idle = self.time.idle and not any(operator.holding for operator in self._holding)
+        if self._told_idle and not idle:
+            self._send_watermarks()
+        elif idle and not self._told_idle:
             self._told_idle = True
             self._actions.extend(SendIdle(exchange) for exchange in self._exchanges)
-        else:
-            self._tell_active()
-
-    def _tell_active(self) -> None:
-        """A watermark makes the channels active again; it goes ahead of the records that end the idleness."""
-        if self._told_idle and not self.time.idle:
-            self._send_watermarks()
 
     def _pass_time_on(self) -> None:
         """Tell the operators, in topological order, how far event time has come. What one emits goes first."""

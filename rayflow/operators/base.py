@@ -74,6 +74,11 @@ class Operator(ABC):
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""
         self.context = context
 
+    @property
+    def holding(self) -> bool:
+        """Whether it holds records back at present: a task is not idle while they are to follow. With `holds` only."""
+        return False
+
     def process(self, batch: Batch, input: Input) -> Outputs:
         """Take a non-empty batch that came by `input`, one of the inputs of the operator's spec."""
         return ((OUT, batch),)

@@ -49,6 +49,10 @@ class CallingOperator(Operator):
         """How many calls have no outcome yet, those that were not asked for yet included."""
 
     @property
+    def holding(self) -> bool:
+        return self.in_flight > 0
+
+    @property
     @abstractmethod
     def full(self) -> bool:
         """Whether there are so many that the task had better be given no records until some have an outcome."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 import rayflow as rf
 from rayflow.core.errors import InvariantBroken, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX
-from rayflow.engine.events import CallsDone
+from rayflow.engine.events import CallsDone, ClockAdvanced
 from rayflow.operators.calling import Outcome
 from tests.engine.answering import Answering
 from tests.operators.probes import AskSpec, CheckedSpec, behind, meeting
@@ -90,6 +91,25 @@ def test_what_was_let_through_before_a_crash_stays_so() -> None:
     bench.crash()
     assert [call.argument for _, _, call in bench.asked] == [5]
     assert [watermark for watermark, _ in seen] == [49]
+
+
+def test_a_task_is_not_idle_while_calls_are_in_flight() -> None:
+    """Its records are still to follow: whoever takes them must not go on without it."""
+    seen: Told = []
+    job = rf.Job("idle")
+    quiet = job.stream("quiet", value=int, timestamp=lambda n: n, idle_after=timedelta(milliseconds=100))
+    asked = behind(quiet, AskSpec(lambda n: n), "ask").key_by(lambda n: "all")
+    other = job.stream("other", value=int, timestamp=lambda n: n).key_by(lambda n: "all")
+    meeting(asked, other, CheckedSpec(seen), "checked").to("out", value=rf.json)
+    bench = Answering(job)
+    bench.send("quiet", [10])
+    bench.handle(ClockAdvanced(1_000))
+    bench.send("other", [5_000])
+    assert seen[-1] == (9, {"left": 9, "right": 4_999})
+    bench.answer()
+    assert seen[-1] == (4_999, {"left": 4_999, "right": 4_999})
+    bench.barrier()
+    assert bench.written["out"] == [b"5000", b"10"]
 
 
 def test_the_end_of_a_bounded_run_waits_for_calls_before_it_goes_on_behind_them() -> None:

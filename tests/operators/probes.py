@@ -116,6 +116,10 @@ class WaitOperator(Operator):
 
     holds = True
 
+    @property
+    def holding(self) -> bool:
+        return any(True for _ in self.table.scan(0))
+
     def __init__(self, spec: WaitSpec) -> None:
         self.spec = spec
 
