@@ -90,11 +90,13 @@ class Operator(ABC):
         no event time yet. Returns what is let through to the operators behind this one: `watermark`, or less while
         records may follow that are behind it. What was let through before is never taken back.
 
-        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered,
-        and nothing is held back.
+        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered.
+        Nothing but calls in flight, for which the task waits, is held back from it.
+
+        `inputs` is the task's own: read it during the call.
         """
         return watermark
-        yield
+        yield  # which makes it a generator, without outputs
 
     def given_for(self, passed: int) -> int:
         """The watermark that must reach this operator for `passed` to be let through, as far as that is fixed."""
