@@ -1,6 +1,7 @@
 # make demo    an hour of orders through the revenue job, on the embedded log; again: goes on from its checkpoint
-# make test    everything: check, all tests (Kafka's too: needs Java 17 and Maven), coverage
-# make test-more  the Ray runtime on clusters of nodes, and the simulation's models against the real things
+# make test    check, and all tests but the long ones on Ray, with coverage
+# make set-up  Java and Maven for tests on Kafka: installed as root with apt-get, else it says the command
+# make test-more  the long tests of the Ray runtime, on clusters of nodes
 # make check   formatting, lint, types, layers, docs, licences, advisories
 # make bench   all benchmarks, beside other engines: hours, on a machine that does nothing else
 # make docs   the site, in site/      make clean   everything that is made here
@@ -9,16 +10,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-more check bench docs clean
+.PHONY: demo test test-more set-up check bench docs clean
 
 demo: $(VENV)/runtime
 	@$(BIN)/python jobs/demo.py
 
-test: check
+test: set-up check
 	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
-test-more: $(VENV)/dev
-	$(BIN)/pytest tests/ray tests/simulation/conformance
+test-more: set-up
+	$(BIN)/pytest -m more tests/ray
+
+set-up: $(VENV)/dev
+	$(BIN)/python -m tests.kafka.setup
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -42,7 +42,7 @@ PARTS = {
     "encode": r"\bencode\w* \(rayflow/serde/",
     "functions of the job": rf" \(({JOBS})\.py",
     "operators": r" \((<rayflow loop|rayflow/operators/(?!sink))",
-    "staging": r" \(rayflow/(operators/sink|runtimes/segments|checkpoint/)",
+    "staging": r" \(rayflow/(operators/sink|runtimes/hosting/segments|checkpoint/)",
     "state": r" \(rayflow/(state/|core/lmdb_file)",
     "publish": r" \(rayflow/connectors/",
     "exchange": r" \(rayflow/engine/(exchange|regrouping)",

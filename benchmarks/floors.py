@@ -16,13 +16,13 @@ import lmdb
 import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from benchmarks.byhand import COMMIT_EVERY, Order, Running
+from benchmarks.byhand import COMMIT_EVERY, POLL, Order, Running
 from benchmarks.orders import Topics
+from rayflow.runtimes.machine.garbage import collected_seldom
 
 T = TypeVar("T")
 Rows: TypeAlias = dict[bytes, tuple[int, float]]
 """Count and revenue by key."""
-BATCH = 10_000
 
 
 def floors(topics: Topics, source: str, count: int) -> dict[str, float]:
@@ -40,12 +40,17 @@ def floors(topics: Topics, source: str, count: int) -> dict[str, float]:
     decode, encode = msgspec.json.Decoder(Order).decode, msgspec.json.Encoder().encode
     rows: Rows = {}
     seen = 0
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryDirectory() as folder, lmdb.open(folder, 1 << 30) as state:
+    with (
+        collected_seldom(),
+        tempfile.TemporaryFile() as file,
+        tempfile.TemporaryDirectory() as folder,
+        lmdb.open(folder, 1 << 30) as state,
+    ):
         began, own = time.process_time(), time.thread_time()
         producer.begin_transaction()
         last = time.monotonic()
         while seen < count:
-            messages = spend("consume", consumer.consume, BATCH, 0.1)
+            messages = spend("consume", consumer.consume, POLL, 0.1)
             seen += len(messages)
             keys, values, stamps = spend("accessors", columns_of, messages)
             orders = spend("decode", mapped, decode, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,11 +16,11 @@ from benchmarks.orders import orders
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.ids import ChannelId, TaskId
 from rayflow.engine.actions import SendToWorker
-from rayflow.engine.events import BatchReceived
+from rayflow.engine.events import BatchReceived, ChannelEvent
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.ray.inbox import Inbox
-from rayflow.runtimes.ray.outbox import Outbox, decode_frame, encode_frame
+from rayflow.runtimes.hosting.channels.incoming import Incoming
+from rayflow.runtimes.hosting.channels.outgoing import Outgoing, decode_frame, encode_frame
 from rayflow.runtimes.ray.transport import Transport
 from rayflow.serde.codec import Codec
 
@@ -69,20 +70,23 @@ class _Arrivals:
 
 def frame_costs(records: int) -> list[Figure]:
     """Both ends in one process, one part at a time: so what each uses is what the process uses."""
-    figures = []
-    for batch in BATCHES:
-        costs = asyncio.run(_through(records, batch))
-        about = f"{batch:,} records an event"
-        for part in ("encode", "socket", "decode"):
-            seconds = getattr(costs, part)
-            figures.append(Figure(f"{about}: {part}", seconds / costs.frames * 1e6, "us/frame"))
-        whole = costs.encode + costs.socket + costs.decode
-        figures.append(
-            Figure(f"{about}: a frame of {costs.size / costs.frames / 1024:.0f} KiB", whole / costs.frames * 1e6, "us")
-        )
-        figures.append(
-            Figure(f"{about}: a record of {costs.size / costs.records:.0f} bytes", whole / costs.records * 1e6, "us")
-        )
+    return [figure for batch in BATCHES for figure in figures_of(batch, asyncio.run(through(records, batch)))]
+
+
+def figures_of(batch: int, costs: Costs) -> list[Figure]:
+    """What a frame and a record cost, events having `batch` records."""
+    about = f"{batch:,} records an event"
+    figures = [
+        Figure(f"{about}: {part}", getattr(costs, part) / costs.frames * 1e6, "us/frame")
+        for part in ("encode", "socket", "decode")
+    ]
+    whole = costs.encode + costs.socket + costs.decode
+    figures.append(
+        Figure(f"{about}: a frame of {costs.size / costs.frames / 1024:.0f} KiB", whole / costs.frames * 1e6, "us")
+    )
+    figures.append(
+        Figure(f"{about}: a record of {costs.size / costs.records:.0f} bytes", whole / costs.records * 1e6, "us")
+    )
     return figures
 
 
@@ -100,20 +104,23 @@ def _events(plan: JobPlan, records: int, size: int) -> Iterator[SendToWorker]:
     keys = [value.item for value in values]
     for start in range(0, records, size):
         times = list(range(start, start + size))
-        batch = Batch(Origin("in", 0), keys, values, times, [4 * time for time in times])
+        batch = Batch.read(Origin("in", 0), keys, values, times, [4 * time for time in times])
         event = BatchReceived(ChannelId(exchange.id, 0, 0), batch)
         yield SendToWorker(THERE, TaskId(exchange.downstream, 0), event)
 
 
-async def _through(records: int, size: int) -> Costs:
+async def through(records: int, size: int) -> Costs:
+    """What full frames of events of `size` records cost. Raises ValueError if other records come out than go in."""
     plan, arrivals, costs = _plan(), _Arrivals(), Costs()
     sender = Transport("secret", lambda data: None, lambda attempt, slot: None)
     receiver = Transport("secret", arrivals.take, lambda attempt, slot: None)
     sender.meet(ATTEMPT, {THERE: await receiver.listen("127.0.0.1")})
-    outbox = Outbox(HERE, ATTEMPT, plan, Codec())
-    inbox = Inbox(plan, Codec(), lambda worker, flow, taken: None)
+    outbox = Outgoing(HERE, ATTEMPT, plan, Codec())
+    inbox = Incoming(plan, Codec(), lambda worker, flow, taken: None)
+    sent: deque[ChannelEvent] = deque()
     try:
         for action in _events(plan, records, size):
+            sent.append(action.event)
             began = time.process_time()
             outbox.add(action, 0.0)
             outgoing = [encode_frame(frame) for _, frame in outbox.frames(0.0)]
@@ -128,7 +135,10 @@ async def _through(records: int, size: int) -> Costs:
                 costs.decode += time.process_time() - began
                 costs.frames += 1
                 costs.size += len(data)
-                costs.records += sum(size for _ in iter(lambda: inbox.next(()), []))
+                for (taken,) in iter(lambda: inbox.next(()), []):
+                    costs.records += size
+                    if taken.event != sent.popleft():
+                        raise ValueError("other records came out than went in")
     finally:
         sender.close()
         receiver.close()

@@ -9,6 +9,8 @@ import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import rayflow as rf
 from benchmarks.counted_store import CountedStore
@@ -18,8 +20,7 @@ from rayflow.checkpoint.manifest import Manifest, write_manifest
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
-from rayflow.engine.coordinator import Coordinator
-from rayflow.engine.coordinator_options import CoordinatorOptions
+from rayflow.core.topics import ConnectorSpec, TopicRef
 from rayflow.engine.entries import sink_entries, state_entries
 from rayflow.engine.events import (
     BarrierInjected,
@@ -37,8 +38,8 @@ from rayflow.engine.topology import Topology, resolve
 from rayflow.plan.compile import plan_of
 from rayflow.plan.fingerprint import fingerprint
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.hosted_coordinator import HostedCoordinator
-from rayflow.runtimes.messages import (
+from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.messages import (
     Fence,
     MarkersRead,
     ReadMarkers,
@@ -50,7 +51,11 @@ from rayflow.runtimes.messages import (
     Start,
     Started,
 )
-from rayflow.runtimes.segments import SegmentWriter
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.segments import SegmentWriter
+from rayflow.runtimes.machine.background import Thread
+from rayflow.runtimes.machine.calls import LoopCalls
 from rayflow.state.base import Delta
 
 INTERVAL = 1_000
@@ -62,6 +67,35 @@ def counting_job() -> JobPlan:
     job = rf.Job("scale")
     job.stream("in", value=str).key_by(lambda word: word).count(name="counts").to("out", name="out")
     return plan_of(job)
+
+
+class HollowConnectors:
+    """One broker with the job's topics, of so many partitions each, and nothing in them."""
+
+    def __init__(self, partitions: int) -> None:
+        self._topics = HollowTopics(partitions)
+
+    def spec(self, topic: TopicRef) -> ConnectorSpec:
+        return ConnectorSpec("hollow:")
+
+    def of(self, topic: TopicRef) -> Any:
+        return self._topics
+
+    def open(self, spec: ConnectorSpec) -> Any:
+        return self._topics
+
+
+@dataclass(frozen=True)
+class HollowTopics:
+    """What the coordinator asks of a connector."""
+
+    count: int
+
+    def partitions(self, topic: str) -> int:
+        return self.count
+
+    def identity(self, topic: str) -> str:
+        return f"hollow#{topic}"
 
 
 class Traffic:
@@ -119,10 +153,11 @@ class HollowCluster:
         self._readers = {stage.id: [source.id for source in stage.sources] for stage in self.plan.stages}
         self._changed = changed
         self._now = 0
-        self._hosted: HostedCoordinator | None = None
+        self._hosted: CoordinatorDriver | None = None
         self._outgoing: list[tuple[WorkerId, object]] = []
         self._hosts: dict[WorkerId, list[TaskId]] = {}
         self._lost: WorkerId | None = None
+        self._lines: list[Thread] = []
 
     def topology(self) -> Topology:
         """Partitions of everything."""
@@ -130,26 +165,30 @@ class HollowCluster:
 
     def begin(self, workers: int) -> None:
         """One attempt until its tasks run."""
-        options = CoordinatorOptions(LINEAGE, INTERVAL, workers=tuple(range(workers)))
-        coordinator = Coordinator(self.plan, self._sources, options)
-        hosted = self._hosted = HostedCoordinator(
-            self.plan,
-            coordinator,
-            options.workers,
+        self._lines = []
+        ports = Ports(
+            lambda: self._now,
+            time.monotonic,
+            self._line,
+            LoopCalls,
             self.store,
-            retain=3,
-            clock=lambda: self._now,
-            earlier=self.placement,
-            ends={},
+            HollowConnectors(self._sources["in"]),
+        )
+        hosted = self._hosted = CoordinatorDriver(
+            self.plan,
+            RunOptions(checkpoint_interval=INTERVAL, retain=3),
+            ports,
+            tuple(range(workers)),
+            lineage=LINEAGE,
             send=lambda slot, message: self._outgoing.append((slot, message)),
-            create_topics=lambda topology: None,
+            earlier=self.placement,
             on_commit=self.manifests.append,
         )
         self._spend(hosted.start)
         self._answer()
         assert hosted.started
         self.placement = hosted.placement
-        self._hosts = {slot: [] for slot in options.workers}
+        self._hosts = {slot: [] for slot in hosted.workers}
         for task, slot in self.placement.items():
             self._hosts[slot].append(task)
 
@@ -168,19 +207,22 @@ class HollowCluster:
         self._attempt().close()
         self._hosted = None
 
-    def _attempt(self) -> HostedCoordinator:
+    def _line(self) -> Thread:
+        self._lines.append(Thread())
+        return self._lines[-1]
+
+    def _attempt(self) -> CoordinatorDriver:
         assert self._hosted is not None
         return self._hosted
 
     def _spend(self, call: Callable[[], None]) -> None:
         """Have the coordinator do something, to the end of what it does in the background."""
-        hosted = self._attempt()
         began = time.process_time()
         call()
-        for background in (hosted.background, hosted.collecting, hosted.background):
-            while background.waiting:
-                background.wait(60.0)
-                background.collect()
+        for line in (*self._lines, *self._lines):  # what one has done may have given another something to do
+            while line.waiting:
+                line.wait(60.0)
+                line.collect()
         self.cpu += time.process_time() - began
 
     def _answer(self) -> None:
@@ -198,7 +240,7 @@ class HollowCluster:
     def _receive(self, messages: Sequence[object]) -> None:
         hosted = self._attempt()
         for message in messages:
-            hosted.receive(message)
+            hosted.receive(hosted.coordinator.attempt, message)
 
     def _answers(self, slot: WorkerId, message: object) -> list[object]:
         coordinator = self._attempt().coordinator

@@ -13,9 +13,9 @@ from rayflow.engine.task import Task
 from rayflow.engine.topology import Topology
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.ray.frames import encode_event
-from rayflow.runtimes.ray.inbox import Inbox
-from rayflow.runtimes.ray.outbox import Flow, Frame, Outbox, decode_frame, encode_frame
+from rayflow.runtimes.hosting.channels.encoding import encode_event
+from rayflow.runtimes.hosting.channels.incoming import Incoming
+from rayflow.runtimes.hosting.channels.outgoing import Feed, Frame, Outgoing, decode_frame, encode_frame
 from rayflow.serde.codec import Codec
 from rayflow.state.memory_store import MemoryStore
 from rayflow.state.task_state import TaskState
@@ -35,8 +35,8 @@ class OneWorker:
         self._topology = topology
         self._placement = place(topology.tasks(), range(workers))
         self._codec = Codec()
-        self._outbox = Outbox(0, 1, plan, self._codec)
-        self._inbox = Inbox(plan, self._codec, self._no_credit)
+        self._outbox = Outgoing(0, 1, plan, self._codec)
+        self._inbox = Incoming(plan, self._codec, self._no_credit)
         self._sent = 0
         self._sealed = False
         mine = [task for task, slot in self._placement.items() if slot == 0]
@@ -104,5 +104,5 @@ class OneWorker:
             self.bytes += len(encode_frame(frame))
         self.cpu += time.process_time() - began
 
-    def _no_credit(self, worker: WorkerId, flow: Flow, size: int) -> None:
+    def _no_credit(self, worker: WorkerId, flow: Feed, size: int) -> None:
         raise AssertionError("no records were sent")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 PARTITIONS = 4
@@ -123,32 +123,47 @@ class Topics:
             consumer.close()
 
     def read(self, topic: str, seconds: float = 120.0) -> Iterator[Message]:
-        """All committed records, in order within a partition. Raises TimeoutError."""
+        """All committed records, in order within a partition. Raises TimeoutError.
+
+        A commit that was answered may take a moment to let readers past it, so each partition is read to the end that
+        those see who read what is not committed.
+        """
         consumer = self._consumer()
         limit = time.monotonic() + seconds
         try:
-            places = [
-                TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, timeout=30).topics[topic].partitions
-            ]
-            consumer.assign(places)
-            ended = 0
-            while ended < len(places):
+            left = self._ends(topic)
+            consumer.assign([TopicPartition(topic, p, 0) for p in left])
+            while left:
                 if time.monotonic() > limit:
                     raise TimeoutError(f"{topic} could not be read within {seconds:g} s")
                 for message in consumer.consume(10_000, 0.2):
-                    if message.error() is None:
+                    error = message.error()
+                    if error is None:
                         yield message
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        partition, at = message.partition(), message.offset()
+                        if at >= left.get(partition, at + 1):  # type: ignore[operator, arg-type]
+                            del left[partition]  # type: ignore[arg-type]
                     else:
-                        ended += 1
+                        raise KafkaException(error)
         finally:
             consumer.close()
 
-    def _consumer(self) -> Consumer:
+    def _ends(self, topic: str) -> dict[int, int]:
+        """Where each partition ends, transactions that are open or being ended included."""
+        consumer = self._consumer(isolation="read_uncommitted")
+        try:
+            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 30)[1] for p in partitions}
+        finally:
+            consumer.close()
+
+    def _consumer(self, isolation: str = "read_committed") -> Consumer:
         settings: dict[str, Any] = {
             "bootstrap.servers": self.broker,
             "log_level": 0,
             "group.id": "benchmarks",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.partition.eof": True,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",

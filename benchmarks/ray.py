@@ -20,7 +20,7 @@ from benchmarks.frames import frame_costs
 from benchmarks.measure import cpu_seconds, private_memory_of
 from benchmarks.memory import slow_sink
 from benchmarks.orders import Topics
-from rayflow.runtimes.options import RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.ray.client import Cluster
 from rayflow.runtimes.ray.spec import JobSpec
 

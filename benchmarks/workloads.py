@@ -39,7 +39,7 @@ class Workload:
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("identity", "bytes in, the same bytes out", "identity", {BY_HAND: 1.25}),
+        Workload("identity", "bytes in, the same bytes out", "identity", {BY_HAND: 1.3}),
         Workload(
             "map",
             "decode, keep price > 20, write user and total",
@@ -50,7 +50,7 @@ WORKLOADS = {
             "count",
             "count and revenue per user, every update",
             "updates_per_user",
-            {BY_HAND: 1.2, KAFKA_STREAMS: 0.5, QUIX: 1 / 6, BYTEWAX: 1 / 3.5},
+            {BY_HAND: 1.3, KAFKA_STREAMS: 0.5, QUIX: 1 / 6, BYTEWAX: 1 / 3.5},
         ),
         Workload(
             "count-epoch",
@@ -62,7 +62,7 @@ WORKLOADS = {
             "shuffle",
             "count and revenue per item (keyed anew), every update",
             "updates_per_item",
-            {BY_HAND: 1.5, QUIX: 1 / 7, BYTEWAX: 1 / 2},
+            {BY_HAND: 1.3, QUIX: 1 / 7, BYTEWAX: 1 / 2},
             on_ray=0.6,
         ),
         Workload(
@@ -76,7 +76,7 @@ WORKLOADS = {
             "window",
             "count and revenue per user and minute, final",
             "windows",
-            {BY_HAND: 1.0, KAFKA_STREAMS: 0.5, QUIX: 1 / 9, BYTEWAX: 1 / 11},
+            {BY_HAND: 1.1, KAFKA_STREAMS: 0.5, QUIX: 1 / 9, BYTEWAX: 1 / 11},
         ),
     )
 }

@@ -71,6 +71,25 @@ class Aggregation(AnyAggregation[V_in, R_out], ABC, Generic[V_in, A, R_out]):
     def result(self, accumulator: A) -> R_out:
         """The result so far. Must not change the accumulator."""
 
+    def merge(self, one: A, other: A) -> A:
+        """The accumulator of the values of both, those of `one` first; either may be changed in place and returned.
+
+        To be defined where accumulators become one, as those of two windows do that grow together.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no merge")
+
+    def remove(self, accumulator: A, value: V_in) -> A:
+        """The accumulator with one value less, which was added to it before; it may be changed in place and returned.
+
+        To be defined where a value is taken back, as a table does whose row has changed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no remove")
+
+
+def defines(aggregation: Aggregation[Any, Any, Any], method: Literal["merge", "remove"]) -> bool:
+    """Whether an aggregation of the user's has one of the methods that it need not have."""
+    return getattr(type(aggregation), method) is not getattr(Aggregation, method)
+
 
 def count() -> AnyAggregation[Any, int]:
     """How many records.

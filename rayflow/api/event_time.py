@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rayflow.api.durations import duration_of
-from rayflow.api.specs import WatermarkStrategy
+from rayflow.api.specs.stream import WatermarkStrategy
 
 
 def bounded(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rayflow.api.graph import Graph, Node
-from rayflow.api.specs import OperatorSpec
-from rayflow.core.ports import OUT, Port
+from rayflow.api.graph import Feed, Graph, Node
+from rayflow.api.specs.base import OperatorSpec
+from rayflow.core.ports import IN, OUT, Input, Port
 from rayflow.serde.base import Serde
 
 
@@ -37,8 +37,12 @@ class Flow:
         value: Serde[Any] | None = None,
     ) -> Flow:
         """Add an operator behind this place, and stand at its output."""
-        node = self.graph.add(kind, spec, ((self.node.id, self.port),), name=name)
+        node = self.graph.add(kind, spec, (self.feed(),), name=name)
         return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
+
+    def feed(self, input: Input = IN) -> Feed:
+        """The edge from this place to one input of an operator."""
+        return Feed(self.node.id, self.port, input)
 
     def describe(self, what: str) -> str:
         """For `repr`: `<Stream orders | filter>`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rayflow.api.location import caller_location, invalid
-from rayflow.api.specs import OperatorSpec, Sample
-from rayflow.core.ports import Port
+from rayflow.api.specs.base import OperatorSpec
+from rayflow.api.specs.stream import Sample
+from rayflow.core.ports import IN, OUT, Input, Port
 from rayflow.core.topics import TopicRef
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -24,6 +26,14 @@ def check_identifier(name: str, what: str) -> str:
     return name
 
 
+class Feed(NamedTuple):
+    """One edge into an operator: what comes out of `operator` at `port` goes to its input `input`."""
+
+    operator: str
+    port: Port = OUT
+    input: Input = IN
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One operator of the logical graph.
@@ -32,14 +42,14 @@ class Node:
         id: the user's name, or the kind and its place among all operators of that kind ("window-1"). Operators with a
             name of their own count as well, so that naming one does not shift the state of those after it.
         kind: the method that made it. spec: what it was told.
-        inputs: (operator id, port) of what it takes, in order. topic: what a "stream" reads.
+        inputs: what it takes, in order; the same place may be there twice. topic: what a "stream" reads.
         location: "file.py:12".
     """
 
     id: str
     kind: str
     spec: OperatorSpec
-    inputs: tuple[tuple[str, Port], ...]
+    inputs: tuple[Feed, ...]
     location: str
     topic: TopicRef | None = None
 
@@ -60,7 +70,7 @@ class Graph:
         self,
         kind: str,
         spec: OperatorSpec,
-        inputs: tuple[tuple[str, Port], ...] = (),
+        inputs: tuple[Feed, ...] = (),
         *,
         name: str | None = None,
         topic: TopicRef | None = None,
@@ -81,5 +91,5 @@ class Graph:
         kinds: list[str] = []
         while node.inputs:
             kinds.append(node.kind)
-            node = self.nodes[node.inputs[0][0]]
+            node = self.nodes[node.inputs[0].operator]
         return " | ".join([str(node.topic), *reversed(kinds)])

@@ -14,7 +14,7 @@ from rayflow.api.graph import Graph, check_identifier
 from rayflow.api.location import caller_location, invalid
 from rayflow.api.on_error import check_on_error, stop
 from rayflow.api.serdes import serde_of
-from rayflow.api.specs import Sample, StreamSpec, WatermarkStrategy
+from rayflow.api.specs.stream import Sample, StreamSpec, WatermarkStrategy
 from rayflow.api.stream import Stream
 from rayflow.api.topics import topic_ref
 from rayflow.core.failures import OnError

@@ -11,7 +11,9 @@ from rayflow.api.durations import milliseconds_of
 from rayflow.api.location import invalid
 from rayflow.api.on_error import stop
 from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_spec, serde_of_reducer
-from rayflow.api.specs import AggregateSpec, Emit, FoldSpec, TableSpec, Window
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec
+from rayflow.api.specs.table import Emit, TableSpec
+from rayflow.api.specs.window import Window
 from rayflow.api.stream import Stream
 from rayflow.api.table import Table, check_emit
 from rayflow.api.windowed import WindowedStream

@@ -8,7 +8,7 @@ from typing import Any
 
 from rayflow.api.location import invalid
 from rayflow.api.process import ProcessFunction, has_timers
-from rayflow.api.specs import ProcessSpec
+from rayflow.api.specs.process import ProcessSpec
 from rayflow.api.state import states_of
 from rayflow.core.failures import OnError
 
@@ -54,14 +54,9 @@ def _class_made_by(make: Any) -> type[Any]:
     return type(made)
 
 
-def class_of(spec: ProcessSpec) -> type[Any]:
-    """The ProcessFunction class that a spec makes."""
-    return spec.function or type(spec.make())
-
-
 def result_of_process(spec: ProcessSpec) -> Any:
     """R of ProcessFunction[K, V, R] as the class gives it; None when it is not said."""
-    for base in class_of(spec).__mro__:
+    for base in spec.made.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             arguments = typing.get_args(generic)
             if typing.get_origin(generic) is ProcessFunction and len(arguments) == 3:

@@ -11,7 +11,7 @@ from rayflow.api.location import invalid
 from rayflow.api.on_error import check_on_error
 from rayflow.api.results import result_type
 from rayflow.api.serdes import serde_of_result
-from rayflow.api.specs import AggregateSpec, FoldSpec, one_more
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 from rayflow.serde.base import Serde
 
 

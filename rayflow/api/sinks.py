@@ -8,7 +8,7 @@ from rayflow.api.flow import Flow
 from rayflow.api.functions import check_function
 from rayflow.api.on_error import check_on_error, stop
 from rayflow.api.serdes import serde_of
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.api.topics import topic_ref
 
 

@@ -16,19 +16,10 @@ from rayflow.api.process import ProcessFunction
 from rayflow.api.processing import process_spec, result_of_process
 from rayflow.api.serdes import merged_serde, serde_of_result
 from rayflow.api.sinks import add_sink
-from rayflow.api.specs import (
-    Emit,
-    FilterSpec,
-    FlatMapSpec,
-    GroupByKeySpec,
-    KeyBySpec,
-    LatestSpec,
-    MapSpec,
-    MergeSpec,
-    PeekSpec,
-    PrintSpec,
-    SplitSpec,
-)
+from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
+from rayflow.api.specs.outputs import PrintSpec
+from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
+from rayflow.api.specs.table import Emit, LatestSpec
 from rayflow.core.failures import OnError
 from rayflow.core.ports import DEAD_LETTER, LATE, OUT
 from rayflow.core.topics import TopicRef
@@ -157,7 +148,9 @@ class Stream(Misuse, Generic[K, V]):
     def group_by_key(self, *, name: str | None = None) -> KeyedStream[K, V]:
         """Keep the topic's own keys and partitioning: no exchange. Records without a key are dropped and counted.
 
-        Only while keys are those of the topic, so before any `key_by`.
+        Only while keys are those of the topic, so before any `key_by`. Of topics that are partitioned in different ways
+        (by the bytes of another key serde, or by another kind of system) and were merged, the records are exchanged
+        after all, so that those of a key meet; `describe` shows it.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", key=str, value=str).group_by_key().count()
@@ -173,7 +166,7 @@ class Stream(Misuse, Generic[K, V]):
         return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
 
     def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
-        """This stream and others as one, in no particular order.
+        """This stream and others as one, in no particular order. A stream that is given twice comes twice.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -190,7 +183,7 @@ class Stream(Misuse, Generic[K, V]):
         if not others:
             raise invalid("merge() is given nothing to merge with", "Give one or more streams")
         graph = self._flow.graph
-        node = graph.add("merge", MergeSpec(), tuple((flow.node.id, flow.port) for flow in flows), name=name)
+        node = graph.add("merge", MergeSpec(), tuple(flow.feed() for flow in flows), name=name)
         key, value = merged_serde([flow.key for flow in flows]), merged_serde([flow.value for flow in flows])
         rekeyed = next((flow.rekeyed for flow in flows if flow.rekeyed is not None), None)
         return Stream(Flow(graph, node, key, value, OUT, rekeyed))

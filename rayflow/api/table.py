@@ -10,7 +10,7 @@ from rayflow.api.location import invalid
 from rayflow.api.misuse import Misuse, misused
 from rayflow.api.on_error import stop
 from rayflow.api.sinks import add_sink
-from rayflow.api.specs import Emit
+from rayflow.api.specs.table import Emit
 from rayflow.api.stream import Stream
 from rayflow.core.failures import OnError
 from rayflow.core.topics import TopicRef

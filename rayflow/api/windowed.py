@@ -12,7 +12,8 @@ from rayflow.api.misuse import Misuse, misused
 from rayflow.api.on_error import stop
 from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_spec, serde_of_reducer
 from rayflow.api.sinks import add_sink
-from rayflow.api.specs import AggregateSpec, FoldSpec, Window, WindowEmit, WindowSpec
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec
+from rayflow.api.specs.window import Window, WindowEmit, WindowSpec
 from rayflow.api.stream import Stream
 from rayflow.api.topics import topic_ref
 from rayflow.core.failures import OnError

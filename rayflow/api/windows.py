@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from rayflow.api.durations import duration_of, milliseconds_of
 from rayflow.api.location import invalid
-from rayflow.api.specs import Window
+from rayflow.api.specs.window import Window
 
 
 def tumbling(

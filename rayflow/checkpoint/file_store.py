@@ -128,7 +128,8 @@ class FileStore(CheckpointStore):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 place(temporary, target)
                 return
-            except FileNotFoundError:  # `delete` of another thread removed the folder while it was empty
+            except (FileNotFoundError, FileExistsError):
+                # `delete` of another thread removed the folder while it was empty: after `mkdir` or in the middle of it
                 if tries == _PLACE_TRIES - 1:
                     raise
 

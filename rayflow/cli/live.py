@@ -13,7 +13,7 @@ from rich.text import Text
 from rayflow.cli.figures import size_text, time_text
 from rayflow.core.ids import WATERMARK_MAX
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.options import Progress
+from rayflow.runtimes.hosting.options import Progress
 
 LOG_EVERY = 10.0
 """Seconds between two progress lines of the log."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rayflow.core.settings import Settings
     from rayflow.core.topics import ConnectorSpec
     from rayflow.engine.recovery import LostMarker
-    from rayflow.runtimes.options import RunOptions
+    from rayflow.runtimes.hosting.options import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,7 +110,7 @@ def connector_of(settings: Settings) -> Connector:
 def run_options(settings: Settings, job: str, **only: Any) -> RunOptions:
     """What the runtime is told of a job's run: settings, and what only flags say."""
     from rayflow.checkpoint.open import uri_of_job
-    from rayflow.runtimes.options import RunOptions
+    from rayflow.runtimes.hosting.options import RunOptions
 
     return RunOptions(
         broker=settings.broker,

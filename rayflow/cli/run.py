@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rayflow.cli.live import View
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
-    from rayflow.runtimes.options import Progress, RunOptions
+    from rayflow.runtimes.hosting.options import Progress, RunOptions
 
 
 @click.command()

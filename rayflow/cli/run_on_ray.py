@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
-    from rayflow.runtimes.options import Progress, RunOptions
+    from rayflow.runtimes.hosting.options import Progress, RunOptions
     from rayflow.runtimes.ray.client import JobHandle
     from rayflow.runtimes.ray.status import JobStatus
 
@@ -29,7 +29,7 @@ def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settin
     from rayflow.cli.run import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging
-    from rayflow.runtimes.options import Progress
+    from rayflow.runtimes.hosting.options import Progress
     from rayflow.runtimes.ray.client import Cluster
     from rayflow.runtimes.ray.spec import JobSpec
 
@@ -80,7 +80,7 @@ class _Stops:
 
 def progress_of(status: JobStatus, began: float) -> Progress:
     """A job's status as a run in one process shows itself. `began`: by the monotonic clock."""
-    from rayflow.runtimes.options import Progress
+    from rayflow.runtimes.hosting.options import Progress
 
     return Progress(
         status.name,

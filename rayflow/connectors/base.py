@@ -108,6 +108,8 @@ class Publisher(ABC):
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """The markers of `sinks` as they are now. Fences nobody, needs no `open`, may be late by the time it returns.
 
+        Before `open` it does not wait for a publish of others that is in flight, or was left so by a crash.
+
         Raises BrokerUnavailable, AuthenticationFailed.
         """
 
@@ -121,8 +123,8 @@ class Publisher(ABC):
         """Publish one epoch in one atomic step: records, `marker` for every sink task in `outputs`, and `positions`.
 
         The caller iterates to the end, doing other work between steps; a step is short, and its name (for logs and
-        crash tests) is what is yielded: "begun", "produced", "marked", "positioned", "committing", "committed".
-        While the system is out of reach it yields "waiting" and goes on by itself; when it cannot know whether a
+        crash tests) is what is yielded: those of `PUBLISH_STEPS` (connectors/steps.py) in their order.
+        While the system is out of reach it yields WAITING and goes on by itself; when it cannot know whether a
         commit took effect, it finds out by reading the marker. Epochs rise. Raises Fenced, RecordTooLarge,
         BrokerRefused, UnknownTopic; then nothing of the epoch is visible.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -19,9 +20,22 @@ class Origin(NamedTuple):
     partition: int
 
 
+class Change(IntEnum):
+    """What a record of a table's changes does to the row of its key."""
+
+    INSERT = 0
+    """There was none."""
+    UPDATE = 1
+    """It takes the place of the old one."""
+    DELETE = 2
+    """It is gone; the record's value is None."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Records as columns of one length. Never mutated once emitted: an operator makes a new batch.
+
+    Made by the constructors below and derived by the methods, so that nobody forgets a column.
 
     Attributes:
         origin: the topic partition that the records came from; for records that an operator made
@@ -33,6 +47,8 @@ class Batch:
         lateness: for batches that hold records behind their source partition's watermark, per record the
             watermark of that partition when the record was read; None when no record was behind. An operator
             that drops late records compares with it, so that what is late never depends on reading order.
+        changes: of a table that retracts, what each record does; None: they are records of their own, no changes.
+        old: with `changes`, the value that each record takes the place of; None where there was none.
     """
 
     origin: Origin
@@ -42,17 +58,154 @@ class Batch:
     offsets: Sequence[int]
     headers: list[Headers] | None = None
     lateness: list[int] | None = None
+    changes: list[Change] | None = None
+    old: list[Any] | None = None
+
+    @classmethod
+    def read(
+        cls,
+        origin: Origin,
+        keys: list[Any],
+        values: list[Any],
+        timestamps: list[int],
+        offsets: Sequence[int],
+        headers: list[Headers] | None = None,
+    ) -> Batch:
+        """Undecoded records of a topic's partition, as a source gives them."""
+        return cls(origin, keys, values, timestamps, offsets, headers)
+
+    @classmethod
+    def made(cls, origin: Origin, keys: list[Any], values: list[Any], timestamps: list[int]) -> Batch:
+        """Records that an operator makes: they have no offset."""
+        return cls(origin, keys, values, timestamps, [-1] * len(values))
+
+    @classmethod
+    def one(cls, origin: Origin, key: Any, value: Any, timestamp: int) -> Batch:
+        """A single record that an operator makes."""
+        return cls(origin, [key], [value], [timestamp], [-1])
+
+    @classmethod
+    def empty(cls, origin: Origin) -> Batch:
+        """No records."""
+        return cls(origin, [], [], [], ())
+
+    @classmethod
+    def carried(
+        cls,
+        origin: Origin,
+        *,
+        keys: list[Any],
+        values: list[Any],
+        timestamps: list[int],
+        offsets: Sequence[int],
+        headers: list[Headers] | None,
+        lateness: list[int] | None,
+        changes: list[Change] | None,
+        old: list[Any] | None,
+    ) -> Batch:
+        """What came through an exchange: every column is to be given, so that an exchange loses none."""
+        return cls(origin, keys, values, timestamps, offsets, headers, lateness, changes, old)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def with_values(self, values: list[Any]) -> Batch:
         """The same records with other values, one for one."""
-        return Batch(self.origin, self.keys, values, self.timestamps, self.offsets, self.headers, self.lateness)
+        return Batch(
+            self.origin,
+            self.keys,
+            values,
+            self.timestamps,
+            self.offsets,
+            self.headers,
+            self.lateness,
+            self.changes,
+            self.old,
+        )
+
+    def with_results(self, results: list[Any]) -> Batch:
+        """What an operator has made of each record's key and value, one for one: without the record's headers."""
+        return Batch(
+            self.origin,
+            self.keys,
+            results,
+            self.timestamps,
+            self.offsets,
+            None,
+            self.lateness,
+            self.changes,
+            self.old,
+        )
 
     def with_keys(self, keys: list[Any]) -> Batch:
         """The same records with other keys, one for one."""
-        return Batch(self.origin, keys, self.values, self.timestamps, self.offsets, self.headers, self.lateness)
+        return Batch(
+            self.origin,
+            keys,
+            self.values,
+            self.timestamps,
+            self.offsets,
+            self.headers,
+            self.lateness,
+            self.changes,
+            self.old,
+        )
+
+    def with_timestamps(self, timestamps: list[int]) -> Batch:
+        """The same records with other event times, one for one."""
+        return Batch(
+            self.origin,
+            self.keys,
+            self.values,
+            timestamps,
+            self.offsets,
+            self.headers,
+            self.lateness,
+            self.changes,
+            self.old,
+        )
+
+    def with_headers(self, headers: list[Headers] | None) -> Batch:
+        """The same records with other headers, one list for each, or none."""
+        return Batch(
+            self.origin,
+            self.keys,
+            self.values,
+            self.timestamps,
+            self.offsets,
+            headers,
+            self.lateness,
+            self.changes,
+            self.old,
+        )
+
+    def with_lateness(self, lateness: list[int] | None) -> Batch:
+        """The same records, and the watermark that each one met."""
+        return Batch(
+            self.origin,
+            self.keys,
+            self.values,
+            self.timestamps,
+            self.offsets,
+            self.headers,
+            lateness,
+            self.changes,
+            self.old,
+        )
+
+    def with_changes(self, changes: list[Change], old: list[Any]) -> Batch:
+        """The same records as changes of a table, with the values that they take the place of."""
+        return Batch(
+            self.origin,
+            self.keys,
+            self.values,
+            self.timestamps,
+            self.offsets,
+            self.headers,
+            self.lateness,
+            changes,
+            old,
+        )
 
     def select(self, mask: Iterable[Any]) -> Batch:
         """The records for which `mask` is true, in order. `mask` may be read several times, so: a list."""
@@ -65,12 +218,14 @@ class Batch:
             list(compress(self.offsets, chosen)),
             None if self.headers is None else list(compress(self.headers, chosen)),
             None if self.lateness is None else list(compress(self.lateness, chosen)),
+            None if self.changes is None else list(compress(self.changes, chosen)),
+            None if self.old is None else list(compress(self.old, chosen)),
         )
 
     def take(self, indexes: Sequence[int]) -> Batch:
         """The records at `indexes`, in that order; an index may repeat (as `flat_map` needs)."""
         if len(indexes) == 0:
-            return Batch(self.origin, [], [], [], [])
+            return Batch.empty(self.origin)
         if len(indexes) == 1:
             i = indexes[0]
             return Batch(
@@ -81,6 +236,8 @@ class Batch:
                 [self.offsets[i]],
                 None if self.headers is None else [self.headers[i]],
                 None if self.lateness is None else [self.lateness[i]],
+                None if self.changes is None else [self.changes[i]],
+                None if self.old is None else [self.old[i]],
             )
         pick = itemgetter(*indexes)
         return Batch(
@@ -91,6 +248,8 @@ class Batch:
             list(pick(self.offsets)),
             None if self.headers is None else list(pick(self.headers)),
             None if self.lateness is None else list(pick(self.lateness)),
+            None if self.changes is None else list(pick(self.changes)),
+            None if self.old is None else list(pick(self.old)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Names of an operator's outputs."""
+"""Names of an operator's outputs and inputs."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ Port: TypeAlias = str
 OUT: Port = "out"
 DEAD_LETTER: Port = "dead_letter"
 LATE: Port = "late"
+
+Input: TypeAlias = str
+"""Name of one input of an operator. Most operators have only IN; one with several names each of them."""
+
+IN: Input = "in"

@@ -10,6 +10,7 @@ from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.batch import Batch, EncodedBatch
 from rayflow.core.ids import Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import ChannelEvent, SegmentAcked
+from rayflow.operators.calling import Call
 
 # What a task asks of its worker
 
@@ -64,7 +65,31 @@ class AppendOutput:
     batches: Sequence[EncodedBatch]
 
 
-TaskAction: TypeAlias = SendBatch | SendWatermark | SendIdle | SendBarrier | EpochSealed | AppendOutput
+@dataclass(frozen=True, slots=True)
+class StartCalls:
+    """Make calls for an operator, and report what comes of them as CallsDone, of one call or of several, in any order.
+
+    What a driver owes each call:
+
+    - It calls `fn(argument)` away from the worker, which goes on meanwhile, and awaits what that returns if it can be
+      awaited. The argument is part of the state: it is not changed. What is raised is the outcome's error, never the
+      driver's own. A limit of time, and trying again, are the function's affair, or that of what wraps it.
+    - It gives the worker exactly one outcome for each call, between two other events, on the thread that it runs in.
+    - It never gives an outcome to another attempt than the one that asked: when an attempt ends, by a crash or by
+      order, what is still out is forgotten. The next attempt asks again for what its checkpoint holds, under the same
+      numbers; so a call may be made twice, and its outcome counts once.
+    - It lets no barrier wait: an epoch is sealed with calls in flight. Only the barrier that ends a bounded run is held
+      by a task until its calls are done; the driver goes on giving outcomes after it, until the segment is written.
+    - It gives no records to the tasks of `Worker.saturated` and what feeds them (`Worker.waiting`) until outcomes have
+      come: the operator bounds the calls that are made at once, and what waits for its turn takes state.
+    """
+
+    task: TaskId
+    operator: str
+    calls: Sequence[Call]
+
+
+TaskAction: TypeAlias = SendBatch | SendWatermark | SendIdle | SendBarrier | EpochSealed | AppendOutput | StartCalls
 
 
 # What a worker asks of its runtime
@@ -147,4 +172,5 @@ WorkerAction: TypeAlias = (
     | HoldSources
     | ReleaseSources
     | AppendOutput
+    | StartCalls
 )

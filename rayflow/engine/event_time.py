@@ -1,56 +1,103 @@
-"""A task's event time: the lowest of its inputs, those left out that are idle. Never goes back."""
+"""A task's event time: that of each of its entries, and the lowest of those that are active. Never goes back."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MIN, ChannelId
 from rayflow.operators.stream import StreamOperator
 
 
-class EventTime:
-    """The watermark of a task, from its source streams and its input channels."""
+class ChannelTimes:
+    """The watermarks of one exchange's channels. Each of thousands is looked at only in turn."""
 
-    def __init__(self, streams: Mapping[str, StreamOperator], channels: Iterable[ChannelId]) -> None:
+    def __init__(self, channels: Iterable[ChannelId]) -> None:
+        self.channels: dict[ChannelId, int] = dict.fromkeys(channels, WATERMARK_MIN)
+        self.idle: set[ChannelId] = set()
+        # Lowest first, with entries of what channels were at before.
+        self._marks = [(mark, channel) for channel, mark in self.channels.items()]
+        heapify(self._marks)
+
+    def on_watermark(self, channel: ChannelId, watermark: int) -> None:
+        """A channel is at `watermark`, and active."""
+        if watermark < self.channels[channel]:
+            raise InvariantBroken(f"the watermark of {channel} went back")
+        self.channels[channel] = watermark
+        self.idle.discard(channel)
+        heappush(self._marks, (watermark, channel))
+        if len(self._marks) > 2 * len(self.channels):
+            self._marks = [(mark, channel) for channel, mark in self.channels.items()]
+            heapify(self._marks)
+
+    def lowest(self) -> int | None:
+        """The watermark of the lowest active channel; None when all are idle."""
+        marks = self._marks
+        while marks:
+            mark, channel = marks[0]
+            if channel not in self.idle and self.channels[channel] == mark:
+                return mark
+            heappop(marks)  # it has moved on, or comes again with the watermark that ends its idleness
+        return None
+
+
+class EventTime:
+    """The watermarks of a task, from its source streams and its input channels.
+
+    Attributes:
+        watermark: the lowest of the active entries.
+        entries: of each entry, a "stream" operator or an exchange. One that is idle is where the task is.
+    """
+
+    def __init__(
+        self, streams: Mapping[str, StreamOperator], channels: Iterable[ChannelId], absent: Iterable[str] = ()
+    ) -> None:
+        """`absent`: streams of the stage whose source has no partition for this task."""
         self.watermark = WATERMARK_MIN
         self._streams = streams
-        self._channels: dict[ChannelId, int] = dict.fromkeys(channels, WATERMARK_MIN)
-        # Lowest first, with entries of what channels were at before: each input of thousands is looked at only in turn.
-        self._marks = [(mark, channel) for channel, mark in self._channels.items()]
-        heapify(self._marks)
-        self._idle_channels: set[ChannelId] = set()
+        grouped: dict[str, list[ChannelId]] = {}
+        for channel in channels:
+            grouped.setdefault(channel.exchange, []).append(channel)
+        self._exchanges = {exchange: ChannelTimes(members) for exchange, members in grouped.items()}
+        self.entries = dict.fromkeys([*streams, *absent, *grouped], WATERMARK_MIN)
         self._idle_streams: set[str] = set()
 
     @property
     def idle(self) -> bool:
         """Whether every input is idle, so that the task holds nobody's event time back."""
-        inputs = len(self._channels) + len(self._streams)
-        return inputs > 0 and len(self._idle_channels) + len(self._idle_streams) == inputs
+        active = len(self._streams) - len(self._idle_streams)
+        for times in self._exchanges.values():
+            active += len(times.channels) - len(times.idle)
+        return active == 0 and bool(self._streams or self._exchanges)
 
-    def restore(self, watermark: int) -> None:
-        """Take up the watermark of a checkpoint; the inputs tell theirs again."""
-        self.watermark = watermark
+    def snapshot(self) -> dict[str, Any]:
+        """What must outlive the task, so that the same records are late after a recovery."""
+        if len(self.entries) == 1:
+            return {"watermark": self.watermark}
+        return {"watermark": self.watermark, "entries": dict(self.entries)}
+
+    def restore(self, watermark: int, entries: Mapping[str, int]) -> None:
+        """Take up a snapshot; the inputs tell their own time again."""
+        for entry in self.entries:
+            self.entries[entry] = max(watermark, entries.get(entry, watermark))
+        # No entry is behind the task. A stage without state has nothing else in a checkpoint.
+        self.watermark = min(self.entries.values(), default=watermark)
 
     def raise_to(self, watermark: int) -> None:
         """Event time is at least `watermark`, whatever the inputs say."""
         self.watermark = max(self.watermark, watermark)
+        for entry, before in self.entries.items():
+            self.entries[entry] = max(before, watermark)
 
     def on_watermark(self, channel: ChannelId, watermark: int) -> None:
         """An input channel is at `watermark`, and active."""
-        if watermark < self._channels[channel]:
-            raise InvariantBroken(f"the watermark of {channel} went back")
-        self._channels[channel] = watermark
-        self._idle_channels.discard(channel)
-        heappush(self._marks, (watermark, channel))
-        if len(self._marks) > 2 * len(self._channels):
-            self._marks = [(mark, channel) for channel, mark in self._channels.items()]
-            heapify(self._marks)
+        self._exchanges[channel.exchange].on_watermark(channel, watermark)
 
     def on_idle(self, channel: ChannelId) -> None:
         """An input channel is idle until its next watermark."""
-        self._idle_channels.add(channel)
+        self._exchanges[channel.exchange].idle.add(channel)
 
     def on_records(self, stream: str) -> None:
         """A source stream delivers records: it is active."""
@@ -66,26 +113,28 @@ class EventTime:
         self._idle_streams = {id for id, stream in self._streams.items() if stream.idle(since, until)}
 
     def advance(self) -> bool:
-        """Move to the lowest active input. True if that is later than before."""
-        active = [stream.watermark for id, stream in self._streams.items() if id not in self._idle_streams]
-        active += self._lowest_channel()
-        lowest = min(active, default=WATERMARK_MIN)
-        if lowest <= self.watermark:
-            return False
-        self.watermark = lowest
-        return True
-
-    def _lowest_channel(self) -> list[int]:
-        """The watermark of the lowest active channel, if there is one."""
-        marks = self._marks
-        while marks:
-            mark, channel = marks[0]
-            if channel not in self._idle_channels and self._channels[channel] == mark:
-                return [mark]
-            heappop(marks)  # it has moved on, or comes again with the watermark that ends its idleness
-        return []
+        """Move each entry to where it is by now. True if one is later than before."""
+        active: dict[str, int] = {}
+        for id, stream in self._streams.items():
+            if id not in self._idle_streams:
+                active[id] = stream.watermark
+        for exchange, times in self._exchanges.items():
+            lowest = times.lowest()
+            if lowest is not None:
+                active[exchange] = lowest
+        self.watermark = watermark = max(self.watermark, min(active.values(), default=WATERMARK_MIN))
+        moved = False
+        for entry, before in self.entries.items():
+            mark = max(watermark, active.get(entry, watermark))
+            if mark > before:
+                self.entries[entry] = mark
+                moved = True
+        return moved
 
     def validate(self) -> None:
-        """Raises InvariantBroken when an idle input is none of the task's."""
-        if not self._idle_channels <= self._channels.keys():
-            raise InvariantBroken("a channel is idle that is no input")
+        """Raises InvariantBroken when an idle input is none of the task's, or an entry is behind the task."""
+        for times in self._exchanges.values():
+            if not times.idle <= times.channels.keys():
+                raise InvariantBroken("a channel is idle that is no input")
+        if any(mark < self.watermark for mark in self.entries.values()):
+            raise InvariantBroken("an entry of a task is behind its event time")

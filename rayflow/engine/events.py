@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -10,6 +10,7 @@ from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.batch import Batch
 from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.operators.calling import Outcome
 
 # What travels on a channel between two tasks, in order
 
@@ -128,8 +129,22 @@ class EpochPublished:
     epoch: Epoch
 
 
+@dataclass(frozen=True, slots=True)
+class CallsDone:
+    """What came of calls that an operator asked for by StartCalls (which tells what a driver owes them).
+
+    Each call of the attempt is here once, whatever came of it. The operator may emit, let event time go on and ask for
+    more calls; a call that it did not ask for is a broken invariant.
+    """
+
+    task: TaskId
+    operator: str
+    outcomes: Sequence[Outcome]
+
+
 WorkerEvent: TypeAlias = (
     RecordsPolled
+    | CallsDone
     | BarrierInjected
     | BarrierContinued
     | ClockAdvanced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rayflow.core.batch import Batch, Origin
+from rayflow.core.batch import Batch
 from rayflow.core.errors import KeyNotUsable, ValueNotCarried
 from rayflow.core.hashing import Partitioner
 from rayflow.serde.codec import Codec
@@ -37,6 +37,7 @@ def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
     try:
         keys = codec.decode_column(codec.encode_column(batch.keys))
         values = codec.decode_column(codec.encode_column(batch.values))
+        old = None if batch.old is None else codec.decode_column(codec.encode_column(batch.old))
     except ValueNotCarried as error:
         raise ValueNotCarried(
             error.what,
@@ -45,7 +46,17 @@ def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
             partition=batch.origin.partition,
             advice=error.advice,
         ) from error
-    return Batch(Origin(*batch.origin), keys, values, batch.timestamps, batch.offsets, batch.headers, batch.lateness)
+    return Batch.carried(
+        batch.origin,
+        keys=keys,
+        values=values,
+        timestamps=batch.timestamps,
+        offsets=batch.offsets,
+        headers=batch.headers,
+        lateness=batch.lateness,
+        changes=batch.changes,
+        old=old,
+    )
 
 
 def _not_usable(batch: Batch, partitioner: Partitioner, exchange: str, error: TypeError | KeyNotUsable) -> KeyNotUsable:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from heapq import heapify, heapreplace
 
 from rayflow.core.ids import TaskId, WorkerId
+from rayflow.engine.spreading import spread
 
 
 def place(
     tasks: Sequence[TaskId], workers: Sequence[WorkerId], earlier: Mapping[TaskId, WorkerId] | None = None
 ) -> dict[TaskId, WorkerId]:
-    """A worker for every task: each stage spread evenly, and the tasks in all.
+    """A worker for every task. Of each stage workers have equally many, or one more; in all none has more than it must.
 
-    A task stays with its `earlier` worker unless that is gone or has more than its share.
+    Of all such placements it is one in which as many tasks as possible stay with their `earlier` worker, and of those
+    one in which workers have as equally many in all as can be.
 
     >>> tasks = [TaskId("s1", p) for p in range(4)]
     >>> two = place(tasks, [0, 1])
@@ -24,31 +26,25 @@ def place(
     1
     """
     earlier = {} if earlier is None else earlier
-    stages: dict[str, list[TaskId]] = {}
+    sizes = Counter(task.stage for task in tasks)
+    there: dict[str, dict[WorkerId, list[TaskId]]] = {stage: {worker: [] for worker in workers} for stage in sizes}
     for task in tasks:
-        stages.setdefault(task.stage, []).append(task)
-    loads = dict.fromkeys(workers, 0)
-    most = -(-len(tasks) // len(workers))
+        if task in earlier and earlier[task] in there[task.stage]:
+            there[task.stage][earlier[task]].append(task)
+    shares = {stage: size // len(workers) for stage, size in sizes.items()}
+    rests = {stage: size % len(workers) for stage, size in sizes.items()}
+    kept = {
+        stage: {worker for worker, members in hosts.items() if len(members) > shares[stage]}
+        for stage, hosts in there.items()
+    }
+    extras = spread(rests, workers, kept)
     placed: dict[TaskId, WorkerId] = {}
-    for members in stages.values():
-        # All workers have `share` tasks of a stage, and `larger` of them one more.
-        share, larger = divmod(len(members), len(workers))
-        counts = dict.fromkeys(workers, 0)
-        homeless = []
-        for task in members:
-            worker = earlier.get(task)
-            if worker in counts and counts[worker] < share + (larger > 0) and loads[worker] < most:
-                larger -= counts[worker] == share
-                placed[task] = worker
-                counts[worker] += 1
-                loads[worker] += 1
-            else:
-                homeless.append(task)
-        emptiest = [(counts[worker], loads[worker], worker) for worker in workers]
-        heapify(emptiest)
-        for task in homeless:
-            count, load, worker = emptiest[0]
-            heapreplace(emptiest, (count + 1, load + 1, worker))
-            placed[task] = worker
-            loads[worker] += 1
-    return {task: placed[task] for task in tasks}
+    free: dict[str, list[WorkerId]] = {}
+    for stage, hosts in there.items():
+        rounds = []
+        for at, (worker, members) in enumerate(hosts.items()):
+            room = shares[stage] + (worker in extras[stage])
+            placed.update(dict.fromkeys(members[:room], worker))
+            rounds += [(taken, at) for taken in range(len(members), room)]
+        free[stage] = [workers[at] for _, at in sorted(rounds, reverse=True)]
+    return {task: placed[task] if task in placed else free[task.stage].pop() for task in tasks}

@@ -111,6 +111,8 @@ def progress_for(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest, o
     """The progress that each task of the new plan starts from: by source, stream operator, and where its state was."""
     positions = {(s, t.partition): v for t, part in old.items() for s, v in part["positions"].items()}
     newest = {(o, t.partition): v for t, part in old.items() for o, v in part["newest"].items()}
+    entries = {(e, t.partition): v for t, part in old.items() for e, v in part.get("entries", {}).items()}
+    passed = {(o, t.partition): v for t, part in old.items() for o, v in part.get("passed", {}).items()}
     progress: dict[TaskId, Mapping[str, Any]] = {}
     for stage in plan.stages:
         origin = origin_of(stage, manifest)
@@ -121,5 +123,7 @@ def progress_for(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest, o
                 "positions": {s.id: positions[s.id, p] for s in stage.sources if (s.id, p) in positions},
                 "newest": {id: newest[id, p] for id in streams if (id, p) in newest},
                 "watermark": min(marks, default=WATERMARK_MIN),
+                "passed": {o.id: passed[o.id, p] for o in stage.operators if (o.id, p) in passed},
+                "entries": {e: entries[e, p] for e in (*streams, *stage.inputs) if (e, p) in entries},
             }
     return progress

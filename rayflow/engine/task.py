@@ -18,6 +18,7 @@ from rayflow.engine.actions import (
     SendBatch,
     SendIdle,
     SendWatermark,
+    StartCalls,
     TaskAction,
 )
 from rayflow.engine.alignment import Alignment
@@ -25,19 +26,22 @@ from rayflow.engine.event_time import EventTime
 from rayflow.engine.events import (
     BarrierReceived,
     BatchReceived,
+    CallsDone,
     ChannelEvent,
     IdleReceived,
     Listened,
     WatermarkReceived,
 )
 from rayflow.engine.exchange import split
+from rayflow.engine.operator_time import OperatorTime
 from rayflow.engine.topology import Topology
-from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs
-from rayflow.operators.factory import build
+from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs, Passing
+from rayflow.operators.calling import CallingOperator
+from rayflow.operators.registry import build
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
-from rayflow.plan.physical import JobPlan
-from rayflow.serde.keys import encode_for_hash
+from rayflow.plan.physical import Edge, JobPlan
+from rayflow.serde.keys import encode_canonical
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
 
@@ -74,27 +78,34 @@ class Task:
         self._into = {exchange.id: exchange.into for exchange in plan.exchanges if exchange.downstream == task.stage}
         self._decoders = {source.id: source.into for source in self._stage.sources}
         self._exchanges = {
-            id: Partitioner(topology.stages[exchange.downstream], encode_for_hash)
+            id: Partitioner(topology.stages[exchange.downstream], encode_canonical)
             for exchange in plan.exchanges
             if (id := exchange.id) in self._stage.outputs
         }
-        self._delays = self._watermark_delays()
+        self._calling = {id: op for id, op in self.operators.items() if isinstance(op, CallingOperator)}
+        self._holding = [op for op in self.operators.values() if op.holds]
+        self._draining: Iterator[None] | None = None
         self._positions: dict[str, int] = {}
         self._told_idle = False
         self._streams: dict[str, StreamOperator] = {}
+        absent: list[str] = []
         for source in self._stage.sources:
-            if task.partition < topology.sources[source.id]:
-                for id in source.into:
-                    stream = self.operators[id]
-                    assert isinstance(stream, StreamOperator)
+            for id in source.into:
+                stream = self.operators[id]
+                assert isinstance(stream, StreamOperator)
+                if task.partition < topology.sources[source.id]:
                     self._streams[id] = stream
+                else:
+                    absent.append(id)
         channels = [
             ChannelId(exchange.id, p, task.partition)
             for exchange in plan.exchanges
             if exchange.downstream == task.stage
             for p in range(topology.stages[exchange.upstream])
         ]
-        self.time = EventTime(self._streams, channels)
+        self.time = EventTime(self._streams, channels, absent)
+        self._operator_time = OperatorTime(self._stage, {e.id: e for e in plan.exchanges}, self.operators)
+        self._sent = dict.fromkeys(self._exchanges, WATERMARK_MIN)
         self.reads_sources = bool(self._stage.sources)
         control = [control_channel(task.partition)] if self.reads_sources else []
         self.alignment = Alignment([*control, *channels], epoch)
@@ -112,6 +123,11 @@ class Task:
         """Estimate of the memory that the open epoch holds: overlay and staged output."""
         return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._sinks.values())
 
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Where reading goes on in each source that has delivered anything."""
+        return self._positions
+
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
         """Open the operators over restored state, and take up `progress` as a checkpoint has it (None at first)."""
         for id, operator in self.operators.items():
@@ -121,10 +137,9 @@ class Task:
             for id, newest in progress["newest"].items():
                 if id in self._streams:
                     self._streams[id].restore(newest)
-            self.time.restore(progress["watermark"])
-        if self.time.watermark > WATERMARK_MIN:
-            self._fire(self.time.watermark)
-            self._send_watermark()
+            self.time.restore(progress["watermark"], progress.get("entries", {}))
+            self._operator_time.restore(progress.get("passed", {}))
+            self._pass_time_on()
         return self._done()
 
     def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
@@ -132,9 +147,10 @@ class Task:
         if len(batch):  # a source may only have moved past a gap
             for id in self._decoders[source]:
                 self.time.on_records(id)
-            self._tell_active()
+            if self._told_idle:
+                self._tell_idle()
             for id in self._decoders[source]:
-                self._push(id, batch)
+                self._push(Edge(id), batch)
         self._positions[source] = next_position
         self._advance()
         return self._done()
@@ -154,6 +170,23 @@ class Task:
         self._advance()
         return self._done()
 
+    def on_calls(self, event: CallsDone) -> list[TaskAction]:
+        """Take what came of calls; an end of the run that waited for them goes on once nothing is in flight."""
+        told = self._operator_time.told(event.operator)
+        passing = self._calling[event.operator].on_calls(event.outcomes, told)
+        self._route(event.operator, self._noting(event.operator, passing))
+        if self._draining is None:
+            self._pass_time_on()
+            self._tell_idle()
+        else:
+            self._seal()
+        return self._done()
+
+    @property
+    def full(self) -> bool:
+        """Whether so many calls are in flight that records had better wait."""
+        return any(operator.full for operator in self._calling.values())
+
     def complete(self, stamp: Stamp) -> None:
         """The epoch of `stamp` is committed: its delta goes to the store."""
         self.state.complete(stamp)
@@ -170,8 +203,8 @@ class Task:
         if self.alignment.holds(event):
             return
         if isinstance(event, BatchReceived):
-            for id in self._into[event.channel.exchange]:
-                self._push(id, event.batch)
+            for edge in self._into[event.channel.exchange]:
+                self._push(edge, event.batch)
         elif isinstance(event, WatermarkReceived):
             self.time.on_watermark(event.channel, event.watermark)
             self._advance()
@@ -179,12 +212,16 @@ class Task:
             self.time.on_idle(event.channel)
             self._advance()
         elif self.alignment.barrier(event):
-            self._seal(event.epoch)
+            self._seal()
 
-    def _seal(self, epoch: Epoch) -> None:
-        drain = self.alignment.drain
+    def _seal(self) -> None:
+        """End the epoch; at the end of a bounded run once everything has fired, and nothing is in flight any more."""
+        epoch, drain = self.epoch, self.alignment.drain
         if drain:
-            self._drain()
+            self._draining = self._draining or self._drain()
+            for _ in self._draining:
+                return  # until calls are done
+            self._draining = None
         for id, operator in self.operators.items():
             self._route(id, operator.on_epoch_end())
         self._append_outputs()
@@ -193,80 +230,83 @@ class Task:
         progress = {
             "positions": dict(self._positions),
             "newest": {id: stream.snapshot() for id, stream in self._streams.items()},
-            "watermark": self.time.watermark,
+            **self.time.snapshot(),
+            **self._operator_time.snapshot(),
         }
         self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
         self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress), size))
         for event in self.alignment.release():
             self._take(event)
 
-    def _drain(self) -> None:
-        """Fire everything that waits for event time, once.
+    def _drain(self) -> Iterator[None]:
+        """Fire everything that waits for event time, once; to be gone on with as often as calls are to be waited for.
 
         The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
         what is closed now, but what it reads is not late because of this end.
         """
-        for id, operator in self.operators.items():
+        for id, inputs in self._operator_time.draining():
+            operator = self.operators[id]
             latest = operator.last_event_time()  # asked in turn: what fires before it may have opened its windows
             if latest is not None:
-                self.time.raise_to(latest + self._delays[id])
-            self._route(id, operator.on_watermark(WATERMARK_MAX))
+                self.time.raise_to(self._operator_time.entry_for(id, latest))
+            self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
+            while id in self._calling and self._calling[id].in_flight:
+                yield
 
     def _advance(self) -> None:
         if self.time.advance():
-            self._fire(self.time.watermark)
-            self._send_watermark()
-        if self.time.idle and not self._told_idle:
+            self._pass_time_on()
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        """Tell the exchanges when nothing comes, and nothing that has come is still to follow; and when that is over.
+
+        A watermark makes the channels active again; it goes ahead of the records that end the idleness.
+        """
+        idle = self.time.idle and not any(operator.holding for operator in self._holding)
+        if self._told_idle and not idle:
+            self._send_watermarks()
+        elif idle and not self._told_idle:
             self._told_idle = True
             self._actions.extend(SendIdle(exchange) for exchange in self._exchanges)
-        else:
-            self._tell_active()
 
-    def _tell_active(self) -> None:
-        """A watermark makes the channels active again; it goes ahead of the records that end the idleness."""
-        if self._told_idle and not self.time.idle:
-            self._send_watermark()
+    def _pass_time_on(self) -> None:
+        """Tell the operators, in topological order, how far event time has come. What one emits goes first."""
+        for id, inputs in self._operator_time.advance(self.time.entries):
+            self._route(id, self._noting(id, self.operators[id].on_watermark(min(inputs.values()), inputs)))
+        self._send_watermarks()
 
-    def _fire(self, watermark: int) -> None:
-        for id, operator in self.operators.items():
-            self._route(id, operator.on_watermark(watermark - self._delays[id]))
+    def _noting(self, id: str, passing: Passing) -> Outputs:
+        """What an operator emits; behind it, the watermark that it lets through is noted."""
+        self._operator_time.passes(id, (yield from passing))
 
-    def _send_watermark(self) -> None:
+    def _send_watermarks(self) -> None:
+        """Tell the exchanges what event time has come to them: where it has moved, or all when they were idle."""
+        for exchange, watermark in self._operator_time.exchanges():
+            if watermark > self._sent[exchange] or self._told_idle:
+                self._sent[exchange] = watermark
+                self._actions.append(SendWatermark(exchange, watermark))
         self._told_idle = False
-        for exchange in self._exchanges:
-            watermark = self.time.watermark
-            if watermark > WATERMARK_MIN:
-                watermark -= self._delays[exchange]
-            self._actions.append(SendWatermark(exchange, watermark))
 
-    def _push(self, target: str, batch: Batch) -> None:
+    def _push(self, edge: Edge, batch: Batch) -> None:
+        target, input = edge
         partitioner = self._exchanges.get(target)
         if partitioner is not None:
             for partition, part in split(batch, partitioner, target):
                 self._actions.append(SendBatch(target, partition, part))
             return
         self.counters[target].records_in += len(batch)
-        self._route(target, self.operators[target].process(batch))
-
-    def _watermark_delays(self) -> dict[str, int]:
-        """How far (ms) event time is behind the task's at each operator and exchange: what its inputs hold it back."""
-        delays = dict.fromkeys([*self.operators, *self._exchanges], 0)
-        for id, operator in self.operators.items():
-            delay = delays[id] + operator.watermark_delay
-            for targets in self._outputs[id].values():
-                for target in targets:
-                    delays[target] = max(delays[target], delay)
-        return delays
+        self._route(target, self.operators[target].process(batch, input))
 
     def _route(self, id: str, outputs: Outputs) -> None:
         """Push what an operator returned through everything behind it, before anything else happens."""
-        targets = self._outputs[id]
+        edges = self._outputs[id]
         counters = self.counters[id]
         for port, batch in outputs:
             if len(batch):
                 counters.records_out += len(batch)
-                for target in targets.get(port, ()):
-                    self._push(target, batch)
+                for edge in edges.get(port, ()):
+                    self._push(edge, batch)
 
     def _append_outputs(self) -> None:
         if not self._exactly_once:
@@ -276,12 +316,15 @@ class Task:
 
     def _done(self) -> list[TaskAction]:
         self._append_outputs()
+        for id, operator in self._calling.items():
+            if calls := operator.calls():
+                self._actions.append(StartCalls(self.id, id, calls))
         actions, self._actions = self._actions, []
         return actions
 
     def validate(self) -> None:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
-        self.alignment.validate()
+        self.alignment.validate(waits=self._draining is not None)
         self.time.validate()
         if self._actions:
             raise InvariantBroken(f"task {self.id} kept {len(self._actions)} actions back")

@@ -25,6 +25,7 @@ from rayflow.engine.actions import (
     SendIdle,
     SendToWorker,
     SendWatermark,
+    StartCalls,
     TaskAction,
     WorkerAction,
     WriteSegment,
@@ -34,6 +35,7 @@ from rayflow.engine.events import (
     BarrierInjected,
     BarrierReceived,
     BatchReceived,
+    CallsDone,
     ChannelEvent,
     ClockAdvanced,
     EpochApplied,
@@ -124,6 +126,9 @@ class Worker:
             case BatchReceived() | WatermarkReceived() | IdleReceived() | BarrierReceived():
                 self.busy = self.busy or isinstance(event, BatchReceived)
                 self._enqueue(event)
+            case CallsDone():
+                self.busy = True
+                self._run(self.tasks[event.task], self.tasks[event.task].on_calls(event))
             case ClockAdvanced():
                 for task in self.tasks.values():
                     self._run(task, task.on_clock(event.now, event.listened))
@@ -169,6 +174,11 @@ class Worker:
             found.update(id for id in self.tasks if id.stage in feeding)
             stages = feeding
         return found
+
+    @property
+    def saturated(self) -> set[TaskId]:
+        """The tasks that have as many calls in flight as they should: for `waiting`, until some are done."""
+        return {id for id, task in self.tasks.items() if task.full}
 
     @property
     def pending_bytes(self) -> int:
@@ -231,7 +241,7 @@ class Worker:
                         self._send(BarrierReceived(channel, epoch, drain))
                 case EpochSealed():
                     self._gather(action)
-                case AppendOutput():
+                case AppendOutput() | StartCalls():
                     self._actions.append(action)
 
     def _channels(self, exchange: str, partition: int) -> list[ChannelId]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from rayflow.core.batch import Batch
+from rayflow.api.specs.base import OperatorSpec
+from rayflow.core.batch import Batch, Origin
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
-from rayflow.core.ports import OUT, Port
+from rayflow.core.ports import OUT, Input, Port
 from rayflow.state.task_state import TaskState
 
 Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
 """What an operator emits, in order. Empty batches are allowed and dropped by the task."""
+
+Passing: TypeAlias = Generator[tuple[Port, Batch], None, int]
+"""What an operator emits, in order; returns the watermark (ms) that goes on behind it."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,11 @@ class OperatorContext:
     clock: Clock
     counters: OperatorCounters = field(default_factory=OperatorCounters)
 
+    @property
+    def origin(self) -> Origin:
+        """The origin of records that this operator makes itself."""
+        return Origin(self.operator, self.task.partition)
+
 
 class Operator(ABC):
     """One operator in one task. The task calls `open` once, then the other methods in any order.
@@ -55,23 +64,43 @@ class Operator(ABC):
     """
 
     context: OperatorContext
-    watermark_delay: int = 0
-    """How far (ms) the records that `on_watermark` emits may be behind it: event time downstream is held back by it."""
+    holds: bool = False
+    """Whether it may hold event time back by more than a fixed time: what it has let through is in the checkpoint."""
+
+    def __init__(self, spec: OperatorSpec) -> None:
+        """`spec`: what the job file says of it. Whatever belongs to one task is made in `open`."""
 
     def open(self, context: OperatorContext) -> None:
         """Take the place and get hold of state tables. Called after state is restored, before anything else."""
         self.context = context
 
-    def process(self, batch: Batch) -> Outputs:
-        """Take a non-empty batch."""
+    @property
+    def holding(self) -> bool:
+        """Whether it holds records back at present: a task is not idle while they are to follow. With `holds` only."""
+        return False
+
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        """Take a non-empty batch that came by `input`, one of the inputs of the operator's spec."""
         return ((OUT, batch),)
 
-    def on_watermark(self, watermark: int) -> Outputs:
-        """Event time has reached `watermark` (ms): no earlier records are expected. Rises from call to call.
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
+        """Event time has reached `watermark` (ms), the lowest of `inputs`: no earlier records are expected by them.
+
+        Called whenever one of the inputs has moved on; none ever goes back. WATERMARK_MIN stands for an input that has
+        no event time yet. Returns what is let through to the operators behind this one: `watermark`, or less while
+        records may follow that are behind it. What was let through before is never taken back.
 
         WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered.
+        Nothing but calls in flight, for which the task waits, is held back from it.
+
+        `inputs` is the task's own: read it during the call.
         """
-        return ()
+        return watermark
+        yield  # which makes it a generator, without outputs
+
+    def given_for(self, passed: int) -> int:
+        """The watermark that must reach this operator for `passed` to be let through, as far as that is fixed."""
+        return passed
 
     def last_event_time(self) -> int | None:
         """The latest event time that WATERMARK_MAX would fire (window end + grace, timer), or None.

@@ -202,8 +202,8 @@ class Failures:
             return ()
         dead = batch.take(list(headers))
         own: list[Headers] = [[]] * len(dead) if dead.headers is None else dead.headers
-        dead.headers = [[*mine, *added] for mine, added in zip(own, headers.values(), strict=True)]
-        return ((DEAD_LETTER, dead),)
+        marked = dead.with_headers([[*mine, *added] for mine, added in zip(own, headers.values(), strict=True)])
+        return ((DEAD_LETTER, marked),)
 
 
 def _name(thing: object) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from itertools import chain, repeat
 from typing import Any
 
+from rayflow.api.specs.functions import FlatMapSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Outputs
 from rayflow.operators.failing import without
 from rayflow.operators.function import FunctionOperator
+from rayflow.operators.registry import runs
 
 
+@runs(FlatMapSpec)
 class FlatMapOperator(FunctionOperator):
     """Emits each value that the function's iterable gives, in order, with key, timestamp and headers of the record.
 
     None stands for no values. A generator is run to its end at once; when it fails, nothing of that record is emitted.
     """
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         fn = self.spec.fn
         produced: list[list[Any]] = []
         remaining = iter(batch.values)

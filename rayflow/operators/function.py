@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from rayflow.api.specs import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
+from rayflow.api.specs.functions import FunctionSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 
@@ -15,14 +15,14 @@ from rayflow.operators.failing import Failures
 class FunctionOperator(Operator):
     """Runs `spec.fn` over the values of each batch, once per record."""
 
-    def __init__(self, spec: MapSpec | FilterSpec | FlatMapSpec | PeekSpec | KeyBySpec) -> None:
+    def __init__(self, spec: FunctionSpec) -> None:
         self.spec = spec
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         self.failures = Failures(context, self.spec.on_error)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         results, kept, dead = self.failures.apply(self.spec.fn, batch.values, batch)
         return (*dead, (OUT, self.combine(kept, results)))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rayflow.api.specs.functions import KeyBySpec
 from rayflow.core.batch import Batch
 from rayflow.operators.function import FunctionOperator
+from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
 
 
+@runs(KeyBySpec)
 class KeyByOperator(FunctionOperator):
     """Replaces each key by the function's result. The exchange behind it moves records to their partition.
 

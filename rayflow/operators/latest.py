@@ -5,18 +5,19 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from rayflow.api.specs import LatestSpec
+from rayflow.api.specs.table import VALUES, LatestSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Stop
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
-from rayflow.operators.reducing import CHUNK, made_by
-from rayflow.plan.states import VALUES
+from rayflow.operators.reducing import CHUNK
+from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
 
 
+@runs(LatestSpec)
 class LatestOperator(Operator):
     """Keeps the newest value per key in the state "values"; None deletes the key and is emitted as None (a tombstone).
 
@@ -35,7 +36,7 @@ class LatestOperator(Operator):
         self.changed: dict[Any, None] = {}
         self.newest = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         if None in batch.keys:
             keyed = [key is not None for key in batch.keys]
             self.context.counters.dropped += keyed.count(False)
@@ -58,9 +59,9 @@ class LatestOperator(Operator):
     def on_epoch_end(self) -> Outputs:
         changed, self.changed = iter(self.changed), {}
         newest, self.newest = self.newest, WATERMARK_MIN
-        origin, get = made_by(self.context), self.table.rows.get
+        origin, get = self.context.origin, self.table.rows.get
         while keys := list(islice(changed, CHUNK)):
-            yield OUT, Batch(origin, keys, list(map(get, keys)), [newest] * len(keys), [-1] * len(keys))
+            yield OUT, Batch.made(origin, keys, list(map(get, keys)), [newest] * len(keys))
 
     def _newest_of(self, batch: Batch) -> dict[Any, Any]:
         latest: dict[Any, Any] = {}

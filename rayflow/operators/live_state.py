@@ -141,9 +141,7 @@ class LiveMap(MapState[Any, Any], Expiring):
         self._table.delete(key, item)
 
     def items(self) -> Iterator[tuple[Any, Any]]:
-        # A copy: the user may change the map while going through it.
-        rows = list(self._table.scan(self._moment.key))
-        ttl = self._ttl
+        rows, ttl = self._table.range(self._moment.key), self._ttl  # a copy: the user may change the map meanwhile
         return iter([(item, row[0]) for item, row in rows if ttl is None or not ttl.expired(row)])
 
     def keys(self) -> Iterator[Any]:
@@ -155,7 +153,7 @@ class LiveMap(MapState[Any, Any], Expiring):
     def clear(self) -> None:
         key = self._moment.key
         if self._ttl is not None:
-            for item, row in list(self._table.scan(key)):
+            for item, row in self._table.range(key):
                 self._ttl.disarm(row, (key, item))
         self._table.drop(key)
 

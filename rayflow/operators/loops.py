@@ -15,7 +15,9 @@ from types import CodeType
 from typing import Any
 from zlib import crc32
 
-from rayflow.api.specs import AggregateSpec, FoldSpec, Window
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec
+from rayflow.api.specs.window import Window
+from rayflow.core.errors import InvalidJob
 from rayflow.operators.reducer import Reducer, reducer_of
 
 _TABLE = """\
@@ -61,6 +63,19 @@ _FINISH = """\
 def loop(items, start, end, emit):
     for k, s in items:
         emit({result})
+"""
+
+_MERGE = """\
+def loop(pairs, emit):
+    for s, o in pairs:
+        emit([{slots}])
+"""
+
+_REMOVE = """\
+def loop(records, emit):
+    for s, v in records:
+{evaluate}
+        emit([{slots}])
 """
 
 
@@ -140,6 +155,30 @@ class Loops:
         """`loop(items, start, end, emit)`: the result of each (key, accumulator); `dropped`: they are not kept."""
         results = self._reducer.last if dropped else self._reducer.stored
         return _loop(_FINISH.format(result=self._result(results, windowed)), self._names)
+
+    def merge(self) -> Loop:
+        """`loop(pairs, emit)`: pairs are two accumulators, the one whose values came first before the other; what it
+        emits holds the values of both, and takes their place. Raises InvalidJob when one of the results has no merge.
+        """
+        self._expect("merge")
+        return _loop(_MERGE.format(slots=", ".join(self._reducer.merge)), self._names)
+
+    def remove(self) -> Loop:
+        """`loop(records, emit)`: records are (accumulator, value); what it emits holds all values but that one, and
+        takes the accumulator's place. Raises InvalidJob when one of the results cannot take a value back."""
+        self._expect("remove")
+        evaluate = _lines(self._reducer.evaluate, 8)
+        source = _REMOVE.format(evaluate=evaluate, slots=", ".join(self._reducer.remove))
+        return _loop(_tidy(source), self._names)
+
+    def _expect(self, operation: str) -> None:
+        fixed = self._reducer.fixed[operation]
+        if fixed:
+            named = ", ".join(dict.fromkeys(fixed)) or "this fold"
+            raise InvalidJob(
+                f"{named} has no {operation}",
+                advice=f"Define {operation}() in the rf.Aggregation, or use an aggregation that has it",
+            )
 
     def _generate(self, template: str, depth: int, emit: bool, windowed: bool = False, **parts: int) -> Loop:
         reducer = self._reducer

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from rayflow.api.specs import PrintSpec
+from rayflow.api.specs.outputs import PrintSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, Outputs
+from rayflow.operators.registry import runs
 
 
+@runs(PrintSpec)
 class PrintOperator(Operator):
     """Prints one line a record: the label, the key (unless it is None) and the value, as `repr` shows them."""
 
     def __init__(self, spec: PrintSpec) -> None:
-        self.start = f"{spec.label}: " if spec.label else ""
+        self.start = f"{spec.text}: " if spec.text else ""
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         start = self.start
         sys.stdout.write(
             "".join(

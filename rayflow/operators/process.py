@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from typing import Any
 
 from rayflow.api.process import ProcessFunction, TimerClock, has_timers
-from rayflow.api.specs import ProcessSpec
+from rayflow.api.specs.process import CLOCK_TIMERS, CLOCK_TTL_TIMERS, TIMERS, TTL_TIMERS, ProcessSpec
 from rayflow.api.state import StateDescriptor, states_of
 from rayflow.core.batch import Batch
 from rayflow.core.errors import InvalidJob, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import OUT, Port
-from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.core.ports import OUT, Input, Port
+from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
-from rayflow.operators.reducing import CHUNK, made_by
+from rayflow.operators.reducing import CHUNK
+from rayflow.operators.registry import runs
 from rayflow.operators.timers import Timers
-from rayflow.plan.states import CLOCK_TIMERS, CLOCK_TTL_TIMERS, TIMERS, TTL_TIMERS
 
 
+@runs(ProcessSpec)
 class ProcessOperator(Operator):
     """One instance of the function per task. Results have the record's key, timestamp and headers; those of a timer
     its key and time.
@@ -50,7 +51,7 @@ class ProcessOperator(Operator):
         for descriptor in states_of(type(self.function)):
             self._bind(descriptor)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         moment, run = self.moment, self.function.process
         moment.place(batch.origin, self.watermark, self.watermark)
         produced: list[list[Any]] = []
@@ -69,7 +70,7 @@ class ProcessOperator(Operator):
         indexes = list(chain.from_iterable(map(repeat, range(len(produced)), map(len, produced))))
         return (*dead, (OUT, kept.take(indexes).with_values(list(chain.from_iterable(produced)))))
 
-    def on_watermark(self, watermark: int) -> Iterator[tuple[Port, Batch]]:
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
         before, self.watermark = self.watermark, watermark
         last = self.last_event_time() if watermark >= WATERMARK_MAX else None
         if self.timers:
@@ -79,6 +80,7 @@ class ProcessOperator(Operator):
             self.watermark = before if last is None else max(before, last)
         elif self.sweep is not None:
             self.sweep.on_watermark(watermark)
+        return watermark
 
     def on_clock(self, now: int) -> Iterator[tuple[Port, Batch]]:
         if self.timers:
@@ -90,7 +92,7 @@ class ProcessOperator(Operator):
         return self.timers["event"].table.last_time if self.timers else None
 
     def _fire(self, timers: Timers, upto: int, floor: int) -> Iterator[tuple[Port, Batch]]:
-        moment, origin = self.moment, made_by(self.context)
+        moment, origin = self.moment, self.context.origin
         moment.place(origin, self.watermark, floor)
         made = _Made()
         for at, key in timers.fire(upto):
@@ -99,7 +101,7 @@ class ProcessOperator(Operator):
                 results = self.function.on_timer(at, moment)
                 made.add(key, at, [] if results is None else list(results))
             except Exception as error:  # noqa: BLE001 - whatever the user's code raises is a failed timer
-                failed = Batch(origin, [key], [None], [at], [-1])
+                failed = Batch.one(origin, key, None, at)
                 dead: DeadLetters = self.timer_failures.one(failed, 0, error)
                 yield from dead
             if len(made.values) >= CHUNK:
@@ -166,5 +168,4 @@ class _Made:
         self.timestamps += repeat(at, len(results))
 
     def batch(self, context: OperatorContext) -> Batch:
-        offsets = [-1] * len(self.values)
-        return Batch(made_by(context), self.keys, self.values, self.timestamps, offsets)
+        return Batch.made(context.origin, self.keys, self.values, self.timestamps)

@@ -14,7 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from rayflow.api.specs import AggregateSpec, FoldSpec, one_more
+from rayflow.api.aggregations import defines
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
 """Types of accumulators that a function cannot change in place, so that emitting them needs no copy."""
@@ -33,6 +34,9 @@ class Reducer:
         fresh: per result, its name and the expression for it before anything is committed.
         stored: the same from `s`; what it gives is not changed by later records. last: the same, when `s` is dropped
             at once.
+        merge: per slot, the expression for its content in the accumulator of two, `s` and then `o`. remove: the same
+            for `s` without the value. What an accumulator holds of containers may be taken over, and changed.
+        fixed: per operation that some result has no expression for ("merge", "remove"), the names of these results.
         slots: number of slots.
     """
 
@@ -45,16 +49,33 @@ class Reducer:
     fresh: dict[str, str] = field(default_factory=dict)
     stored: dict[str, str] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
+    merge: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
+    fixed: dict[str, list[str]] = field(default_factory=lambda: {"merge": [], "remove": []})
     slots: int = 0
 
-    def slot(self, first: str, update: str | None, commit: bool = True) -> int:
-        """Take a slot: `first` and `update` are expressions, with {s} for its old content. Returns its number."""
+    def slot(
+        self,
+        name: str,
+        first: str,
+        update: str | None,
+        commit: bool = True,
+        *,
+        merge: str | None,
+        remove: str | None = None,
+    ) -> int:
+        """Take a slot for the result `name`: expressions, with {s} and {o} for its contents. Returns its number."""
         j = self.slots
         self.slots += 1
         self.first.append(f"n{j} = {first}")
         self.update.append(f"n{j} = {(update or '{s}').format(s=f's[{j}]')}")
         if commit:
             self.commit.append(f"s[{j}] = n{j}")
+        for operation, expression in (("merge", merge), ("remove", remove)):
+            if expression is None:
+                self.fixed[operation].append(name)
+        self.merge.append((merge or "").format(s=f"s[{j}]", o=f"o[{j}]"))
+        self.remove.append((remove or "").format(s=f"s[{j}]"))
         return j
 
     def result(self, name: str, fresh: str, stored: str, last: str | None = None) -> None:
@@ -90,13 +111,26 @@ def copied(accumulator: Any) -> Any:
     return deepcopy(accumulator)
 
 
+def without_one(collected: list[Any], value: Any) -> list[Any]:
+    """A list without the first of its items that is equal to `value`."""
+    rest = list(collected)
+    rest.remove(value)
+    return rest
+
+
 def _fold(reducer: Reducer, spec: FoldSpec) -> None:
     if spec.fn is one_more and spec.initial is int:
-        j = reducer.slot("1", "{s} + 1")
+        j = reducer.slot("", "1", "{s} + 1", merge="{s} + {o}", remove="{s} - 1")
         reducer.result("", f"n{j}", f"s[{j}]")
         return
-    reducer.names.update(fold=spec.fn, initial=spec.initial, plain=PLAIN, copied=copied)
-    j = reducer.slot("v" if spec.initial is None else "fold(initial(), v)", "fold({s}, v)")
+    merge = spec.fn if spec.initial is None else spec.merge
+    reducer.names.update(fold=spec.fn, initial=spec.initial, merge=merge, plain=PLAIN, copied=copied)
+    j = reducer.slot(
+        "",
+        "v" if spec.initial is None else "fold(initial(), v)",
+        "fold({s}, v)",
+        merge=None if merge is None else "merge({s}, {o})",
+    )
     reducer.result(
         "",
         f"n{j} if type(n{j}) in plain else copied(n{j})",
@@ -106,56 +140,63 @@ def _fold(reducer: Reducer, spec: FoldSpec) -> None:
 
 
 def _custom(reducer: Reducer, i: int, name: str, aggregation: Any) -> None:
-    for part in ("create", "add", "result"):
+    for part in ("create", "add", "result", "merge", "remove"):
         reducer.names[f"{part}{i}"] = getattr(aggregation, part)
-    j = reducer.slot(f"add{i}(create{i}(), v)", f"add{i}({{s}}, v)")
+    j = reducer.slot(
+        name,
+        f"add{i}(create{i}(), v)",
+        f"add{i}({{s}}, v)",
+        merge=f"merge{i}({{s}}, {{o}})" if defines(aggregation, "merge") else None,
+        remove=f"remove{i}({{s}}, v)" if defines(aggregation, "remove") else None,
+    )
     reducer.result(name, f"result{i}(n{j})", f"result{i}(s[{j}])")
 
 
 def _count(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot("1", "{s} + 1")
+    j = reducer.slot(name, "1", "{s} + 1", merge="{s} + {o}", remove="{s} - 1")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _sum(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot(f"0 + {taken}", f"{{s}} + {taken}")
+    j = reducer.slot(name, f"0 + {taken}", f"{{s}} + {taken}", merge="{s} + {o}", remove=f"{{s}} - {taken}")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _min(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot(taken, f"{taken} if {taken} < {{s}} else {{s}}")
+    j = reducer.slot(name, taken, f"{taken} if {taken} < {{s}} else {{s}}", merge="{o} if {o} < {s} else {s}")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _max(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot(taken, f"{taken} if {taken} > {{s}} else {{s}}")
+    j = reducer.slot(name, taken, f"{taken} if {taken} > {{s}} else {{s}}", merge="{o} if {o} > {s} else {s}")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _mean(reducer: Reducer, name: str, taken: str) -> None:
-    total = reducer.slot(f"0 + {taken}", f"{{s}} + {taken}")
-    count = reducer.slot("1", "{s} + 1")
+    total = reducer.slot(name, f"0 + {taken}", f"{{s}} + {taken}", merge="{s} + {o}", remove=f"{{s}} - {taken}")
+    count = reducer.slot(name, "1", "{s} + 1", merge="{s} + {o}", remove="{s} - 1")
     reducer.result(name, f"n{total} / n{count}", f"s[{total}] / s[{count}]")
 
 
 def _first(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot(taken, None, commit=False)
+    j = reducer.slot(name, taken, None, commit=False, merge="{s}")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _last(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot(taken, taken)
+    j = reducer.slot(name, taken, taken, merge="{o}")
     reducer.result(name, f"n{j}", f"s[{j}]")
 
 
 def _collect(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot("[]", None, commit=False)
+    reducer.names["without"] = without_one
+    j = reducer.slot(name, "[]", None, commit=False, merge="[*{s}, *{o}]", remove=f"without({{s}}, {taken})")
     reducer.add.append(f"n{j}.append({taken})")
     reducer.result(name, f"[*n{j}, {taken}]", f"s[{j}][:]", f"s[{j}]")
 
 
 def _distinct(reducer: Reducer, name: str, taken: str) -> None:
-    j = reducer.slot("set()", None, commit=False)
+    j = reducer.slot(name, "set()", None, commit=False, merge="{s} | {o}")
     reducer.evaluate.append(f"hash({taken})")
     reducer.add.append(f"n{j}.add({taken})")
     reducer.result(name, f"len(n{j}) + ({taken} not in n{j})", f"len(s[{j}])")

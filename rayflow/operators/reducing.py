@@ -6,19 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from rayflow.core.batch import Batch, Origin
+from rayflow.core.batch import Batch
 from rayflow.core.ports import OUT
-from rayflow.operators.base import OperatorContext, Outputs
+from rayflow.operators.base import Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loop
 
 CHUNK = 10_000
 """Records in one batch that an operator makes of its own state."""
-
-
-def made_by(context: OperatorContext) -> Origin:
-    """The origin of records that an operator makes itself."""
-    return Origin(context.operator, context.task.partition)
 
 
 def results_of(
@@ -28,11 +23,11 @@ def results_of(
 
     A result that cannot be computed counts as a failed record with a null value.
     """
-    origin = made_by(failures.context)
+    origin = failures.context.origin
     rows = iter(items)
     while chunk := list(islice(rows, CHUNK)):
         count = len(chunk)
-        batch = Batch(origin, [key for key, _ in chunk], [None] * count, [timestamp] * count, [-1] * count)
+        batch = Batch.made(origin, [key for key, _ in chunk], [None] * count, [timestamp] * count)
         results: list[Any] = []
         yield from _finished(finish, failures, batch, chunk, start, end, results)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.connectors.registry import sink_serde
 from rayflow.core.batch import Batch, EncodedBatch, Headers
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
+from rayflow.core.ports import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.registry import runs
 from rayflow.operators.time_column import are_times, checked_time
 from rayflow.serde.base import Serde
 
@@ -20,6 +22,7 @@ OVERHEAD = 128
 """Bytes that a staged record takes besides those of its key and value: three objects and their places in lists."""
 
 
+@runs(SinkSpec)
 class SinkOperator(Operator):
     """Encodes what it is given; the runtime takes it at the end of the epoch, or at once (at-least-once).
 
@@ -43,7 +46,7 @@ class SinkOperator(Operator):
         self.key_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the key as {spec.key.name}")
         self.value_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the value as {spec.value.name}")
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         spec = self.spec
         dead: DeadLetters = ()
         if spec.timestamp is not None:
@@ -51,13 +54,13 @@ class SinkOperator(Operator):
             if not are_times(times):
                 times, batch, more = self.function_failures.apply(checked_time, times, batch)
                 dead += more
-            batch = Batch(batch.origin, batch.keys, batch.values, times, batch.offsets, batch.headers)
+            batch = batch.with_timestamps(times)
         if spec.headers is not None:
             given = spec.headers
             headers, batch, more = self._ask(
                 lambda value: _checked_headers(given(value)), batch, batch.headers or [[]] * len(batch)
             )
-            batch = Batch(batch.origin, batch.keys, batch.values, batch.timestamps, batch.offsets, headers)
+            batch = batch.with_headers(headers)
             dead += more
         keys, rejected, more = _encode(spec.key, batch.keys, batch, self.key_failures)
         batch, dead = without(batch, rejected), dead + more

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from rayflow.api.specs import SplitSpec
+from rayflow.api.specs.routing import SplitSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Port
+from rayflow.core.ports import OUT, Input, Port
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
+from rayflow.operators.registry import runs
 
 
+@runs(SplitSpec)
 class SplitOperator(Operator):
     """Asks the branches in order, column at a time; what no branch takes goes to OUT."""
 
@@ -19,7 +21,7 @@ class SplitOperator(Operator):
         super().open(context)
         self.failures = Failures(context, self.spec.on_error)
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         outputs: list[tuple[Port, Batch]] = []
         for name, predicate in self.spec.branches:
             results, rest, dead = self.failures.apply(predicate, batch.values, batch)

@@ -7,17 +7,19 @@ from itertools import accumulate, chain, repeat
 from operator import lt, sub
 from typing import Any
 
-from rayflow.api.specs import StreamSpec
+from rayflow.api.specs.stream import StreamSpec
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
+from rayflow.operators.registry import runs
 from rayflow.operators.time_column import are_times, checked_time, is_ascending
 from rayflow.serde.base import Serde
 
 
+@runs(StreamSpec)
 class StreamOperator(Operator):
     """Decodes one source partition; what it emits has event times and, where records are behind, their lateness.
 
@@ -70,7 +72,7 @@ class StreamOperator(Operator):
         """Go on from a snapshot."""
         self.max_timestamp = max_timestamp
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         self.last_arrival = self.context.clock()
         spec, raw = self.spec, batch
         keys, rejected, dead_keys = _decode(spec.key, raw.keys, raw, self.key_failures)
@@ -80,7 +82,8 @@ class StreamOperator(Operator):
         raw = without(raw, rejected)
         decoded, dead_times = self._with_times(raw, decoded)
         if decoded:
-            decoded.lateness = self._advance(decoded.timestamps)
+            lateness = self._advance(decoded.timestamps)
+            decoded = decoded if lateness is None else decoded.with_lateness(lateness)
         return (*dead_keys, *dead_values, *dead_times, (OUT, decoded))
 
     def _with_times(self, raw: Batch, decoded: Batch) -> tuple[Batch, DeadLetters]:
@@ -95,7 +98,7 @@ class StreamOperator(Operator):
             check = _broker_time if fn is None else checked_time
             times, rejected, more = self.time_failures.attempt(check, times, raw)
             decoded, dead = without(decoded, rejected), (*dead, *more)
-        return _with_timestamps(decoded, times), dead
+        return decoded.with_timestamps(times), dead
 
     def _ask(self, fn: Callable[[Any], int], raw: Batch, decoded: Batch) -> tuple[list[Any], list[int], DeadLetters]:
         if None not in raw.values:
@@ -135,7 +138,3 @@ def _broker_time(time: int) -> int:
     raise DecodeFailed(
         "The broker gives no usable timestamp for the record", advice="Take event time from the value: timestamp="
     )
-
-
-def _with_timestamps(batch: Batch, timestamps: list[int]) -> Batch:
-    return Batch(batch.origin, batch.keys, batch.values, timestamps, batch.offsets, batch.headers)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rayflow.api.specs import TableSpec
+from rayflow.api.specs.table import VALUES, TableSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.ports import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import results_of
-from rayflow.plan.states import VALUES
+from rayflow.operators.registry import runs
 
 
+@runs(TableSpec)
 class TableOperator(Operator):
     """Keeps one accumulator per key in the state "values".
 
@@ -37,7 +38,7 @@ class TableOperator(Operator):
         self.failures = Failures(context, self.spec.reducer.on_error)
         self.newest = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         self.table.prefetch(batch.keys)
         rows, load, run = self.table.rows, self.table.load, self.loop.run
         results: list[Any] = []
@@ -47,9 +48,7 @@ class TableOperator(Operator):
         if not self.each_record:
             self.newest = max(self.newest, max(batch.timestamps))
             return dead
-        changed = without(batch, rejected).with_values(results)
-        changed.headers = None
-        return (*dead, (OUT, changed))
+        return (*dead, (OUT, without(batch, rejected).with_results(results)))
 
     def on_epoch_end(self) -> Iterator[tuple[str, Batch]]:
         if self.each_record:

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from rayflow.core.ids import WATERMARK_MAX
-from rayflow.serde.keys import encode_for_hash
+from rayflow.serde.keys import encode_canonical
 from rayflow.state.timer_table import TimerTable
 
 
@@ -33,7 +33,7 @@ class Timers:
             self.table.add(time, key)
         elif (time, key) not in self._known:
             self._known.add((time, key))
-            heappush(self._added, (time, encode_for_hash(key), key))
+            heappush(self._added, (time, encode_canonical(key), key))
 
     def fire(self, upto: int) -> Iterator[tuple[int, Any]]:
         """Give each timer that is due, (time, key), and forget it."""
@@ -45,7 +45,7 @@ class Timers:
         self._upto = upto if upto < WATERMARK_MAX else 0
         try:
             for time, key, _ in due:
-                while added and added[0][:2] < (time, encode_for_hash(key)):
+                while added and added[0][:2] < (time, encode_canonical(key)):
                     yield self._pop()
                 self._at = time
                 yield time, key

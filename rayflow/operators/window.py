@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
 
-from rayflow.api.specs import WindowSpec
+from rayflow.api.specs.window import WINDOWS, WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT
-from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.core.ports import LATE, OUT, Input
+from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
-from rayflow.operators.reducing import made_by, results_of
-from rayflow.plan.states import WINDOWS
+from rayflow.operators.reducing import results_of
+from rayflow.operators.registry import runs
 
 Load = Callable[[Any], Any]
 OpenWindow = tuple[int, int, dict[Any, Any], Load]
 """A window's start and end (ms), its rows in the open epoch, and the function that loads an earlier row."""
 
 
+@runs(WindowSpec)
 class WindowOperator(Operator):
     """Keeps one accumulator per key and window in the state "windows", whose namespaces are the windows' ends.
 
@@ -39,15 +40,12 @@ class WindowOperator(Operator):
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
         self.updates = spec.emit == "updates"
+        # A final result has the time of its window's end, and comes when event time is the grace further.
+        self.held = 0 if self.updates else spec.grace
         self.tumbles = spec.window.size == spec.window.every
         loops = Loops(spec.reducer)
         self.loop = loops.tumbling(spec.window, self.updates) if self.tumbles else loops.hopping(self.updates)
         self.finish = loops.finish(windowed=True, dropped=True)
-
-    @property
-    def watermark_delay(self) -> int:  # type: ignore[override]
-        """A final result has the time of its window's end, and comes when event time is the grace further."""
-        return self.spec.grace if self.spec.emit == "final" else 0
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -55,7 +53,7 @@ class WindowOperator(Operator):
         self.failures = Failures(context, self.spec.reducer.on_error)
         self.watermark = WATERMARK_MIN
 
-    def process(self, batch: Batch) -> Outputs:
+    def process(self, batch: Batch, input: Input) -> Outputs:
         outputs: list[tuple[str, Batch]] = []
         limits = self._limits(batch)
         if limits is not None:
@@ -71,7 +69,7 @@ class WindowOperator(Operator):
             outputs.append((OUT, results))
         return outputs
 
-    def on_watermark(self, watermark: int) -> Iterator[tuple[str, Batch]]:
+    def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
         latest = self.watermark
         for end in self.table.namespaces(watermark - self.spec.grace):
             if not self.updates:
@@ -80,7 +78,12 @@ class WindowOperator(Operator):
             self.table.drop(end)
             latest = end + self.spec.grace
         # The end of a bounded run closes what there is; it is not a time that later records could be behind.
-        self.watermark = latest if watermark >= WATERMARK_MAX else watermark
+        ended = watermark >= WATERMARK_MAX
+        self.watermark = latest if ended else watermark
+        return watermark if ended else watermark - self.held
+
+    def given_for(self, passed: int) -> int:
+        return passed + self.held
 
     def last_event_time(self) -> int | None:
         ends = self.table.namespaces()
@@ -127,9 +130,7 @@ class WindowOperator(Operator):
         rejected, dead = self.failures.each(batch, remaining, lambda: run(records, open_window, results.append))
         if not self.updates:
             return dead, batch
-        updates = without(batch, rejected).with_values(results)
-        updates.headers = None
-        return dead, updates
+        return dead, without(batch, rejected).with_results(results)
 
     def _hop(self, batch: Batch, limits: Sequence[int] | None) -> tuple[DeadLetters, Batch]:
         results: list[Any] = []
@@ -141,7 +142,7 @@ class WindowOperator(Operator):
         records = zip(remaining, batch.values, batch.timestamps, each_limit)  # noqa: B905 - as above
         run, opened = self.loop.run, self._open_windows
         _, dead = self.failures.each(batch, remaining, lambda: run(records, opened, *emits))
-        return dead, Batch(made_by(self.context), keys, results, timestamps, [-1] * len(results))
+        return dead, Batch.made(self.context.origin, keys, results, timestamps)
 
     def _open_windows(self, timestamp: int, limit: int) -> tuple[int, int, list[OpenWindow]]:
         """The windows of `timestamp` that are open behind the watermark `limit`, oldest first, and the span of

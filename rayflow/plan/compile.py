@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from rayflow.api.graph import Graph, Node
 from rayflow.api.job import Job
-from rayflow.api.specs import GroupByKeySpec, KeyBySpec, SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import DEAD_LETTER, Port
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
-from rayflow.plan.labels import label_of
-from rayflow.plan.physical import ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
-from rayflow.plan.states import states_of_spec
+from rayflow.plan.partitioning import Partitions
+from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
 
@@ -44,6 +43,15 @@ def plan_of(job: Job) -> JobPlan:
     return plan
 
 
+class _Leaving(NamedTuple):
+    """An edge out of an operator: from which port, where to, and through which exchange, if any, and why."""
+
+    port: Port
+    edge: Edge
+    exchange: str | None
+    why: str
+
+
 class _Compiler:
     """One compilation. Nodes are in order of definition, which is a topological order: inputs come first."""
 
@@ -52,17 +60,21 @@ class _Compiler:
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes
-        self._consumers: dict[str, list[tuple[Port, str]]] = defaultdict(list)
+        self._partitions = Partitions(self._nodes)
+        self._leaving: dict[str, list[_Leaving]] = {id: [] for id in self._nodes}
         for node in self._nodes.values():
-            for source, port in node.inputs:
-                self._consumers[source].append((port, node.id))
+            for feed in node.inputs:
+                exchange = self._partitions.exchange_on(node.id, feed)
+                why = "" if exchange is None else self._partitions.why(node.id, feed)
+                edge = Edge(node.id, feed.input)
+                self._leaving[feed.operator].append(_Leaving(feed.port, edge, exchange, why))
         self._sources = _source_ids([node.topic for node in self._nodes.values() if node.topic is not None])
         self._stage_of = self._assign_stages()
         self._dead_letters: dict[tuple[str, TopicRef], str] = {}
 
     def plan(self) -> JobPlan:
         job = self._job
-        exchanges = tuple(self._exchange(node) for node in self._nodes.values() if self._is_exchanged(node))
+        exchanges = tuple(exchange for id in self._nodes for exchange in self._exchanges_behind(id))
         members: dict[str, list[Node]] = defaultdict(list)
         for node in self._nodes.values():
             members[self._stage_of[node.id]].append(node)
@@ -71,17 +83,15 @@ class _Compiler:
         check_names(self._nodes, [*(exchange.id for exchange in exchanges), *self._dead_letters.values()])
         return JobPlan(job.name, stages, exchanges, job.checkpoint_interval, job.delivery)
 
-    def _is_exchanged(self, node: Node) -> bool:
-        return isinstance(node.spec, KeyBySpec) and bool(self._consumers[node.id])
-
     def _assign_stages(self) -> dict[str, str]:
         groups = Components(self._nodes)
         readers: dict[TopicRef, str] = {}
         for node in self._nodes.values():
-            consumers = [consumer for _, consumer in self._consumers[node.id]]
-            together = consumers if self._is_exchanged(node) else [node.id, *consumers]
-            for other in together[1:]:
-                groups.union(together[0], other)
+            entered: dict[str, str] = {}
+            for leaving in self._leaving[node.id]:
+                target = leaving.edge.target
+                beside = node.id if leaving.exchange is None else entered.setdefault(leaving.exchange, target)
+                groups.union(beside, target)
             if node.topic is not None:
                 groups.union(readers.setdefault(node.topic, node.id), node.id)
         ids: dict[str, str] = {}
@@ -89,9 +99,21 @@ class _Compiler:
             ids.setdefault(groups.find(name), f"s{len(ids) + 1}")
         return {name: ids[groups.find(name)] for name in self._nodes}
 
-    def _exchange(self, node: Node) -> ExchangePlan:
-        into = _unique(consumer for _, consumer in self._consumers[node.id])
-        return ExchangePlan(_exchange_id(node.id), self._stage_of[node.id], self._stage_of[into[0]], into)
+    def _exchanges_behind(self, operator: str) -> list[ExchangePlan]:
+        through: dict[str, list[_Leaving]] = defaultdict(list)
+        for leaving in self._leaving[operator]:
+            if leaving.exchange is not None:
+                through[leaving.exchange].append(leaving)
+        return [
+            ExchangePlan(
+                exchange,
+                self._stage_of[operator],
+                self._stage_of[edges[0].edge.target],
+                tuple(leaving.edge for leaving in edges),
+                edges[0].why,
+            )
+            for exchange, edges in through.items()
+        ]
 
     def _stage(self, stage: str, nodes: Sequence[Node], exchanges: tuple[ExchangePlan, ...]) -> StagePlan:
         operators = [self._operator(node) for node in nodes]
@@ -104,7 +126,7 @@ class _Compiler:
             sinks,
             tuple(exchange.id for exchange in exchanges if exchange.downstream == stage),
             tuple(exchange.id for exchange in exchanges if exchange.upstream == stage),
-            any(isinstance(node.spec, GroupByKeySpec) for node in nodes),
+            any(node.spec.keeps_source_keys and self._partitions.of[node.id].by == "topic" for node in nodes),
         )
 
     def _stage_sources(self, nodes: Sequence[Node]) -> tuple[SourcePlan, ...]:
@@ -119,16 +141,20 @@ class _Compiler:
         )
 
     def _operator(self, node: Node) -> OperatorPlan:
-        outputs: dict[Port, tuple[str, ...]] = {}
-        for port, consumer in self._consumers[node.id]:
-            outputs[port] = (*outputs.get(port, ()), consumer)
-        if self._is_exchanged(node):
-            outputs = {port: (_exchange_id(node.id),) for port in outputs}
+        outputs: dict[Port, tuple[Edge, ...]] = {}
+        for port, edge, exchange, _ in self._leaving[node.id]:
+            edges = outputs.get(port, ())
+            if exchange is None:
+                outputs[port] = (*edges, edge)
+            elif Edge(exchange) not in edges:
+                outputs[port] = (*edges, Edge(exchange))
         topic = _dead_letter_topic(node)
         if topic is not None:
-            outputs[DEAD_LETTER] = (self._dead_letter_id(self._stage_of[node.id], topic),)
+            outputs[DEAD_LETTER] = (Edge(self._dead_letter_id(self._stage_of[node.id], topic)),)
         spec = node.spec
-        return OperatorPlan(node.id, node.kind, label_of(spec), spec, outputs, states_of_spec(spec), node.location)
+        return OperatorPlan(
+            node.id, node.kind, spec.label, spec, outputs, spec.states, node.location, self._partitions.of[node.id]
+        )
 
     def _dead_letter_topics(self, nodes: Sequence[Node]) -> tuple[TopicRef, ...]:
         return _unique(topic for node in nodes if (topic := _dead_letter_topic(node)) is not None)
@@ -136,9 +162,7 @@ class _Compiler:
     def _dead_letter_sink(self, stage: str, topic: TopicRef, nodes: Sequence[Node]) -> OperatorPlan:
         location = next(node.location for node in nodes if _dead_letter_topic(node) == topic)
         spec = SinkSpec(topic, auto, auto)
-        return OperatorPlan(
-            self._dead_letter_id(stage, topic), "dead_letter", label_of(spec), spec, {}, location=location
-        )
+        return OperatorPlan(self._dead_letter_id(stage, topic), "dead_letter", spec.label, spec, {}, location=location)
 
     def _dead_letter_id(self, stage: str, topic: TopicRef) -> str:
         """The shared sink of a stage and topic; numbered within the stage, so that other stages do not matter."""
@@ -149,15 +173,8 @@ class _Compiler:
         return known[stage, topic]
 
 
-def _exchange_id(operator: str) -> str:
-    return f"{operator}.exchange"
-
-
 def _dead_letter_topic(node: Node) -> TopicRef | None:
-    on_error = getattr(node.spec, "on_error", None)
-    if on_error is None:
-        reducer = getattr(node.spec, "reducer", None)
-        on_error = getattr(reducer, "on_error", None)
+    on_error = node.spec.on_error
     return on_error.topic if isinstance(on_error, DeadLetter) else None
 
 

@@ -7,11 +7,12 @@ from typing import Any, Literal, TypeAlias
 
 from rayflow.api.durations import text_of
 from rayflow.api.job import Job
-from rayflow.core.ports import OUT
+from rayflow.api.specs.base import StateSpec
+from rayflow.core.ports import IN, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.plan.compile import plan_of
 from rayflow.plan.fingerprint import fingerprint
-from rayflow.plan.physical import ExchangePlan, JobPlan, OperatorPlan, SourcePlan, StagePlan, StateSpec
+from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SourcePlan, StagePlan
 
 Format: TypeAlias = Literal["text", "mermaid", "json"]
 
@@ -55,13 +56,13 @@ def _text(plan: JobPlan) -> str:
         lines += [f"\n{_exchange_line(exchange)}" for exchange in plan.exchanges if exchange.downstream == stage.id]
         lines += ["", f"stage {stage.id}" + (", keyed by its source's partitions" if stage.keyed_by_source else "")]
         lines += [f"  {_source_line(source)}" for source in stage.sources]
-        following = [(operator.id,) for operator in stage.operators[1:]]
-        for operator, next_ids in zip(stage.operators, [*following, ()], strict=True):
+        following = [(Edge(operator.id),) for operator in stage.operators[1:]]
+        for operator, next_edges in zip(stage.operators, [*following, ()], strict=True):
             id, kind, place = _cells(operator)
             lines.append(f"  {id:{ids}}  {kind:{kinds}}  {place:{places}}  {operator.label}".rstrip())
             indent = " " * (ids + kinds + places + 8)
             lines += [f"{indent}state {_state_text(state)}" for state in operator.states]
-            if operator.outputs and operator.outputs != {OUT: next_ids}:
+            if operator.outputs and operator.outputs != {OUT: next_edges}:
                 lines.append(f"{indent}-> {_targets_text(operator)}")
     return "\n".join(lines)
 
@@ -72,12 +73,14 @@ def _cells(operator: OperatorPlan) -> tuple[str, str, str]:
 
 def _targets_text(operator: OperatorPlan) -> str:
     return ", ".join(
-        target if port == OUT else f"{target} ({port})" for port, ids in operator.outputs.items() for target in ids
+        str(edge) if port == OUT else f"{edge} ({port})" for port, edges in operator.outputs.items() for edge in edges
     )
 
 
 def _exchange_line(exchange: ExchangePlan) -> str:
-    return f"exchange {exchange.id}: {exchange.upstream} to {exchange.downstream}, by key -> {', '.join(exchange.into)}"
+    into = ", ".join(map(str, exchange.into))
+    why = f" (to bring together {exchange.why})" if exchange.why else ""
+    return f"exchange {exchange.id}: {exchange.upstream} to {exchange.downstream}, by key{why} -> {into}"
 
 
 def _source_line(source: SourcePlan) -> str:
@@ -108,19 +111,25 @@ def _mermaid(plan: JobPlan) -> str:
         lines += _edges(stage, names, topics)
     exchanged = {exchange.id: exchange for exchange in plan.exchanges}
     for operator in operators:
-        for targets in operator.outputs.values():
-            for exchange in (exchanged[target] for target in targets if target in exchanged):
-                lines += [f"  {names[operator.id]} ==>|by key| {names[entry]}" for entry in exchange.into]
+        for edges in operator.outputs.values():
+            for exchange in (exchanged[edge.target] for edge in edges if edge.target in exchanged):
+                lines += [_arrow(names, operator.id, "==>", entry, "by key") for entry in exchange.into]
     return "\n".join(lines)
 
 
 def _edges(stage: StagePlan, names: dict[str, str], topics: dict[TopicRef, str]) -> list[str]:
     lines = [f"  {topics[source.topic]} --> {names[entry]}" for source in stage.sources for entry in source.into]
     for operator in stage.operators:
-        for port, targets in operator.outputs.items():
-            arrow = "-->" if port == OUT else f"-->|{_escaped(port)}|"
-            lines += [f"  {names[operator.id]} {arrow} {names[target]}" for target in targets if target in names]
+        for port, edges in operator.outputs.items():
+            on = "" if port == OUT else port
+            lines += [_arrow(names, operator.id, "-->", edge, on) for edge in edges if edge.target in names]
     return lines + [f"  {names[sink.operator]} --> {topics[sink.topic]}" for sink in stage.sinks]
+
+
+def _arrow(names: dict[str, str], operator: str, arrow: str, edge: Edge, on: str) -> str:
+    """`on` is what the arrow is labelled with, besides the input of an operator that has several."""
+    text = _escaped(", ".join(part for part in (on, "" if edge.input == IN else edge.input) if part))
+    return f"  {names[operator]} {arrow}{text and f'|{text}|'} {names[edge.target]}"
 
 
 def _topic_names(plan: JobPlan) -> dict[TopicRef, str]:
@@ -142,7 +151,7 @@ def _json(plan: JobPlan) -> str:
             "checkpoint_interval_ms": plan.checkpoint_interval,
             "stages": [_stage_data(stage) for stage in plan.stages],
             "exchanges": [
-                {"id": e.id, "upstream": e.upstream, "downstream": e.downstream, "into": list(e.into)}
+                {"id": e.id, "upstream": e.upstream, "downstream": e.downstream, "into": list(map(str, e.into))}
                 for e in plan.exchanges
             ],
         },
@@ -160,8 +169,9 @@ def _stage_data(stage: StagePlan) -> dict[str, Any]:
                 "id": operator.id,
                 "kind": operator.kind,
                 "label": operator.label,
-                "outputs": {port: list(targets) for port, targets in operator.outputs.items()},
+                "outputs": {port: list(map(str, edges)) for port, edges in operator.outputs.items()},
                 "states": [{"name": s.name, "kind": s.kind, "ttl_ms": s.ttl} for s in operator.states],
+                "partitioning": None if operator.partitioning is None else str(operator.partitioning),
                 "location": operator.location,
             }
             for operator in stage.operators

@@ -26,7 +26,7 @@ def fingerprint(plan: JobPlan) -> str:
     shape = {
         "job": plan.name,
         "stages": [_stage(stage) for stage in plan.stages],
-        "exchanges": [[e.id, e.upstream, e.downstream, list(e.into)] for e in plan.exchanges],
+        "exchanges": [[e.id, e.upstream, e.downstream, list(map(str, e.into))] for e in plan.exchanges],
     }
     text = json.dumps(shape, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -46,6 +46,6 @@ def _operator(operator: OperatorPlan) -> dict[str, Any]:
     return {
         "id": operator.id,
         "kind": operator.kind,
-        "outputs": {port: list(targets) for port, targets in operator.outputs.items()},
+        "outputs": {port: list(map(str, edges)) for port, edges in operator.outputs.items()},
         "states": [[state.name, state.kind, state.ttl, state.shape] for state in operator.states],
     }

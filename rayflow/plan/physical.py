@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rayflow.api.specs import OperatorSpec, Sample
-from rayflow.core.ports import Port
+from rayflow.api.specs.base import OperatorSpec, StateSpec
+from rayflow.api.specs.stream import Sample
+from rayflow.core.ports import IN, Input, Port
 from rayflow.core.topics import TopicRef
+from rayflow.plan.partitioning import Partitioning
 
 
-@dataclass(frozen=True, slots=True)
-class StateSpec:
-    """One state of an operator; `ttl` in ms or None.
+class Edge(NamedTuple):
+    """Where records go: to an operator by one of its inputs, or to an exchange (always by IN).
 
-    `kind`: value, list, map, timers, windows, or expiry (when rows with a TTL end; it may go without loss).
-    `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
+    Its text names the input only where the operator has several: "count-1", "join-1:left".
     """
 
-    name: str
-    kind: str
-    ttl: int | None = None
-    shape: str = ""
+    target: str
+    input: Input = IN
+
+    def __str__(self) -> str:
+        return self.target if self.input == IN else f"{self.target}:{self.input}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +33,26 @@ class OperatorPlan:
     Attributes:
         id: stable; the identity of its state. kind: "map", "window", "sink"... label: one line for people.
         spec: what the job file said; each task builds its own instance from it.
-        outputs: per port, the ids of operators of this stage and of exchanges that its batches go to.
+        outputs: per port, the edges to operators of this stage and to exchanges. Each edge delivers every batch of its
+            port, so an operator that has two edges to another delivers it twice.
         states: what it keeps. location: "file.py:12", where the user wrote it.
+        partitioning: how what it emits is spread over tasks; None for a dead-letter sink, which gathers a stage's.
     """
 
     id: str
     kind: str
     label: str
     spec: OperatorSpec
-    outputs: Mapping[Port, tuple[str, ...]]
+    outputs: Mapping[Port, tuple[Edge, ...]]
     states: tuple[StateSpec, ...] = ()
     location: str = ""
+    partitioning: Partitioning | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it.
+    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it,
+    each of which takes what is read once, by its only input.
 
     `sample`: values to write first when the topic is on the embedded log and does not exist yet.
     """
@@ -67,12 +73,17 @@ class SinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class ExchangePlan:
-    """Re-partitions by key: what reaches it in `upstream` goes, by the key's hash, to `into` in `downstream`."""
+    """Re-partitions by key: what reaches it in `upstream` goes, by the key's hash, along each edge of `into` in
+    `downstream`; two edges to one operator deliver it twice.
+
+    `why`: what is partitioned in different ways, where the job file does not ask for an exchange but needs one.
+    """
 
     id: str
     upstream: str
     downstream: str
-    into: tuple[str, ...]
+    into: tuple[Edge, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

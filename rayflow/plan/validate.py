@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from rayflow.api.graph import Node
 from rayflow.api.job import Job
 from rayflow.api.location import invalid
-from rayflow.api.specs import MergeSpec, PeekSpec, PrintSpec, SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import DEAD_LETTER
-from rayflow.plan.physical import ExchangePlan, JobPlan, OperatorPlan, StagePlan
+from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, StagePlan
 
 
 def check_graph(job: Job) -> None:
@@ -19,7 +19,7 @@ def check_graph(job: Job) -> None:
     nodes = job.graph.nodes.values()
     if not nodes:
         raise invalid(f"the job {job.name!r} reads nothing", 'Begin with job.stream("topic")', job.location)
-    if not any(isinstance(node.spec, SinkSpec | PrintSpec | PeekSpec) for node in nodes):
+    if not any(node.spec.has_effect for node in nodes):
         raise invalid(
             f"nothing leaves the job {job.name!r}: no stream or table ends in a topic",
             'End one with .to("topic"), or with .print() to look at it',
@@ -45,16 +45,17 @@ def check_stages(members: Mapping[str, Sequence[Node]], exchanges: Sequence[Exch
         ready = next((s for s in members if s not in order and feeding[s] <= set(order)), None)
         if ready is None:
             circle = [node for stage in members if stage not in order for node in members[stage]]
-            raise _circle(next(node for node in circle if isinstance(node.spec, MergeSpec)))
+            raise _circle(next(node for node in circle if len(node.inputs) > 1))
         order.append(ready)
     return tuple(order)
 
 
-def _circle(merge: Node) -> Exception:
+def _circle(node: Node) -> Exception:
     return invalid(
-        "merge() joins records that key_by() has moved to other tasks with records of the tasks that they came from",
-        "Put .key_by(fn) on the other stream as well, before merge(), or write both to one topic with .to()",
-        merge.location,
+        f"{node.kind}() joins records that key_by() has moved to other tasks with records of the tasks that they came "
+        "from",
+        f"Put .key_by(fn) on the other stream as well, before {node.kind}(), or write both to one topic with .to()",
+        node.location,
     )
 
 
@@ -83,25 +84,34 @@ def _check_stage(plan: JobPlan, stage: StagePlan, exchanges: Mapping[str, Exchan
     _expect(set(stage.inputs) == set(taken), plan, f"inputs of stage {stage.id} are not the exchanges into it")
     _expect(set(stage.outputs) == given, plan, f"outputs of stage {stage.id} are not the exchanges out of it")
     entries = [name for source in stage.sources for name in source.into]
-    entries += [name for exchange in taken.values() for name in exchange.into]
+    entries += [edge.target for exchange in taken.values() for edge in exchange.into]
     _expect(set(entries) <= set(position), plan, f"stage {stage.id} is entered at an operator that it does not have")
-    used: set[str] = set()
+    edges = [edge for exchange in taken.values() for edge in exchange.into]
     for operator in stage.operators:
         _check_operator(plan, operator, position, given)
-        used.update(*operator.outputs.values())
+        edges += [edge for targets in operator.outputs.values() for edge in targets]
+    used = {edge.target for edge in edges}
+    _check_inputs(plan, stage, edges)
     _expect(given <= used, plan, f"stage {stage.id} has an exchange that no operator feeds")
     _expect(set(position) == set(entries) | (used & set(position)), plan, f"stage {stage.id} has an operator unfed")
     sinks = {operator.id for operator in stage.operators if isinstance(operator.spec, SinkSpec)}
     _expect({sink.operator for sink in stage.sinks} == sinks, plan, f"stage {stage.id} does not list its sinks")
 
 
+def _check_inputs(plan: JobPlan, stage: StagePlan, edges: Sequence[Edge]) -> None:
+    decoders = {id for source in stage.sources for id in source.into}
+    for operator in stage.operators:
+        expected = set() if operator.id in decoders else set(operator.spec.inputs)
+        fed = {edge.input for edge in edges if edge.target == operator.id}
+        _expect(fed == expected, plan, f"operator {operator.id} is fed by {sorted(fed)}, not by {sorted(expected)}")
+
+
 def _check_operator(plan: JobPlan, operator: OperatorPlan, position: Mapping[str, int], given: set[str]) -> None:
-    for targets in operator.outputs.values():
-        for target in targets:
+    for edges in operator.outputs.values():
+        for target, _ in edges:
             later = position.get(target, -1) > position[operator.id]
             _expect(later or target in given, plan, f"operator {operator.id} goes to {target}, which is not behind it")
-    reducer = getattr(operator.spec, "reducer", operator.spec)
-    if isinstance(getattr(reducer, "on_error", None), DeadLetter):
+    if isinstance(operator.spec.on_error, DeadLetter):
         _expect(DEAD_LETTER in operator.outputs, plan, f"operator {operator.id} has nowhere to send dead letters")
 
 

@@ -1,4 +1,4 @@
-"""Keys as bytes whose order is the keys' own order: what rows of state are sorted by.
+"""Keys as bytes whose order is the keys' own order: what rows of state are sorted by, and exchanges hash.
 
 The encoding is modelled on FoundationDB's tuple layer: one byte for the type, then the value in a form that sorts as
 bytes. No encoding is the prefix of another, so encoded keys can be put one behind the other and taken apart again.
@@ -56,7 +56,7 @@ _last_instant = (datetime.max.replace(tzinfo=timezone.utc) - _unix_epoch) // _mi
 
 
 def encode_key(key: Any) -> bytes:
-    """The bytes of a key; bytes sort as keys of one type do.
+    """The bytes of a key, of exactly its type; bytes sort as keys of one type do.
 
     Raises KeyNotUsable for a type that is not carried, NaN, a datetime without time zone, and text that is not Unicode.
 
@@ -96,12 +96,12 @@ def decode_key(data: bytes, at: int = 0) -> tuple[Any, int]:
         raise DamagedObject("a stored key cannot be read: its bytes are damaged") from None
 
 
-def encode_for_hash(key: Any) -> bytes:
-    """The bytes of a key for hashing and for rows of state: as `encode_key`, but keys that Python holds for equal (1,
-    1.0 and True) give the same bytes, so that an exchange sends them to one partition and they share one row there,
-    as they do in a dict. Raises KeyNotUsable.
+def encode_canonical(key: Any) -> bytes:
+    """The canonical bytes of a key: as `encode_key`, but keys that Python holds for equal (1, 1.0 and True) give the
+    same bytes. State keeps its rows in the order of these bytes, and an exchange hashes them: equal keys go to one
+    partition and share one row there, as they do in a dict. Raises KeyNotUsable.
 
-    >>> encode_for_hash(1.0) == encode_for_hash(True) == encode_for_hash(1)
+    >>> encode_canonical(1.0) == encode_canonical(True) == encode_canonical(1)
     True
     """
     return encode_key(as_equal(key) if type(key) in _AMBIGUOUS else key)
@@ -127,8 +127,8 @@ def all_as_equal(keys: list[Any]) -> list[Any]:
     return keys if kinds.isdisjoint(_AMBIGUOUS) else list(map(as_equal, keys))
 
 
-def encode_all_for_hash(keys: Collection[Any]) -> list[bytes]:
-    """`encode_for_hash` of each key of a column; several times faster where all are plain text."""
+def encode_all_canonical(keys: Collection[Any]) -> list[bytes]:
+    """`encode_canonical` of each key of a column; several times faster where all are plain text."""
     if set(map(type, keys)) == {str}:
         text = "".join(keys)
         if not ("\x00" in text or "\x01" in text):

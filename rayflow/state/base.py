@@ -32,16 +32,8 @@ Rows: TypeAlias = tuple[list[bytes], list[bytes]]
 """A run of rows in ascending key order: keys, values."""
 
 
-class Store(ABC):
-    """Bytes to bytes, ordered, one per task; holds exactly one completed checkpoint. Used from one thread.
-
-    Keys are at most 511 bytes (the tables above see to that).
-    """
-
-    @property
-    @abstractmethod
-    def stamp(self) -> Stamp | None:
-        """The checkpoint held; None for a store that was never stamped."""
+class RowReader(ABC):
+    """What can be read of ordered rows, bytes to bytes. Used from one thread."""
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
@@ -58,8 +50,28 @@ class Store(ABC):
         InvariantBroken)."""
 
     @abstractmethod
+    def scan_back(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of `scan`, in descending order. The same holds for it."""
+
+    @abstractmethod
+    def scan_many(self, ranges: list[tuple[bytes, bytes]], limit: int | None = None) -> list[list[tuple[bytes, bytes]]]:
+        """The rows of each range [start, stop) in ascending order, at most `limit` of each, in one read."""
+
+    @abstractmethod
     def last(self, start: bytes, stop: bytes | None) -> bytes | None:
         """The greatest key with start <= key < stop (stop None: to the end)."""
+
+
+class Store(RowReader):
+    """Bytes to bytes, ordered, one per task; holds exactly one completed checkpoint. Used from one thread.
+
+    Keys are at most 511 bytes (the tables above see to that).
+    """
+
+    @property
+    @abstractmethod
+    def stamp(self) -> Stamp | None:
+        """The checkpoint held; None for a store that was never stamped."""
 
     @abstractmethod
     def apply(self, delta: Delta, stamp: Stamp) -> None:

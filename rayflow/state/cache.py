@@ -44,13 +44,13 @@ class CleanCache:
         size = bytes_of(rows, encoded_bytes)
         return rows if size <= self._share else rows * self._share // size
 
-    def grew(self, rows: int, encoded_bytes: int) -> None:
-        """So many rows were added to the young generation."""
-        self._filled += bytes_of(rows, encoded_bytes)
+    def grows(self, rows: int, new: int, mean: int) -> None:
+        """The young generation is about to get so many rows of `mean` encoded bytes each; `new` are not counted yet."""
+        self._filled += bytes_of(new, new * mean)
         if self._filled > self._share:
             for part in self._parts:
                 part.rotate()
-            self._filled = 0
+            self._filled = bytes_of(rows, rows * mean)
 
 
 class Generations(ABC):
@@ -70,13 +70,14 @@ class Generations(ABC):
         self._young = {}
         self._taken = 0
 
-    def _grew(self, rows: int, encoded_bytes: int) -> None:
-        """Count `rows` less those that had been taken out of the young generation to be changed."""
+    def _grows(self, rows: int, encoded_bytes: int) -> None:
+        """Count `rows`, which are about to be added, less those that had been taken out of the young generation to be
+        changed."""
         new = max(0, rows - self._taken)
         self._taken = 0
         if new:
             self._mean = encoded_bytes // rows
-            self._cache.grew(new, self._mean * new)
+            self._cache.grows(rows, new, self._mean)
 
     @abstractmethod
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
@@ -114,85 +115,22 @@ class ValueCache(Generations):
             # Those that were wanted first: the frequent ones are among them. What is there goes, since it may hold
             # older values of those that are left out.
             rows = dict(islice(rows.items(), room))
-            encoded_bytes = encoded_bytes * room // count
-            count = room
+            self._grows(room, encoded_bytes * room // count)
             self._young, self._old = rows, {}
-        elif self._young:
+            return
+        self._grows(count, encoded_bytes)
+        if self._young:
             self._young.update(rows)
         else:
             self._young = rows
-        self._grew(count, encoded_bytes)
 
     def keep_one(self, key: Any, value: Any, encoded_bytes: int) -> None:
         """Add one row that was read."""
+        self._cache.grows(1, 1, encoded_bytes)
         self._young[key] = value
-        self._cache.grew(1, encoded_bytes)
 
     def forget(self, key: Any) -> None:
         """Leave a deleted row out."""
         self._young.pop(key, None)
-        self._old.pop(key, None)
-
-
-class NestedCache(Generations):
-    """By namespace, then by key."""
-
-    def take(self, namespace: Any, key: Any) -> Any:
-        """The row, which leaves the cache; None when it is not there."""
-        space = self._young.get(namespace)
-        if space is not None:
-            value = space.pop(key, None)
-            if value is not None:
-                self._taken += 1
-                return value
-        space = self._old.get(namespace)
-        return None if space is None else space.pop(key, None)
-
-    def find(self, namespace: Any, key: Any) -> Any:
-        """The row, which stays; None when it is not there."""
-        space = self._young.get(namespace)
-        if space is not None:
-            value = space.get(key)
-            if value is not None:
-                return value
-        space = self._old.get(namespace)
-        if space is None:
-            return None
-        value = space.pop(key, None)
-        if value is not None:
-            self.keep_one(namespace, key, value, self._mean)
-        return value
-
-    def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """Take over an epoch's rows by namespace; together of so many bytes when encoded."""
-        count = 0
-        young = self._young
-        for namespace, space in rows.items():
-            if space:
-                count += len(space)
-                present = young.get(namespace)
-                if present:
-                    present.update(space)
-                else:
-                    young[namespace] = space
-        self._grew(count, encoded_bytes)
-
-    def keep_one(self, namespace: Any, key: Any, value: Any, encoded_bytes: int) -> None:
-        """Add one row that was read."""
-        space = self._young.get(namespace)
-        if space is None:
-            space = self._young[namespace] = {}
-        space[key] = value
-        self._cache.grew(1, encoded_bytes)
-
-    def forget(self, namespace: Any, key: Any) -> None:
-        """Leave a deleted row out."""
-        for generation in (self._young, self._old):
-            space = generation.get(namespace)
-            if space is not None:
-                space.pop(key, None)
-
-    def forget_all(self, namespace: Any) -> None:
-        """Leave a dropped namespace out."""
-        self._young.pop(namespace, None)
-        self._old.pop(namespace, None)
+        if self._old:
+            self._old.pop(key, None)

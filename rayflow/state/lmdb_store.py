@@ -131,6 +131,38 @@ class LmdbStore(Store):
                 return
             size = min(size * 8, _LONGEST_RUN)
 
+    def scan_back(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan_back(start, stop, self._version)
+
+    def _scan_back(self, start: bytes, stop: bytes | None, version: int) -> Iterator[tuple[bytes, bytes]]:
+        size = _FIRST_RUN
+        while True:
+            if self._version != version:
+                raise InvariantBroken("a scan of a store went on after the store had changed")
+            rows = self._read_back(stop, size)
+            for row in rows:
+                if row[0] < start:
+                    return
+                yield row
+            if len(rows) < size:
+                return
+            stop = rows[-1][0]
+            size = min(size * 8, _LONGEST_RUN)
+
+    def _read_back(self, stop: bytes | None, size: int) -> list[tuple[bytes, bytes]]:
+        def read(transaction: Any) -> list[tuple[bytes, bytes]]:
+            cursor = transaction.cursor()
+            return list(islice(cursor.iterprev(), size)) if _to_last(cursor, stop) else []
+
+        return self._reading(read)
+
+    def scan_many(self, ranges: list[tuple[bytes, bytes]], limit: int | None = None) -> list[list[tuple[bytes, bytes]]]:
+        def read(transaction: Any) -> list[list[tuple[bytes, bytes]]]:
+            cursor = transaction.cursor()
+            return [_rows_of(cursor, start, stop, limit) for start, stop in ranges]
+
+        return self._reading(read) if ranges else []
+
     def _read(self, start: bytes, size: int) -> list[tuple[bytes, bytes]]:
         def read(transaction: Any) -> list[tuple[bytes, bytes]]:
             cursor = transaction.cursor()
@@ -141,8 +173,7 @@ class LmdbStore(Store):
     def last(self, start: bytes, stop: bytes | None) -> bytes | None:
         def read(transaction: Any) -> bytes | None:
             cursor = transaction.cursor()
-            found = cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last()
-            key: bytes | None = cursor.key() if found else None
+            key: bytes | None = cursor.key() if _to_last(cursor, stop) else None
             return key
 
         key = self._reading(read)
@@ -297,6 +328,22 @@ def _slices(end: int, length: int) -> Iterator[tuple[int, int]]:
     for first, last in ((0, end), (end, length)):
         for start in range(first, last, _SLICE):
             yield start, min(start + _SLICE, last)
+
+
+def _to_last(cursor: Any, stop: bytes | None) -> bool:
+    """Move to the last row before `stop`; whether there is one."""
+    found: bool = cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last()
+    return found
+
+
+def _rows_of(cursor: Any, start: bytes, stop: bytes, limit: int | None) -> list[tuple[bytes, bytes]]:
+    rows: list[tuple[bytes, bytes]] = []
+    if cursor.set_range(start):
+        for row in islice(cursor.iternext(), limit):
+            if row[0] >= stop:
+                break
+            rows.append(row)
+    return rows
 
 
 def _put(cursor: Any, keys: list[bytes], values: list[bytes], *, append: bool) -> None:

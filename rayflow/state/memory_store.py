@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -37,13 +38,19 @@ class MemoryStore(Store):
         return list(map(self._rows.get, keys))
 
     def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        return self._scan(start, stop, self._version)
+        return self._scan(start, stop, self._version, reverse=False)
 
-    def _scan(self, start: bytes, stop: bytes | None, version: int) -> Iterator[tuple[bytes, bytes]]:
-        for key in self._rows.irange(start, stop, inclusive=(True, False)):
+    def scan_back(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return self._scan(start, stop, self._version, reverse=True)
+
+    def _scan(self, start: bytes, stop: bytes | None, version: int, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        for key in self._rows.irange(start, stop, inclusive=(True, False), reverse=reverse):
             yield key, self._rows[key]
             if self._version != version:
                 raise InvariantBroken("a scan of a store went on after the store had changed")
+
+    def scan_many(self, ranges: list[tuple[bytes, bytes]], limit: int | None = None) -> list[list[tuple[bytes, bytes]]]:
+        return [list(islice(self.scan(start, stop), limit)) for start, stop in ranges]
 
     def last(self, start: bytes, stop: bytes | None) -> bytes | None:
         key: bytes | None = next(self._rows.irange(start, stop, inclusive=(True, False), reverse=True), None)

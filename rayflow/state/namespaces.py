@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
-from rayflow.state.key_order import is_natural
+from rayflow.serde.keys import decode_key, encode_all_canonical, encode_canonical
+from rayflow.state.key_order import SortedKeys, in_order, is_natural
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
 
-_INTS_FROM = encode_for_hash(-(1 << 72))[:1]
-_INTS_TO = bytes([encode_for_hash(1 << 72)[0] + 1])
+_INTS_FROM = encode_canonical(-(1 << 72))[:1]
+_INTS_TO = bytes([encode_canonical(1 << 72)[0] + 1])
 """Encodings of int are between these two."""
+
+SMALL = 64
+"""Rows up to which a namespace is sorted at each look, and kept whole in the cache."""
 
 _PATIENCE = 64
 """Rows of one namespace to read past before seeking its end."""
@@ -36,6 +39,7 @@ class Namespaces:
 
     def _open(self) -> None:
         self._spaces: dict[Any, dict[Any, Any]] = {}
+        self._sorted: dict[Any, SortedKeys] = {}
         self._encoded: dict[Any, bytes] = {}
         self._deleted: dict[Any, set[Any]] = {}
         self._detached: set[Any] = set()
@@ -64,15 +68,28 @@ class Namespaces:
         space = self._spaces.get(namespace)
         return None if space is None else space.get(key)
 
-    def keys(self, namespace: Any) -> Collection[Any]:
-        """The keys of the open epoch's rows of a namespace."""
-        return self._spaces.get(namespace, ())
+    def space(self, namespace: Any) -> dict[Any, Any]:
+        """The open epoch's rows of a namespace, to be read only."""
+        return self._spaces.get(namespace) or {}
+
+    def keys(self, namespace: Any, start: Any, stop: Any, closed: bool) -> list[Any]:
+        """The keys of the open epoch's rows of a namespace with start <= key < stop (closed: <= stop; None: no bound),
+        in order."""
+        space = self._spaces.get(namespace)
+        if not space:
+            return []
+        index = self._sorted.get(namespace)
+        if index is None:
+            if len(space) <= SMALL:
+                return in_order(space, start, stop, closed)
+            index = self._sorted[namespace] = SortedKeys(space)
+        return index.between(start, stop, closed)
 
     def encoded(self, namespace: Any) -> bytes:
         """The namespace's encoding, which its rows' encoded keys begin with."""
         encoded = self._encoded.get(namespace)
         if encoded is None:
-            encoded = self._encoded[namespace] = encode_for_hash(namespace)
+            encoded = self._encoded[namespace] = encode_canonical(namespace)
         return encoded
 
     def is_detached(self, namespace: Any) -> bool:
@@ -85,6 +102,10 @@ class Namespaces:
             return True
         deleted = self._deleted.get(namespace)
         return deleted is not None and key in deleted
+
+    def detach(self, namespace: Any) -> None:
+        """There is nothing below."""
+        self._detached.add(namespace)
 
     def note_miss(self, namespace: Any) -> None:
         """A row was looked for below and not found: see once whether the namespace has any, to spare further looks."""
@@ -100,6 +121,8 @@ class Namespaces:
         space = self._spaces.get(namespace)
         if space is not None:
             space.pop(key, None)
+            if self._sorted and namespace in self._sorted:
+                self._sorted[namespace].remove(key)
             self._touched.add(namespace)
         if namespace not in self._detached:
             self._deleted.setdefault(namespace, set()).add(key)
@@ -110,6 +133,7 @@ class Namespaces:
         space = self._spaces.get(namespace)
         if space is not None:
             space.clear()
+            self._sorted.pop(namespace, None)
             self._touched.add(namespace)
         if namespace not in self._detached:
             self._deleted.pop(namespace, None)
@@ -123,7 +147,7 @@ class Namespaces:
         """All namespaces with a row, in encoded order."""
         live = {self.encoded(namespace): namespace for namespace, space in self._spaces.items() if space}
         for namespace in self._below(b"", BEYOND):
-            live[encode_for_hash(namespace)] = namespace
+            live[encode_canonical(namespace)] = namespace
         return [live[encoded] for encoded in sorted(live)]
 
     def due(self, upto: int) -> list[int]:
@@ -157,6 +181,7 @@ class Namespaces:
         for namespace in self._pop_open(upto):
             namespaces.add(namespace)
             taken += [(namespace, key) for key in self._spaces.pop(namespace)]
+            self._sorted.pop(namespace, None)
             self._touched.add(namespace)
         for namespace in namespaces:
             self._deleted.pop(namespace, None)
@@ -185,12 +210,12 @@ class Namespaces:
             else:
                 live.append(encoded[:at])
                 break
-        live += map(encode_for_hash, self._below_long(b"", BEYOND))
+        live += map(encode_canonical, self._below_long(b"", BEYOND))
         return decode_key(max(live))[0] if live else None
 
     def _reach(self, upto: int) -> tuple[bytes, bytes]:
-        low = _INTS_FROM if self._floor == -inf else encode_for_hash(int(self._floor))
-        return low, encode_for_hash(upto) + BEYOND
+        low = _INTS_FROM if self._floor == -inf else encode_canonical(int(self._floor))
+        return low, encode_canonical(upto) + BEYOND
 
     def _first_from(self, low: bytes) -> float:
         """At most the first int namespace below whose encoding is not before `low`."""
@@ -211,6 +236,7 @@ class Namespaces:
                 live.append(namespace)
             else:
                 self._spaces.pop(namespace, None)
+                self._sorted.pop(namespace, None)
         return live
 
     def _heap_created(self) -> None:
@@ -265,19 +291,24 @@ class Namespaces:
         for namespace, space in self._spaces.items():
             if space:
                 base = self.encoded(namespace)
-                encoded += [base + key for key in encode_all_for_hash(space)]
+                encoded += [base + key for key in encode_all_canonical(space)]
                 values += space.values()
         return encoded, values
 
     def tombstones(self) -> list[bytes]:
         """Row keys of the rows below that the open epoch deletes (and may have written again)."""
         gone = [
-            self.encoded(namespace) + encode_for_hash(key)
+            self.encoded(namespace) + encode_canonical(key)
             for namespace, keys in self._deleted.items()
             if namespace not in self._detached
             for key in keys
         ]
         return [*self._dropped, *self._region.existing(gone)]
+
+    def whole(self) -> list[Any]:
+        """The namespaces, of few rows, that have none but those of the open epoch."""
+        spaces = self._spaces
+        return [namespace for namespace in self._detached if 0 < len(spaces.get(namespace, ())) <= SMALL]
 
     def turn(self) -> dict[Any, dict[Any, Any]]:
         """Open an empty epoch; gives the rows of the one that ends, by namespace."""
@@ -290,4 +321,4 @@ class Namespaces:
 
 
 def _encoded_key(row: tuple[int, Any]) -> tuple[int, bytes]:
-    return row[0], encode_for_hash(row[1])
+    return row[0], encode_canonical(row[1])

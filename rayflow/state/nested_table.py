@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rayflow.serde.codec import Codec
-from rayflow.serde.keys import decode_key, encode_for_hash
-from rayflow.state.cache import CleanCache, NestedCache
-from rayflow.state.key_order import is_natural
-from rayflow.state.namespaces import Namespaces
+from rayflow.serde.keys import decode_key, encode_canonical
+from rayflow.state.cache import CleanCache
+from rayflow.state.key_order import in_order
+from rayflow.state.namespaces import SMALL, Namespaces
+from rayflow.state.nested_cache import NestedCache
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
@@ -24,9 +26,12 @@ class NestedTable(Table):
     """
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
-        super().__init__(operator, name, region, codec)
-        self._cache = NestedCache(cache)
+        super().__init__(operator, name, codec)
+        self._region = region
+        self._cache = NestedCache(cache, SMALL)
         self._spaces = Namespaces(region)
+        self._large: set[Any] = set()
+        """Namespaces with many rows below."""
 
     def rows(self, namespace: Any) -> dict[Any, Any]:
         """The open epoch's rows of one namespace, to be changed in place. To be taken anew for each batch."""
@@ -42,7 +47,9 @@ class NestedTable(Table):
         if value is None:
             if spaces.hides(namespace, key):
                 return None
-            data = self._region.get(spaces.encoded(namespace) + encode_for_hash(key))
+            if namespace in self._cache.whole_spaces:
+                return None  # else it would be there
+            data = self._region.get(spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 spaces.note_miss(namespace)
                 return None
@@ -59,7 +66,9 @@ class NestedTable(Table):
             return default
         value = self._cache.find(namespace, key)
         if value is None:
-            data = self._region.get(self._spaces.encoded(namespace) + encode_for_hash(key))
+            if namespace in self._cache.whole_spaces:
+                return default  # else it would be there
+            data = self._region.get(self._spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 return default
             value = self._decode(data)
@@ -80,33 +89,50 @@ class NestedTable(Table):
         self._cache.forget_all(namespace)
         self._spaces.drop(namespace)
 
+    def range(self, namespace: Any, first: Any = None, last: Any = None) -> list[tuple[Any, Any]]:
+        """Rows of a namespace with first <= key <= last (None: no bound), to be read only, in the order of `scan`."""
+        spaces = self._spaces
+        space = spaces.space(namespace)
+        below = {} if spaces.is_detached(namespace) else self._whole(namespace)
+        if below is None:
+            keys = spaces.keys(namespace, first, last, True)
+            return list(self._laid_over(namespace, keys, first, last, True))
+        if len(space) <= SMALL:
+            rows = {**below, **space} if below and space else below or space
+            if len(rows) < 2 and first is None and last is None:
+                return list(rows.items())
+            return [(key, rows[key]) for key in in_order(rows, first, last, True)]
+        keys = spaces.keys(namespace, first, last, True)
+        other = in_order([key for key in below if key not in space], first, last, True)
+        if other:
+            keys = sorted(keys + other, key=encode_canonical)
+        return [(key, space[key] if key in space else below[key]) for key in keys]
+
     def scan(self, namespace: Any, start: Any = None, stop: Any = None) -> Iterator[tuple[Any, Any]]:
         """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), to be
         read only. Rows whose keys (with the namespace) have more than 507 bytes may come last.
 
         Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
         """
+        keys = self._spaces.keys(namespace, start, stop, False)
+        if self._spaces.is_detached(namespace):
+            return self._own(namespace, keys)
+        return self._laid_over(namespace, keys, start, stop, False)
+
+    def _laid_over(
+        self, namespace: Any, keys: list[Any], start: Any, stop: Any, closed: bool
+    ) -> Iterator[tuple[Any, Any]]:
+        """The open epoch's rows at `keys` over those below."""
         spaces = self._spaces
         find, row_key = spaces.find, self._region.row_key
-        keys = spaces.keys(namespace)
-        natural = is_natural(keys, start, stop)
-        if natural:
-            keys = [key for key in keys if (start is None or start <= key) and (stop is None or key < stop)]
-            if spaces.is_detached(namespace):
-                yield from self._own(namespace, sorted(keys))
-                return
         base = spaces.encoded(namespace)
-        low = base if start is None else base + encode_for_hash(start)
-        high = base + (BEYOND if stop is None else encode_for_hash(stop))
-        mine = []
-        for key in keys:
-            encoded = base + encode_for_hash(key)
-            if natural or low <= encoded < high:
-                mine.append((row_key(encoded), key))
-        mine.sort()
-        below = () if spaces.is_detached(namespace) else self._region.scan(low, high, base)
+        low = base if start is None else base + encode_canonical(start)
+        high = base + (BEYOND if stop is None else encode_canonical(stop))
+        if closed and stop is not None:
+            high += b"\x00"  # no other key's encoding begins with this one's
+        mine = sorted((row_key(base + encode_canonical(key)), key) for key in keys)
         at = len(base)
-        for key, encoded, data in overlay(mine, below):
+        for key, encoded, data in overlay(mine, self._region.scan(low, high, base)):
             if data is None:
                 value = find(namespace, key)
                 if value is None:
@@ -129,6 +155,32 @@ class NestedTable(Table):
             if value is not None:
                 yield key, value
 
+    def _whole(self, namespace: Any) -> dict[Any, Any] | None:
+        """All rows below of a namespace that are not hidden, out of the cache; None when they are many. Some may be
+        older than those of the open epoch."""
+        rows = self._cache.whole(namespace)
+        if rows is not None or namespace in self._large:
+            return rows
+        spaces = self._spaces
+        base = spaces.encoded(namespace)
+        found = list(islice(self._region.scan(base, base + BEYOND, base), SMALL + 1))
+        if len(found) > SMALL:
+            self._large.add(namespace)
+            return None
+        if not found:
+            spaces.detach(namespace)
+            return {}
+        at, space = len(base), spaces.space(namespace)
+        keys = [decode_key(encoded, at)[0] for _, encoded, _ in found]
+        data = [row[2] for row in found]
+        rows = {
+            key: value
+            for key, value in zip(keys, self._decode_all(data), strict=True)
+            if key not in space and not spaces.hides(namespace, key)
+        }
+        self._cache.keep_whole(namespace, rows, sum(map(len, data)))
+        return rows
+
     def namespaces(self, upto: int | None = None) -> list[Any]:
         """The namespaces that have a row, in order; with `upto`, which takes namespaces to be int, those up to and
         including it. With `upto` it touches the store only when a namespace there can be due.
@@ -147,4 +199,5 @@ class NestedTable(Table):
         return len(data), self._sealing_bytes
 
     def turn(self) -> None:
-        self._cache.keep(self._spaces.turn(), self._sealing_bytes)
+        self._large.clear()
+        self._cache.keep_epoch(self._spaces.whole(), self._spaces.turn(), self._sealing_bytes)

@@ -7,21 +7,23 @@ from typing import Any
 
 
 def overlay(
-    mine: list[tuple[bytes, Any]], below: Iterable[tuple[bytes, bytes, bytes]]
+    mine: Iterable[tuple[bytes, Any]], below: Iterable[tuple[bytes, bytes, bytes]]
 ) -> Iterator[tuple[Any, bytes, bytes | None]]:
-    """Merge a table's open epoch with the rows below, in order of their row keys.
+    """Merge a table's open epoch with the rows below, both in order of their row keys, or of their encoded keys.
 
     Gives (key, b"", None) for each of `mine` (row key, key), and (None, encoded, data) for each row that is not in it.
     """
-    at, end = 0, len(mine)
+    remaining = iter(mine)
+    own = next(remaining, None)
     for row_key, encoded, data in below:
-        while at < end and mine[at][0] < row_key:
-            yield mine[at][1], b"", None
-            at += 1
-        if at < end and mine[at][0] == row_key:
-            yield mine[at][1], b"", None
-            at += 1
+        while own is not None and own[0] < row_key:
+            yield own[1], b"", None
+            own = next(remaining, None)
+        if own is not None and own[0] == row_key:
+            yield own[1], b"", None
+            own = next(remaining, None)
         else:
             yield None, encoded, data
-    for _, key in mine[at:]:
-        yield key, b"", None
+    while own is not None:
+        yield own[1], b"", None
+        own = next(remaining, None)

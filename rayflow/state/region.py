@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from operator import itemgetter
+from typing import Any
 
 from rayflow.core.errors import InvariantBroken
-from rayflow.serde.keys import decode_key
+from rayflow.serde.keys import decode_key, encode_canonical
+from rayflow.state.base import RowReader
 from rayflow.state.row_keys import (
     BEYOND,
     LIMIT,
@@ -17,19 +21,28 @@ from rayflow.state.row_keys import (
     table_end,
     unpack_long,
 )
-from rayflow.state.sealed_store import SealedStore
+
+
+def closed_range(first: Any, last: Any) -> tuple[bytes, bytes]:
+    """The encoded keys from `first` to `last` (None: no bound): low <= encoded < high."""
+    low = b"" if first is None else encode_canonical(first)
+    # No encoded key is the beginning of another.
+    return low, BEYOND if last is None else encode_canonical(last) + b"\x00"
+
+
+_encoded = itemgetter(1)
 
 
 class Region:
     """One table's part of a store. "Encoded" is a row's encoded key without the table: [namespace +] key.
 
     Args:
-        below: the sealed delta over the store.
+        below: what rows are read from.
         prefix: what the table's row keys begin with.
         nested: whether encoded keys begin with a namespace.
     """
 
-    def __init__(self, below: SealedStore, prefix: bytes, nested: bool) -> None:
+    def __init__(self, below: RowReader, prefix: bytes, nested: bool) -> None:
         self._below = below
         self._prefix = prefix
         self._nested = nested
@@ -88,6 +101,12 @@ class Region:
         yield from self.scan_short(low, high)
         if self._has_long():
             yield from self.scan_long(low, high, namespace)
+
+    def scan_in_order(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """`scan` in order of the encoded keys; it reads all of the table's long rows first."""
+        long = sorted(self.scan_long(low, high), key=_encoded)
+        short = self.scan_short(low, high)
+        return merge(short, long, key=_encoded) if long else short
 
     def scan_short(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         """The part of `scan` whose order is that of the encoded keys."""

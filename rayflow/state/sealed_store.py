@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import gt, lt
 
 from rayflow.core.errors import InvariantBroken
-from rayflow.state.base import Delta, Stamp, Store
+from rayflow.state.base import Delta, RowReader, Stamp, Store
 
 _ABSENT = b"absent"
 
 
-class SealedStore:
+class SealedStore(RowReader):
     """Reads go to the sealed delta first, then to the store. At most one delta is sealed at a time."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._delta: Delta | None = None
         self._rows: dict[bytes, bytes | None] = {}
+        self._completing = False
+
+    @property
+    def completed(self) -> RowReader:
+        """The rows as of the last completed epoch, also while it is being applied. To be asked for at each read."""
+        return self if self._completing else self.store
 
     @property
     def is_sealed(self) -> bool:
@@ -40,12 +48,13 @@ class SealedStore:
         """`complete` bit by bit: iterate to the end. See `Store.applying`."""
         if self._delta is None:
             raise InvariantBroken(f"epoch {stamp.epoch} is complete but was not sealed")
+        self._completing = True
         yield from self.store.applying(self._delta, stamp)
         self._delta = None
         self._rows = {}
+        self._completing = False
 
     def get(self, key: bytes) -> bytes | None:
-        """The row at `key`."""
         if self._rows:
             data = self._rows.get(key, _ABSENT)
             if data is not _ABSENT:
@@ -53,7 +62,6 @@ class SealedStore:
         return self.store.get(key)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The rows at `keys`."""
         rows = self._rows
         if not rows:
             return self.store.get_many(keys)
@@ -64,15 +72,32 @@ class SealedStore:
         return [rows[key] if key in rows else next(stored) for key in keys]
 
     def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start <= key < stop, in order."""
         stored = self.store.scan(start, stop)
         low, high = self._range(start, stop)
         if self._delta is None or low >= high:
             return stored
-        return _merge(zip(self._delta.keys[low:high], self._delta.values[low:high], strict=True), stored)
+        return _merge(zip(self._delta.keys[low:high], self._delta.values[low:high], strict=True), stored, lt)
+
+    def scan_back(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        stored = self.store.scan_back(start, stop)
+        low, high = self._range(start, stop)
+        if self._delta is None or low >= high:
+            return stored
+        keys, values = self._delta.keys[low:high], self._delta.values[low:high]
+        return _merge(zip(reversed(keys), reversed(values), strict=True), stored, gt)
+
+    def scan_many(self, ranges: list[tuple[bytes, bytes]], limit: int | None = None) -> list[list[tuple[bytes, bytes]]]:
+        if self._delta is None:
+            return self.store.scan_many(ranges, limit)
+        keys = self._delta.keys
+        changed = [bisect_left(keys, start) < bisect_left(keys, stop) for start, stop in ranges]
+        stored = iter(self.store.scan_many([at for at, own in zip(ranges, changed, strict=True) if not own], limit))
+        return [
+            list(islice(self.scan(*at), limit)) if own else next(stored)
+            for at, own in zip(ranges, changed, strict=True)
+        ]
 
     def last(self, start: bytes, stop: bytes | None) -> bytes | None:
-        """The greatest key of a row with start <= key < stop."""
         newest: bytes | None = None
         if self._delta is not None:
             low, high = self._range(start, stop)
@@ -95,12 +120,14 @@ class SealedStore:
 
 
 def _merge(
-    newer: Iterable[tuple[bytes, bytes | None]], older: Iterable[tuple[bytes, bytes]]
+    newer: Iterable[tuple[bytes, bytes | None]],
+    older: Iterable[tuple[bytes, bytes]],
+    before: Callable[[bytes, bytes], bool],
 ) -> Iterator[tuple[bytes, bytes]]:
     changes = iter(newer)
     change = next(changes, None)
     for row in older:
-        while change is not None and change[0] < row[0]:
+        while change is not None and before(change[0], row[0]):
             if change[1] is not None:
                 yield change[0], change[1]
             change = next(changes, None)

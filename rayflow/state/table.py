@@ -8,16 +8,14 @@ from typing import Any
 
 from rayflow.core.errors import ValueNotCarried
 from rayflow.serde.codec import Codec
-from rayflow.state.region import Region
 
 
 class Table(ABC):
     """One state of one operator in one task."""
 
-    def __init__(self, operator: str, name: str, region: Region, codec: Codec) -> None:
+    def __init__(self, operator: str, name: str, codec: Codec) -> None:
         self._operator = operator
         self._name = name
-        self._region = region
         self._encode_all = codec.encode_all
         self._decode = codec.decode
         self._decode_all = codec.decode_all

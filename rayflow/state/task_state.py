@@ -9,10 +9,12 @@ from rayflow.serde.codec import Codec
 from rayflow.state.base import Delta, Stamp, Store
 from rayflow.state.cache import CleanCache, bytes_of
 from rayflow.state.nested_table import NestedTable
+from rayflow.state.ordered_table import OrderedTable
 from rayflow.state.region import Region
 from rayflow.state.row_keys import table_prefix
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.table import Table
+from rayflow.state.table_view import CompletedView, TableView
 from rayflow.state.timer_table import TimerTable
 from rayflow.state.value_table import ValueTable
 
@@ -83,6 +85,24 @@ class TaskState:
             raise _other_kind(operator, name)
         return table
 
+    def ordered(self, operator: str, name: str) -> OrderedTable:
+        """The table of that name, by key and time. Raises StateKindChanged when it was made as another kind."""
+        table = self._tables.get((operator, name))
+        if table is None:
+            prefix = self._prefix(operator, name)
+            table = OrderedTable(operator, name, self._below, prefix, self._codec, self._cache)
+            self._tables[operator, name] = table
+        if not isinstance(table, OrderedTable):
+            raise _other_kind(operator, name)
+        return table
+
+    def completed(self, operator: str, name: str) -> TableView:
+        """The value table of that name as of the last completed epoch. Raises StateKindChanged when it is of another
+        kind."""
+        if not isinstance(self._tables.get((operator, name)), ValueTable | None):
+            raise _other_kind(operator, name)
+        return CompletedView(self._below, table_prefix(operator, name), self._codec)
+
     def seal(self) -> Delta:
         """End the open epoch: every changed row, encoded once. Its lists are not to be changed.
 
@@ -133,6 +153,9 @@ class TaskState:
         self._store.close()
 
     def _region(self, operator: str, name: str, *, nested: bool) -> Region:
+        return Region(self._below, self._prefix(operator, name), nested)
+
+    def _prefix(self, operator: str, name: str) -> bytes:
         prefix = table_prefix(operator, name)
         other = self._prefixes.setdefault(prefix, (operator, name))
         if other != (operator, name):
@@ -141,7 +164,7 @@ class TaskState:
                 operator=operator,
                 advice="Give one of the two another name",
             )
-        return Region(self._below, prefix, nested)
+        return prefix
 
 
 def _other_kind(operator: str, name: str) -> StateKindChanged:

@@ -14,7 +14,8 @@ class TimerTable(Table):
     """A set of (time, key, tag), ordered by time (ms), then key, then tag. A nested table without values."""
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec) -> None:
-        super().__init__(operator, name, region, codec)
+        super().__init__(operator, name, codec)
+        self._region = region
         self._times = Namespaces(region)
 
     def add(self, time: int, key: Any, tag: str = "") -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from rayflow.core.errors import KeyNotUsable
 from rayflow.serde.codec import Codec
-from rayflow.serde.keys import decode_key, encode_all_for_hash, encode_for_hash
+from rayflow.serde.keys import decode_key, encode_all_canonical, encode_canonical
 from rayflow.state.cache import CleanCache, ValueCache
+from rayflow.state.key_order import SortedKeys
 from rayflow.state.overlay import overlay
-from rayflow.state.region import Region
-from rayflow.state.row_keys import BEYOND
+from rayflow.state.region import Region, closed_range
 from rayflow.state.table import Table
+from rayflow.state.table_view import TableView
 
 _UNREAD = object()
 MISSES = 0.1
 """The share of a batch's keys that may be read from the store one by one."""
 
 
-class ValueTable(Table):
+class ValueTable(Table, TableView):
     """Key to value. A value is never None: None means that there is no row.
 
     A hot loop works on `rows` itself, and takes it anew for each batch (a seal puts an empty dict there):
@@ -31,18 +33,21 @@ class ValueTable(Table):
                 row = table.rows[key] = new
 
     Attributes:
-        rows: the open epoch's rows, to be changed in place.
+        rows: the open epoch's rows, to be changed in place; rows are removed by `delete` only.
         deleted: keys deleted in the open epoch. A key that is in `rows` too was written again after that.
     """
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
-        super().__init__(operator, name, region, codec)
+        super().__init__(operator, name, codec)
+        self._region = region
         self.rows: dict[Any, Any] = {}
         self.deleted: set[Any] = set()
         self._cache = ValueCache(cache)
         self._ahead: dict[Any, Any] = {}
         """What the last `prefetch` read, None where there is no row; good until the next seal."""
         self._misses = 0
+        self._sorted: SortedKeys | None = None
+        """The open epoch's keys in order, once they were asked for."""
 
     def load(self, key: Any) -> Any:
         """Bring an earlier epoch's row into `rows` to be changed in place; None when there is none.
@@ -56,7 +61,7 @@ class ValueTable(Table):
             value = self._cache.take(key)
             if value is None:
                 self._misses += 1
-                data = self._region.get(encode_for_hash(key))
+                data = self._region.get(encode_canonical(key))
                 if data is None:
                     return None
                 value = self._decode(data)
@@ -77,7 +82,7 @@ class ValueTable(Table):
             return
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
-            encoded = encode_all_for_hash(wanted)
+            encoded = encode_all_canonical(wanted)
         except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
             return
         self._misses = len(wanted)
@@ -88,7 +93,6 @@ class ValueTable(Table):
         self._ahead.update(zip(there, rows, strict=True))
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """The row at `key`, to be read only."""
         value = self.rows.get(key)
         if value is not None:
             return value
@@ -98,12 +102,23 @@ class ValueTable(Table):
         if value is None:
             value = self._cache.find(key)
         if value is None:
-            data = self._region.get(encode_for_hash(key))
+            if key in self._ahead:
+                return default
+            data = self._region.get(encode_canonical(key))
             if data is None:
                 return default
             value = self._decode(data)
             self._cache.keep_one(key, value, len(data))
         return value
+
+    def get_many(self, keys: Sequence[Any]) -> list[Any]:
+        found = list(map(self.rows.get, keys))
+        lacking = [key for key, value in zip(keys, found, strict=True) if value is None]
+        if lacking:
+            self.prefetch(lacking, share=0)
+            get = self.get
+            found = [get(key) if value is None else value for key, value in zip(keys, found, strict=True)]
+        return found
 
     def put(self, key: Any, value: Any) -> None:
         """Write a row, whatever there is."""
@@ -112,25 +127,30 @@ class ValueTable(Table):
     def delete(self, key: Any) -> None:
         """Delete a row, if there is one."""
         self.rows.pop(key, None)
+        if self._sorted is not None:
+            self._sorted.remove(key)
         self._cache.forget(key)
         self.deleted.add(key)
 
-    def scan(self) -> Iterator[tuple[Any, Any]]:
-        """All rows, to be read only, in order of their encoded keys (keys of more than 507 bytes come last).
+    def scan(self, first: Any = None, last: Any = None, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
+        low, high = closed_range(first, last)
+        if self._sorted is None:
+            self._sorted = SortedKeys(self.rows)
+        keys = self._sorted.between(first, last, True)
+        mine = ((encode_canonical(key), key) for key in keys)
+        below = ((encoded, encoded, data) for _, encoded, data in self._region.scan_in_order(low, high))
+        return islice(self._live(overlay(mine, below)), limit)
 
-        Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
-        """
-        rows, deleted = self.rows, self.deleted
-        row_key = self._region.row_key
-        mine = sorted((row_key(encode_for_hash(key)), key) for key in rows)
-        for key, encoded, data in overlay(mine, self._region.scan(b"", BEYOND)):
+    def _live(self, rows: Iterator[tuple[Any, bytes, bytes | None]]) -> Iterator[tuple[Any, Any]]:
+        opened, deleted = self.rows, self.deleted
+        for key, encoded, data in rows:
             if data is None:
-                value = rows.get(key)
+                value = opened.get(key)
                 if value is None:
                     continue
             else:
                 key = decode_key(encoded)[0]
-                value = rows.get(key)
+                value = opened.get(key)
                 if value is None:
                     if key in deleted:
                         continue
@@ -146,9 +166,9 @@ class ValueTable(Table):
     def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
         rows = self.rows
         data = self._encode(rows.values())
-        self._region.collect(changed, encode_all_for_hash(rows), data)
+        self._region.collect(changed, encode_all_canonical(rows), data)
         if self.deleted:
-            gone = [encode_for_hash(key) for key in self.deleted if key not in rows]
+            gone = [encode_canonical(key) for key in self.deleted if key not in rows]
             changed.update(dict.fromkeys(self._region.existing(gone)))
         return len(data), self._sealing_bytes
 
@@ -159,3 +179,4 @@ class ValueTable(Table):
         self.rows = {}
         self.deleted = set()
         self._ahead = {}
+        self._sorted = None

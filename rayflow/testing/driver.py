@@ -158,7 +158,7 @@ class Driver:
             partition = 0 if key_data is None else partition_of(key_data, self._partitions)
         first = self._offsets.get((topic, partition), 0)
         self._offsets[topic, partition] = first + len(data)
-        batch = Batch(
+        batch = Batch.read(
             Origin(topic, partition),
             [key_data] * len(data),
             data,

@@ -10,7 +10,9 @@ import pytest
 
 import rayflow as rf
 from rayflow.api.aggregations import BuiltIn
-from rayflow.api.specs import AggregateSpec, TableSpec, WindowSpec
+from rayflow.api.specs.reducers import AggregateSpec
+from rayflow.api.specs.table import TableSpec
+from rayflow.api.specs.window import WindowSpec
 from rayflow.core.errors import InvalidJob
 from rayflow.serde.codec import Codec
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import rayflow as rf
-from rayflow.api.specs import ProcessSpec, SinkSpec
+from rayflow.api.specs.outputs import SinkSpec
+from rayflow.api.specs.process import ProcessSpec
 from rayflow.api.state import StateDescriptor, states_of
 from rayflow.core.errors import InvalidJob
 

@@ -10,7 +10,10 @@ import pytest
 
 import rayflow as rf
 from rayflow.api.graph import Node
-from rayflow.api.specs import FoldSpec, SinkSpec, StreamSpec, WindowSpec, one_more
+from rayflow.api.specs.outputs import SinkSpec
+from rayflow.api.specs.reducers import FoldSpec, one_more
+from rayflow.api.specs.stream import StreamSpec
+from rayflow.api.specs.window import WindowSpec
 from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
 from rayflow.core.ports import LATE
@@ -159,10 +162,10 @@ def test_hopping_windows_grace_and_late_records() -> None:
     assert (spec.window.size, spec.window.every, spec.grace) == (300_000, 60_000, 10_000)
     assert (spec.emit, spec.late) == ("updates", True)
     late = job.graph.nodes["w-late"]
-    assert late.inputs == (("w", LATE),)
+    assert late.inputs == (("w", LATE, "in"),)
     assert isinstance(late.spec, SinkSpec)
     assert (late.spec.topic, late.spec.value.type) == (TopicRef("late"), Order)
-    assert job.graph.nodes["sink-1"].inputs == (("w", "out"),)
+    assert job.graph.nodes["sink-1"].inputs == (("w", "out", "in"),)
 
 
 def test_count_is_a_fold_that_operators_can_recognise() -> None:

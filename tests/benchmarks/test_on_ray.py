@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from io import StringIO
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from rich.console import Console
 
-from benchmarks import ray_usage
+from benchmarks import frames, ray_usage
 from benchmarks.__main__ import main, taking_part
 from benchmarks.campaign import NoResult, Run
-from benchmarks.frames import frame_costs
+from benchmarks.frames import Costs, figures_of, through
 from benchmarks.measure import Usage
 from benchmarks.ray_report import ray_summary, ray_table
 from benchmarks.ray_usage import COORDINATOR, WORKER, RayTree, RayUsage
 from benchmarks.workloads import RAYFLOW
+from rayflow.runtimes.hosting.channels.outgoing import FRAME, Frame, decode_frame
 
 Stats = dict[int, tuple[str, str, float]]
 
@@ -97,7 +100,27 @@ def test_what_makes_no_sense_is_refused(flags: list[str]) -> None:
     assert CliRunner().invoke(main, flags).exit_code == 2
 
 
-def test_a_frame_goes_through_and_its_parts_add_up() -> None:
-    figures = frame_costs(4_000)
-    encode, socket, decode, whole, _ = (figure.value for figure in figures[:5])
-    assert encode + socket + decode == pytest.approx(whole)
+def test_what_goes_through_frames_comes_out_and_each_part_costs_something() -> None:
+    costs = asyncio.run(through(4_000, 100))
+    assert costs.records == 4_000
+    assert costs.size > costs.frames * FRAME > 0
+    assert min(costs.encode, costs.socket, costs.decode) > 0
+
+
+def test_other_records_than_went_in_are_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_the_first(data: bytes) -> Frame:
+        frame = decode_frame(data)
+        return replace(frame, events=frame.events[1:])
+
+    monkeypatch.setattr(frames, "decode_frame", without_the_first)
+    with pytest.raises(ValueError, match="other records"):
+        asyncio.run(through(4_000, 100))
+
+
+def test_costs_are_told_by_frame_and_by_record() -> None:
+    costs = Costs(encode=1.0, socket=2.0, decode=5.0, frames=4, records=1_000, size=8_192)
+    figures = figures_of(100, costs)
+    assert [figure.value for figure in figures] == [250_000, 500_000, 1_250_000, 2_000_000, 8_000]
+    assert [figure.name.partition(": ")[2] for figure in figures] == [
+        *("encode", "socket", "decode", "a frame of 2 KiB", "a record of 8 bytes")
+    ]

@@ -143,6 +143,28 @@ def test_deleting_the_last_object_of_a_folder_removes_the_folder(tmp_path: Path)
     assert [path.name for path in (tmp_path / "store" / "epochs").iterdir()] == ["2"]
 
 
+def test_an_object_is_written_though_its_empty_folder_is_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mkdir` finds the folder; before it has looked whether it is one, `delete` of another thread has removed it."""
+    store = FileStore(f"file:{tmp_path}")
+    folder = tmp_path / "published"
+    folder.mkdir()
+    removed: list[Path] = []
+    is_dir = Path.is_dir
+
+    def too_late(path: Path) -> bool:
+        if path == folder and not removed:
+            folder.rmdir()
+            removed.append(folder)
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", too_late)
+    store.create("published/1", b"1")
+    assert removed
+    assert store.get("published/1") == b"1"
+
+
 def test_a_relative_folder_is_that_of_the_moment_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = FileStore("file:relative/store")

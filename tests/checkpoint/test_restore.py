@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,16 @@ def history() -> History:
     return history
 
 
+def deltas_of(history: History, *epochs: int) -> int:
+    """Bytes that the deltas of TASK take in the segments of these epochs."""
+    return sum(
+        len(msgspec.msgpack.encode((part.delta.keys, part.delta.values)))
+        for epoch in epochs
+        for part in history.sealed[epoch]
+        if part.task == TASK
+    )
+
+
 def test_a_store_that_is_at_the_checkpoint_is_left_as_it_is(history: History) -> None:
     manifest = history.manifests[10]
     local = CheckedStore({b"any": b"row"}, Stamp(manifest.lineage, 10))
@@ -44,6 +55,10 @@ def test_a_store_that_is_behind_is_given_only_the_deltas_it_lacks(history: Histo
     local = CheckedStore(history.expected[8][TASK], Stamp(manifest.lineage, 8))
     report = prepare_store(local, history.store, manifest, TASK)
     assert (report.how, report.deltas) == ("deltas", 2)
+    assert report.bytes == deltas_of(history, 9, 10)
+    assert report.rows == sum(
+        len(part.delta) for epoch in (9, 10) for part in history.sealed[epoch] if part.task == TASK
+    )
     assert (local.held, local.stamp) == (history.expected[10][TASK], Stamp(manifest.lineage, 10))
 
 
@@ -51,7 +66,8 @@ def test_an_empty_store_is_rebuilt_from_the_base_and_the_deltas_after_it(history
     local = CheckedStore()
     report = prepare_store(local, history.store, history.manifests[10], TASK)
     assert (report.how, report.deltas, report.rows) == ("rebuilt", 6, len(local.held))
-    assert report.bytes > history.bases[TASK].bytes
+    assert report.bytes == history.bases[TASK].bytes + deltas_of(history, *range(5, 11))
+    assert history.bases[TASK].bytes == sum(map(history.store.size, history.bases[TASK].parts)) > 0
     assert (local.held, local.stamp) == (history.expected[10][TASK], Stamp(history.lineage, 10))
 
 

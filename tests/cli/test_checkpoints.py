@@ -10,8 +10,8 @@ from click.testing import Result
 
 from rayflow.plan.compile import plan_of
 from rayflow.plan.load import load_job
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.local.runtime import LocalRuntime
-from rayflow.runtimes.options import RunOptions
 from tests.cli.conftest import JOBS, log_lines
 
 Run = Callable[..., Result]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rayflow.cli.figures import size_text, time_text
 from rayflow.cli.live import LiveLine, ProgressLog, Rate, line
 from rayflow.core.logging import configure_logging
-from rayflow.runtimes.options import Progress
+from rayflow.runtimes.hosting.options import Progress
 from tests.cli.conftest import log_lines
 
 RUNNING = Progress(

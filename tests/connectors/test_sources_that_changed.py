@@ -13,8 +13,8 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import SourceDataLost
 from rayflow.core.ids import TopicPartition
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.local.runtime import LocalRuntime
-from rayflow.runtimes.options import RunOptions
 
 
 @pytest.fixture

@@ -159,6 +159,25 @@ class PublishContract(Basics):
         new.close()
         other.close()
 
+    @pytest.mark.parametrize("step", STEPS)
+    def test_markers_can_be_looked_at_while_another_publishes(
+        self, connector: Connector, make_connector: MakeConnector, topic: MakeTopic, job: str, step: str
+    ) -> None:
+        name, task = topic(), SinkTask("out", 0)
+        publisher = connector.publisher(job, 0, "exactly_once")
+        publisher.open([task])
+        run(publisher, Marker("l", 1), {task: [batch_of(name, [0])]})
+        steps = publisher.publish(Marker("l", 2), {task: [batch_of(name, [1])]}, {})
+        until(steps, step)
+        other = make_connector()
+        looking = other.publisher(job, 0, "exactly_once")
+        held = looking.markers([task])[task]
+        assert held == Marker("l", 2 if step == "committed" else 1) or (step == "committing" and held == Marker("l", 2))
+        list(steps)  # nobody was fenced
+        publisher.close()
+        looking.close()
+        other.close()
+
     @pytest.mark.parametrize("step", STEPS[:-1])
     def test_an_unfinished_publish_that_is_closed_leaves_nothing_visible(
         self, connector: Connector, topic: MakeTopic, job: str, values: Values, step: str

@@ -128,6 +128,34 @@ def test_scan_takes_start_and_leaves_stop(store: Store) -> None:
     assert list(store.scan(b"02", b"01")) == []
 
 
+def test_scan_back_gives_the_rows_of_a_scan_from_the_last_to_the_first(store: Store) -> None:
+    rows = {b"%04d" % number: b"%d" % number for number in range(300)}
+    store.apply(delta(rows), Stamp("one", 1))
+    for start, stop in [
+        (b"", None),
+        (b"0010", b"0250"),
+        (b"00105", b"0012"),
+        (b"0299", None),
+        (b"03", None),
+        (b"2", b"1"),
+    ]:
+        assert list(store.scan_back(start, stop)) == list(reversed(list(store.scan(start, stop))))
+
+
+def test_scan_many_gives_the_first_rows_of_each_range(store: Store) -> None:
+    rows = {b"%02d" % number: b"%d" % number for number in range(20)}
+    store.apply(delta(rows), Stamp("one", 1))
+    asked = [(b"03", b"06"), (b"18", b"99"), (b"03", b"03"), (b"00", b"10")]
+    assert [[int(key) for key, _ in found] for found in store.scan_many(asked)] == [
+        [3, 4, 5],
+        [18, 19],
+        [],
+        [*range(10)],
+    ]
+    assert [[int(key) for key, _ in found] for found in store.scan_many(asked, 2)] == [[3, 4], [18, 19], [], [0, 1]]
+    assert store.scan_many([]) == []
+
+
 def test_last_finds_the_greatest_key_in_a_range(store: Store) -> None:
     store.apply(delta({b"b": b"", b"d": b"", b"f": b""}), Stamp("one", 1))
     assert store.last(b"", None) == b"f"
@@ -141,11 +169,12 @@ def test_last_finds_the_greatest_key_in_a_range(store: Store) -> None:
 
 def test_a_scan_cannot_go_on_after_a_change(store: Store) -> None:
     store.apply(delta({b"%04d" % number: b"" for number in range(100)}), Stamp("one", 1))
-    scan = store.scan(b"", None)
-    next(scan)
-    store.apply(delta({b"0050": None}), Stamp("one", 2))
-    with pytest.raises(InvariantBroken, match="went on after"):
-        list(scan)
+    for epoch, scanned in enumerate((store.scan, store.scan_back), 2):
+        scan = scanned(b"", None)
+        next(scan)
+        store.apply(delta({b"0050": None}), Stamp("one", epoch))
+        with pytest.raises(InvariantBroken, match="went on after"):
+            list(scan)
 
 
 def test_rows_come_in_runs_of_at_most_a_chunk(store: Store) -> None:
@@ -201,6 +230,9 @@ def test_a_store_is_a_sorted_dict(
     assert store.get_many(asked) == [model.get(key) for key in asked]
     assert [store.get(key) for key in asked] == [model.get(key) for key in asked]
     assert list(store.scan(start, stop)) == chosen
+    assert list(store.scan_back(start, stop)) == chosen[::-1]
+    if stop is not None:
+        assert store.scan_many([(start, stop)] * 2, limit=3) == [chosen[:3]] * 2
     assert store.last(start, stop) == (chosen[-1][0] if chosen else None)
     assert store.count() == len(model)
     store.close()

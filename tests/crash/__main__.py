@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tests.crash.campaign import Campaign, Report
 from tests.crash.jobs import JOBS
+from tests.crash.steps import in_turn
 from tests.kafka.broker import Broker
 
 
@@ -51,7 +52,7 @@ def main(kills: int, broker: str, job: str, seed: int | None) -> None:
                     progress.update(bar, completed=sum(report.kills.values()))  # type: ignore[arg-type]
 
                 try:
-                    campaign.kill_at_steps(kills - kills // 10, on_kill)
+                    campaign.kill_at_steps(in_turn(kills - kills // 10, campaign.random), on_kill)
                     campaign.kill_at_random(kills // 10, on_kill)
                     campaign.finish()
                     result = "exact"

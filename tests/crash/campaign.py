@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +25,13 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.hashing import murmur2
 from rayflow.core.ids import TopicPartition
 from rayflow.core.topics import ConnectorSpec
+from rayflow.runtimes.hosting.steps import MANIFEST_WRITTEN, STEPS
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key
 from rayflow.state.row_keys import PREFIX, table_prefix
 from tests.crash.jobs import Payment
 from tests.crash.oracle import CHECKS, SINKS, Input, Output, assert_equal, state_of
+from tests.crash.steps import AT_FIRST, IN_RECOVERY, ONCE
 
 PARTITIONS = 3
 USERS, ITEMS = 40, 17
@@ -63,8 +65,6 @@ class Campaign:
         self.report = Report()
         self._folder = folder
         self._tag = f"-{uuid.uuid4().hex[:8]}"
-        self._steps = folder / "steps"
-        self._steps.touch()
         self._input = Input([[] for _ in range(PARTITIONS)])
         self._connector: Connector = open_connector(ConnectorSpec(broker))
         for topic in ("payments", *SINKS[job]):
@@ -106,13 +106,13 @@ class Campaign:
         appender.close()
 
     def start(self, kill_at: tuple[str, int] | None = None, ends: str = "idle") -> subprocess.Popen[bytes]:
-        """Start a victim."""
+        """Start a victim. Refuses a step that there is not: nobody would be killed."""
+        assert kill_at is None or kill_at[0] in STEPS, f"there is no step {kill_at}"
         orders = {
             "job": self.job,
             "tag": self._tag,
             "broker": self.broker,
             "state": str(self._folder / "state"),
-            "steps": str(self._steps),
             "ends": ends,
             "kill_at": kill_at,
         }
@@ -123,18 +123,30 @@ class Campaign:
             cwd=Path(__file__).parents[2],
         )
 
-    def kill_at_steps(self, kills: int, on_kill: Callable[[Report], None] = lambda _: None) -> None:
-        """Kill at steps of the protocol, those first where it was least tried; a few of them come in any one run."""
-        tried: Counter[str] = Counter()
-        deadline = sum(self.report.kills.values()) + kills
-        while sum(self.report.kills.values()) < deadline:
-            self.feed(self.random.randrange(100, 600))
-            known = sorted(set(self._steps.read_text().split("\n")) - {""}) or ["before StartTasks"]
-            least = min(tried[step] for step in known)
-            step = self.random.choice([step for step in known if tried[step] == least])
-            tried[step] += 1
-            self._wait(self.start((step, self.random.choice([1, 1, 2, 3]))), step)
+    def kill_at_steps(self, steps: Collection[str], on_kill: Callable[[Report], None] = lambda _: None) -> None:
+        """Kill at each of these steps of the protocol, in an order of no choosing.
+
+        Raises AssertionError that names the steps to which no victim came.
+        """
+        first = [step for step in AT_FIRST if step in steps]
+        later = [step for step in steps if step not in AT_FIRST]
+        self.random.shuffle(later)
+        missed = []
+        for step in first + later:
+            for times in (1 if step in ONCE else self.random.choice([1, 1, 2, 3]), 1, 1):
+                self.feed(self.random.randrange(100, 600))
+                if step in IN_RECOVERY:
+                    self._kill_at(MANIFEST_WRITTEN, 1)
+                if self._kill_at(step, times):
+                    break
+            else:
+                missed.append(step)
             on_kill(self.report)
+        assert not missed, f"no victim came to {missed}"
+
+    def _kill_at(self, step: str, times: int) -> bool:
+        """Start a victim that kills itself when it comes to a step for the nth time. Whether it came there."""
+        return self._wait(self.start((step, times)), step)
 
     def kill_at_random(self, kills: int, on_kill: Callable[[Report], None] = lambda _: None) -> None:
         """Kill at moments of no choosing, while records come in."""
@@ -144,13 +156,13 @@ class Campaign:
             while time.monotonic() < until:
                 self.feed(self.random.randrange(1, 200))
             victim.send_signal(signal.SIGKILL)
-            self._wait(victim, "at random")
+            assert self._wait(victim, "at random"), "the victim had ended before"
             on_kill(self.report)
 
     def finish(self) -> Report:
         """Run to the end, undisturbed, and compare everything with the oracle. Raises AssertionError."""
         self.feed(100)
-        self._wait(self.start(ends="drained"), "")
+        assert not self._wait(self.start(ends="drained"), ""), "nobody was to kill it"
         output = {topic: self._read(topic + self._tag) for topic in SINKS[self.job]}
         self.report.outputs = sum(map(len, output.values()))
         CHECKS[self.job](self._input, output)
@@ -158,15 +170,17 @@ class Campaign:
         self._connector.close()
         return self.report
 
-    def _wait(self, victim: subprocess.Popen[bytes], step: str) -> None:
+    def _wait(self, victim: subprocess.Popen[bytes], step: str) -> bool:
+        """Whether the victim died by SIGKILL; else it has run to its end."""
         code = victim.wait(timeout=120)
         if code == -signal.SIGKILL:
             self.report.kills[step] += 1
-        elif code == 0:
+            return True
+        if code == 0:
             self.report.finished += 1
-        else:
-            tail = (self._folder / "victim.log").read_text()[-4000:]
-            raise AssertionError(f"the victim ended with {code} (to be killed {step}):\n{tail}")
+            return False
+        tail = (self._folder / "victim.log").read_text()[-4000:]
+        raise AssertionError(f"the victim ended with {code} (to be killed {step}):\n{tail}")
 
     def _read(self, topic: str) -> list[tuple[bytes | None, dict[str, object]]]:
         reader = self._connector.reader("check")

@@ -4,15 +4,22 @@ transaction is left open. `python -m tests.crash --kills 200` does the same for 
 from __future__ import annotations
 
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
+from rayflow.runtimes.hosting.steps import SEGMENT_WRITTEN
 from tests.crash.campaign import Campaign
 from tests.crash.jobs import JOBS
+from tests.crash.steps import half
 from tests.kafka.client import Kafka
 
-AT_STEPS, AT_RANDOM = 20, 3
+AT_RANDOM = 3
+pytestmark = pytest.mark.timeout(900)  # tens of processes one after the other
+JOB_AND_HALF = list(zip(JOBS, (0, 1), strict=True))
+"""On each broker every step has its kill; half of them in one job, half in the other. On the other broker the other way
+round."""
 
 
 @pytest.fixture
@@ -23,21 +30,23 @@ def seed() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", JOBS)
-def test_output_is_exact_under_kill_9_on_the_embedded_log(job: str, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("job", "which"), JOB_AND_HALF)
+def test_output_is_exact_under_kill_9_on_the_embedded_log(job: str, which: int, tmp_path: Path, seed: int) -> None:
     campaign = Campaign(job, f"embedded:{tmp_path / 'log'}", tmp_path, seed)
-    campaign.kill_at_steps(AT_STEPS)
+    campaign.kill_at_steps(half(which))
     campaign.kill_at_random(AT_RANDOM)
     campaign.finish()
+    assert set(campaign.report.kills) >= set(half(which))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", JOBS)
-def test_output_is_exact_under_kill_9_on_kafka(job: str, tmp_path: Path, seed: int, kafka: Kafka) -> None:
+@pytest.mark.parametrize(("job", "which"), JOB_AND_HALF)
+def test_output_is_exact_under_kill_9_on_kafka(job: str, which: int, tmp_path: Path, seed: int, kafka: Kafka) -> None:
     campaign = Campaign(job, kafka.url, tmp_path, seed)
-    campaign.kill_at_steps(AT_STEPS)
+    campaign.kill_at_steps(half(1 - which))
     campaign.kill_at_random(AT_RANDOM)
     campaign.finish()
+    assert set(campaign.report.kills) >= set(half(1 - which))
     assert not any(kafka.open_transactions(topic) for topic in campaign.output_topics)
 
 
@@ -45,7 +54,7 @@ def test_output_is_exact_under_kill_9_on_kafka(job: str, tmp_path: Path, seed: i
 def test_no_transaction_is_open_while_a_killed_job_is_down(tmp_path: Path, seed: int, kafka: Kafka) -> None:
     campaign = Campaign("one-stage", kafka.url, tmp_path, seed)
     campaign.feed(2000)
-    victim = campaign.start(("segment written", 3))
-    victim.wait(timeout=120)
+    victim = campaign.start((SEGMENT_WRITTEN, 3))
+    assert victim.wait(timeout=120) == -signal.SIGKILL
     assert not any(kafka.open_transactions(topic) for topic in campaign.output_topics)
     campaign.finish()

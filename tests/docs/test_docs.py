@@ -194,6 +194,37 @@ def test_an_ellipsis_stands_for_text_or_for_lines() -> None:
     assert not agree(["done in 3 s: ok", "and more"], ("done in ...: ok",))
 
 
+def test_what_is_measured_may_be_another_and_nothing_else() -> None:
+    said = ("done in 0.7 s: 3 records in, 17 out, 4 records/s, epoch 1", "  1  2026-11-30 20:17:58  2.0 KiB (115 B)")
+    assert agree(["done in 12 s: 3 records in, 17 out, 21,388 records/s, epoch 1", said[1]], said)
+    assert agree([said[0], "  1  2027-01-01 00:00:00  17 B (1.1 MiB)"], said)
+    for wrong in (
+        said[0].replace("17 out", "18 out"),
+        said[0].replace("epoch 1", "epoch 2"),
+        said[0].replace("0.7 s", "s"),
+    ):
+        assert not agree([wrong, said[1]], said)
+    assert not agree(["tumbling 6 min, out of order by 5 s"], ("tumbling 5 min, out of order by 5 s",))
+    assert not agree(["a checkpoint every 2 s"], ("a checkpoint every 1 s",))
+    assert agree(["plan 0123456789abcdef"], ("plan 98f5f5aac0673cb0",))
+    assert not agree(["plan 98f5"], ("plan 98f5f5aac0673cb0",))
+
+
+def test_pages_leave_little_open_of_what_commands_show() -> None:
+    """A line with `...` is compared in part only."""
+    lines = [
+        line
+        for page in CONSOLE_PAGES
+        for block in blocks_of(page)
+        if block.language == "console" and not block.marks & {"ray", "norun"}
+        for command in commands_of(block.text)
+        for line in command.shows
+    ]
+    left_open = [line for line in lines if "..." in line and line.strip() != "..."]
+    assert len(left_open) < len(lines) / 8, "\n".join(left_open)
+    assert lines.count("...") < len(lines) / 6
+
+
 def test_columns_may_be_wider_or_narrower() -> None:
     assert agree(["EPOCH   AGE", "    2  10 s"], ("EPOCH  AGE", "    2  ...s"))
     assert agree(["lag  3 records"], ("...   3 records",))

@@ -13,8 +13,9 @@ from rayflow.api.job import Job
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import RayflowError
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.options import Progress, RunOptions
+from rayflow.runtimes.hosting.steps import STEPS
 from rayflow.runtimes.local.runtime import LocalRuntime
-from rayflow.runtimes.options import Progress, RunOptions
 from tests.e2e.brokers import Broker
 from tests.kafka.client import until
 
@@ -27,7 +28,8 @@ class Crash(Exception):
 
 
 def crash_at(step: str) -> Callable[[str], None]:
-    """An `on_step` that raises Crash at the first time that a step comes."""
+    """An `on_step` that raises Crash at the first time that a step comes. Refuses a step that there is not."""
+    assert step in STEPS, f"there is no step {step!r}"
 
     def on_step(name: str) -> None:
         if name == step:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rayflow.connectors.steps import COMMITTING
+from rayflow.runtimes.hosting.steps import publish
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import counts
 from tests.e2e.running import Running, run
@@ -49,7 +51,7 @@ def at_the_second_commit(act: Callable[[], None]) -> Callable[[str], None]:
 
     def on_step(name: str) -> None:
         nonlocal commits
-        if name == "publish committing":
+        if name == publish(COMMITTING):
             commits += 1
             if commits == 2:
                 act()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import rayflow.runtimes.local.runtime as local
 from rayflow.core.errors import PartitionsChanged
+from rayflow.runtimes.hosting import partition_watch
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import counts, own_counts, upper
 from tests.e2e.running import Crash, Running, crash_at, run
@@ -21,7 +21,7 @@ WORDS = [(f"key-{n}", "x" if n % 2 else "y") for n in range(12)]
 @pytest.fixture
 def grown(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     """A topic of one partition, and a runtime that looks often whether there are more."""
-    monkeypatch.setattr(local, "PARTITIONS_EVERY", 0.1)
+    monkeypatch.setattr(partition_watch, "EVERY", 0.1)
     broker = Broker(kafka.url)
     broker.create("in")
     broker.append("in", WORDS)

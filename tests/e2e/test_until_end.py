@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 import rayflow as rf
+from rayflow.checkpoint.open import open_store
 from rayflow.core.ids import TaskId
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import PartitionsAdded
 from rayflow.plan.compile import plan_of
-from rayflow.runtimes.connectors import Connectors
+from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.local import observer
-from rayflow.runtimes.local.attempt import Attempt
-from rayflow.runtimes.local.sources import Sources
+from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.machine.connectors import OpenConnectors
+from rayflow.runtimes.machine.ports import machine_ports
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import counts
 from tests.e2e.running import run
@@ -53,32 +55,35 @@ def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
     embedded: Broker, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = answering(embedded, most=3)
-    step = Attempt.step
-    attempts: list[Attempt] = []
+    step = LocalAttempt.step
+    attempts: list[LocalAttempt] = []
 
-    def first_step(attempt: Attempt) -> None:
+    def first_step(attempt: LocalAttempt) -> None:
         if attempt.worker is not None and attempt not in attempts:
             attempts.append(attempt)
             if len(attempts) == 1:
                 embedded.append("in", [(None, "more")] * 60)
-                attempt.tell(PartitionsAdded())
+                attempt.coordinator.tell(PartitionsAdded())
         step(attempt)
 
-    monkeypatch.setattr(Attempt, "step", first_step)
+    monkeypatch.setattr(LocalAttempt, "step", first_step)
     progress = run(job, embedded, state, max_poll_records=1)
     assert len(attempts) == 2
     assert 3 <= progress.records_in < 60
 
 
-def test_a_worker_stops_at_the_known_ends_of_what_it_reads_and_waits_for_no_other(embedded: Broker) -> None:
+def test_a_worker_stops_at_the_known_ends_of_what_it_reads_and_waits_for_no_other(
+    embedded: Broker, tmp_path: Path
+) -> None:
     embedded.create("in", 2)
     plan = plan_of(counts(embedded))
-    connectors = Connectors(ConnectorSpec(embedded.url))
+    connectors = OpenConnectors(ConnectorSpec(embedded.url))
+    ports = machine_ports(open_store(f"file:{tmp_path}"), connectors)
     (source,) = (source.id for stage in plan.stages for source in stage.sources)
     embedded.append("in", [(None, "x")])  # to partition 0
-    sources = Sources(plan, connectors)
+    sources = Sources(plan, ports)
     sources.place({source: 2})
-    sources.start({}, {TaskId(plan.stages[0].id, 0)})
+    sources.start({}, {TaskId(plan.stages[0].id, 0)}, sources.systems())
     known = {(source, 0): 1, (source, 1): 5}
     assert sources.fix_ends({}, timeout=10) == {(source, 0): 1}
     embedded.append("in", [(None, "y")])

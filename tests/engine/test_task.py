@@ -1,10 +1,20 @@
-"""What a task does with event time, through the driver: window behind window, idleness, drain."""
+"""What a task does with records and event time, through the driver: double edges, idleness, drain."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 import rayflow as rf
+from rayflow.core.batch import Batch, Origin
+from rayflow.core.ids import TaskId
+from rayflow.engine.actions import SendIdle, SendWatermark, TaskAction
+from rayflow.engine.task import Task
+from rayflow.engine.topology import resolve
+from rayflow.plan.compile import plan_of
+from rayflow.serde.codec import Codec
+from rayflow.state.base import Stamp
+from rayflow.state.memory_store import MemoryStore
+from rayflow.state.task_state import TaskState
 from rayflow.testing import Driver
 
 
@@ -57,3 +67,74 @@ def test_a_bounded_run_fires_everything_and_what_comes_later_is_not_late_because
         d.finish()
         assert d.read("counts") == [1, 1]
         assert d.state_rows() == 0
+
+
+def two_merged_streams() -> rf.Job:
+    job = rf.Job("merged")
+    one, other = (
+        job.stream(topic, value=Reading, timestamp=lambda r: r.ts, watermark=rf.monotonic())
+        for topic in ("one", "other")
+    )
+    one.merge(other).key_by(lambda r: r.sensor).window(rf.tumbling(seconds=1)).count().to("counts")
+    return job
+
+
+def test_a_window_of_two_merged_streams_waits_for_the_one_that_is_behind() -> None:
+    with Driver(two_merged_streams()) as d:
+        d.send("one", Reading("a", 1, 100))
+        d.send("one", Reading("a", 1, 1100))
+        assert d.read("counts") == []
+        d.send("other", Reading("a", 1, 200))
+        d.send("other", Reading("a", 1, 1200))
+        assert d.read("counts") == [2]
+        d.finish()
+        assert d.read("counts") == [2]
+
+
+def test_idle_and_active_again_are_told_downstream_each_time_and_once() -> None:
+    job = rf.Job("idle")
+    readings = job.stream(
+        "readings", value=Reading, timestamp=lambda r: r.ts, watermark=rf.monotonic(), idle_after=timedelta(seconds=10)
+    )
+    readings.key_by(lambda r: r.sensor).window(rf.tumbling(seconds=1)).count().to("counts")
+    plan = plan_of(job)
+    (stage, _), (source,), (exchange,) = plan.stages, plan.stages[0].sources, plan.exchanges
+    store = MemoryStore()
+    store.replace((), Stamp("lineage", 0))
+    id = TaskId(stage.id, 0)
+    now = 0
+    task = Task(plan, resolve(plan, {source.id: 1}), id, TaskState(store, Codec()), lambda: now, 1)
+
+    def told(actions: list[TaskAction]) -> list[TaskAction]:
+        return [action for action in actions if isinstance(action, SendIdle | SendWatermark)]
+
+    def look_at(time: int) -> list[TaskAction]:
+        nonlocal now
+        now = time
+        return told(task.on_clock(time))
+
+    def send(ts: int) -> list[TaskAction]:
+        value = f'{{"sensor": "a", "value": 1, "ts": {ts}}}'.encode()
+        return told(task.on_records(source.id, Batch(Origin("readings", 0), [None], [value], [0], [0]), 1))
+
+    assert told(task.start(None)) == []
+    assert send(500) == [SendWatermark(exchange.id, 499)]
+    assert look_at(9_999) == []
+    for time in (10_000, 50_000):  # idle, active, and idle once more
+        assert look_at(time) == [SendIdle(exchange.id)]
+        assert look_at(time + 100) == []
+        assert send(500) == [SendWatermark(exchange.id, 499)]
+        assert look_at(time + 200) == []
+
+
+def test_a_stream_that_is_merged_with_itself_comes_twice() -> None:
+    job = rf.Job("twice")
+    readings = job.stream("readings", value=Reading, timestamp=lambda r: r.ts)
+    readings.merge(readings).map(lambda r: r.value).to("copies")
+    keyed = readings.key_by(lambda r: r.sensor)
+    keyed.merge(keyed).map(lambda r: r.value).to("moved")
+    keyed.merge(readings.key_by(lambda r: r.sensor)).map(lambda r: r.value).to("moved-apart")
+    with Driver(job, partitions=3) as d:
+        d.send_all("readings", [Reading("a", 1, 0), Reading("b", 2, 0), Reading("c", 3, 0)])
+        for topic in ("copies", "moved", "moved-apart"):
+            assert sorted(d.read(topic)) == [1, 1, 2, 2, 3, 3], topic

@@ -17,8 +17,8 @@ def program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
         raise RuntimeError(
-            f"{name} is missing: the tests start a real Kafka broker. Install it (Debian: apt-get install {package}), "
-            "or name a running broker: RAYFLOW_TEST_KAFKA=host:port"
+            f"{name} is missing: the tests start a real Kafka broker. Install it (`make set-up`, or on Debian: apt-get "
+            f"install {package}), or name a running broker: RAYFLOW_TEST_KAFKA=host:port"
         )
     return found
 
@@ -28,12 +28,22 @@ def java() -> str:
     return program("java", "openjdk-17-jre-headless")
 
 
+def cache() -> Path:
+    """Where they are kept."""
+    folder = Path(os.environ.get("RAYFLOW_TEST_CACHE") or Path.home() / ".cache" / "rayflow-tests")
+    return folder / f"kafka-{VERSION}"
+
+
+def are_there() -> bool:
+    """Whether they have been fetched."""
+    return (cache() / "complete").exists()
+
+
 def jars() -> Path:
     """The folder of the jars; the first caller on a machine fetches them (10 to 60 s), others wait for it."""
-    cache = Path(os.environ.get("RAYFLOW_TEST_CACHE") or Path.home() / ".cache" / "rayflow-tests")
-    folder = cache / f"kafka-{VERSION}"
+    folder = cache()
     complete = folder / "complete"
-    if complete.exists():
+    if are_there():
         return folder / "libs"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rayflow.api.process import Context, ProcessFunction
-from rayflow.api.specs import ProcessSpec
+from rayflow.api.specs.process import ProcessSpec
 from tests.operators.harness import Bench
 
 

@@ -144,3 +144,36 @@ def test_a_timer_sees_state_as_of_its_own_time() -> None:
     run(bench, "a", 1_000, act)
     assert bench.watermark(10 * TTL).values == [1, 0]
     assert bench.rows() == 0
+
+
+class Waiting(Forgetful):
+    def on_timer(self, at: int, ctx: Context) -> Any:
+        return [(at, ctx.watermark, self.total.get())]
+
+
+@pytest.mark.parametrize("recover", [False, True])
+def test_the_end_of_a_bounded_run_is_no_time_that_a_later_record_could_be_behind(recover: bool) -> None:
+    bench = bench_of(Forgetful)
+    run(bench, "a", 1_000, fill)
+    bench.watermark(1_000)
+    bench.watermark(WATERMARK_MAX)
+    rows = bench.rows()
+    assert rows > 0  # nothing has expired
+    if recover:
+        bench.recover()
+        bench.watermark(1_000)
+    assert run(bench, "a", 2_000, lambda s, c: c.watermark) == 1_000
+    assert run(bench, "a", 1_000 + TTL - 1, LOOK) == (1, [1], [("x", 1)])
+    bench.watermark(1_000 + TTL)
+    assert run(bench, "a", 1_001, LOOK) == (0, [], [])
+
+
+def test_a_timer_that_the_end_fires_sees_state_as_of_its_own_time() -> None:
+    bench = bench_of(Waiting)
+    run(bench, "a", 1_000, fill)
+    for at in (2_000, 1_000 + TTL):
+        run(bench, "a", 1_000, lambda s, c, at=at: c.timer_at(at))
+    bench.watermark(1_500)
+    assert [(at, seen) for at, _, seen in bench.watermark(WATERMARK_MAX).values] == [(2_000, 1), (1_000 + TTL, 0)]
+    assert run(bench, "a", 2_000, lambda s, c: c.watermark) <= 1_000 + TTL
+    assert run(bench, "b", 1_600, lambda s, c: c.watermark) < WATERMARK_MAX

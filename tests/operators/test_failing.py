@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rayflow.api.specs import FilterSpec, FlatMapSpec, MapSpec, SplitSpec
+from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, MapSpec
+from rayflow.api.specs.routing import SplitSpec
 from rayflow.core.batch import Headers
 from rayflow.core.errors import InvariantBroken, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, FailedRecord, Skip, Stop

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rayflow.api.specs import (
-    FilterSpec,
-    FlatMapSpec,
-    GroupByKeySpec,
-    KeyBySpec,
-    MapSpec,
-    MergeSpec,
-    PeekSpec,
-    PrintSpec,
-    SplitSpec,
-)
+from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
+from rayflow.api.specs.outputs import PrintSpec
+from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
 from rayflow.core.ports import OUT
 from tests.operators.harness import Bench, batch_of
 

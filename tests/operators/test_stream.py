@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayflow.api.specs import StreamSpec, WatermarkStrategy
+from rayflow.api.specs.stream import StreamSpec, WatermarkStrategy
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.ports import DEAD_LETTER, OUT
 from rayflow.core.topics import TopicRef
-from rayflow.operators.stream import StreamOperator
 from rayflow.serde.base import Serde
-from tests.operators.harness import Bench, batch_of
+from tests.operators.harness import SourceBench, batch_of
 
 
 class Raw(Serde[bytes]):
@@ -42,27 +41,25 @@ class Json(Serde[Any]):
         return json.dumps(value).encode()
 
 
-def stream(**kw: Any) -> tuple[Bench, StreamOperator]:
-    bench = Bench(StreamSpec(**{"key": Raw(), "value": Json(), **kw}))
-    assert isinstance(bench.operator, StreamOperator)
-    return bench, bench.operator
+def stream(**kw: Any) -> SourceBench:
+    return SourceBench(StreamSpec(**{"key": Raw(), "value": Json(), **kw}))
 
 
 def test_values_are_decoded_and_keys_of_bytes_are_left_alone() -> None:
-    bench, _ = stream()
+    bench = stream()
     out = bench.process(batch_of([b"1", None, b"[2]"], [b"a", None, b"c"]))[OUT]
     assert (out.keys, out.values) == ([b"a", None, b"c"], [1, None, [2]])
 
 
 def test_a_record_that_does_not_decode_stops_the_job_with_its_place() -> None:
-    bench, _ = stream()
+    bench = stream()
     with pytest.raises(DecodeFailed, match="JSONDecodeError: could not decode the value as json") as failure:
         bench.send([b"1", b"{", b"3"])
     assert failure.value.where["offset"] == 101
 
 
 def test_dead_letters_of_a_stream_carry_the_raw_bytes_whatever_failed() -> None:
-    bench, _ = stream(key=Json(), timestamp=lambda v: v["ts"], on_error=DeadLetter(TopicRef("bad")))
+    bench = stream(key=Json(), timestamp=lambda v: v["ts"], on_error=DeadLetter(TopicRef("bad")))
     raw = [b'{"ts": 5}', b"{", b'{"ts": 6}', b"{}", b'{"ts": -1}', b'{"ts": 7}']
     keys = [b"1", b"2", b"{", b"4", b"5", b"6"]
     out = bench.process(batch_of(raw, keys))
@@ -78,7 +75,7 @@ def test_dead_letters_of_a_stream_carry_the_raw_bytes_whatever_failed() -> None:
 
 
 def test_a_tombstone_keeps_the_brokers_timestamp() -> None:
-    bench, _ = stream(timestamp=lambda v: v)
+    bench = stream(timestamp=lambda v: v)
     assert bench.process(batch_of([b"5", None], timestamps=[1, 2]))[OUT].timestamps == [5, 2]
 
 
@@ -93,46 +90,46 @@ def test_a_tombstone_keeps_the_brokers_timestamp() -> None:
     ],
 )
 def test_a_timestamp_that_is_no_time_is_an_error_with_the_place(time: Any, what: str) -> None:
-    bench, _ = stream(timestamp=lambda v: time if v == 2 else 1)
+    bench = stream(timestamp=lambda v: time if v == 2 else 1)
     with pytest.raises(UserFunctionFailed, match=what) as failure:
         bench.send([b"1", b"2"])
     assert failure.value.offset == 101
 
 
 def test_a_record_without_a_brokers_timestamp_is_an_error_with_the_place() -> None:
-    bench, _ = stream()
+    bench = stream()
     with pytest.raises(DecodeFailed, match="no usable timestamp") as failure:
         bench.send([b"1", b"2"], timestamps=[5, -1])
     assert failure.value.offset == 101
 
 
 def test_the_watermark_follows_the_newest_timestamp_and_never_falls() -> None:
-    bench, operator = stream(watermark=WatermarkStrategy(10))
-    assert operator.watermark == WATERMARK_MIN
+    bench = stream(watermark=WatermarkStrategy(10))
+    assert bench.event_time == WATERMARK_MIN
     bench.send([b"1"], timestamps=[100])
-    assert operator.watermark == 89
+    assert bench.event_time == 89
     bench.send([b"1"], timestamps=[50])
-    assert operator.watermark == 89
+    assert bench.event_time == 89
     bench.send([b"1"], timestamps=[4_000_000_000_000])
-    assert operator.watermark == 4_000_000_000_000 - 11
+    assert bench.event_time == 4_000_000_000_000 - 11
 
 
 def test_without_a_watermark_strategy_event_time_never_advances() -> None:
-    bench, operator = stream(watermark=WatermarkStrategy(None))
+    bench = stream(watermark=WatermarkStrategy(None))
     out = bench.process(batch_of([b"1", b"2"], timestamps=[100, 1]))[OUT]
-    assert (operator.watermark, out.lateness) == (WATERMARK_MIN, None)
+    assert (bench.event_time, out.lateness) == (WATERMARK_MIN, None)
 
 
 def test_a_skipped_record_does_not_move_event_time() -> None:
-    bench, operator = stream(on_error=Skip())
+    bench = stream(on_error=Skip())
     bench.send([b"{", b"1"], timestamps=[900, 100])
-    assert operator.watermark == 99
+    assert bench.event_time == 99
     assert bench.send([b"{"]) == []
-    assert operator.watermark == 99
+    assert bench.event_time == 99
 
 
 def test_lateness_is_none_while_no_record_is_behind() -> None:
-    bench, _ = stream(watermark=WatermarkStrategy(10))
+    bench = stream(watermark=WatermarkStrategy(10))
     assert bench.process(batch_of([b"1"] * 3, timestamps=[100, 89, 95]))[OUT].lateness is None
     assert bench.process(batch_of([b"1"] * 2, timestamps=[99, 88]))[OUT].lateness == [89, 89]
 
@@ -142,12 +139,11 @@ times = st.lists(st.integers(0, 50), min_size=1, max_size=30)
 
 @given(times, st.integers(0, 10), st.data())
 def test_what_is_late_does_not_depend_on_batches_or_recoveries(stamps: list[int], delay: int, data: Any) -> None:
-    spec = {"watermark": WatermarkStrategy(delay)}
     expected, newest = [], -1
     for stamp in stamps:
         expected.append(newest >= 0 and stamp < newest - delay - 1)
         newest = max(newest, stamp)
-    bench, operator = stream(**spec)
+    bench = stream(watermark=WatermarkStrategy(delay))
     late: list[bool] = []
     at = 0
     while at < len(stamps):
@@ -157,27 +153,25 @@ def test_what_is_late_does_not_depend_on_batches_or_recoveries(stamps: list[int]
         late += [stamp < limit for stamp, limit in zip(part, own, strict=True)]
         at += len(part)
         if data.draw(st.booleans()):
-            newest_so_far = operator.snapshot()
-            bench, operator = stream(**spec)
-            operator.restore(newest_so_far)
+            bench.recover()
     assert late == expected
-    assert operator.watermark == max(stamps) - delay - 1
+    assert bench.event_time == max(stamps) - delay - 1
 
 
 def test_a_partition_is_idle_after_a_while_without_records() -> None:
-    bench, operator = stream(idle_after=500)
+    bench = stream(idle_after=500)
     start = bench.now
-    assert not operator.idle(0, start + 499)
-    assert operator.idle(0, start + 500)
+    assert not bench.idle(0, start + 499)
+    assert bench.idle(0, start + 500)
     bench.now = start + 600
     bench.send([b"1"])
-    assert not operator.idle(0, start + 1_099)
-    assert operator.idle(0, start + 1_100)
-    assert not stream()[1].idle(0, start + 10**9)
+    assert not bench.idle(0, start + 1_099)
+    assert bench.idle(0, start + 1_100)
+    assert not stream().idle(0, start + 10**9)
 
 
 def test_silence_that_nobody_listened_to_does_not_make_a_partition_idle() -> None:
-    bench, operator = stream(idle_after=500)
+    bench = stream(idle_after=500)
     start = bench.now
-    assert not operator.idle(start + 10_000, start + 10_499)
-    assert operator.idle(start + 10_000, start + 10_500)
+    assert not bench.idle(start + 10_000, start + 10_499)
+    assert bench.idle(start + 10_000, start + 10_500)

@@ -33,7 +33,7 @@ def test_event_timers_fire_in_order_of_time_then_key_once() -> None:
     assert [v[:2] for v in out.values] == [(10, "c"), (20, "a"), (20, "b")]
     assert (out.keys, out.timestamps) == (["c", "a", "b"], [10, 20, 20])
     assert out.values[0] == (10, "c", 10, [], "op", 3, -1)
-    assert bench.operator.last_event_time() == 30
+    assert bench.last_event_time() == 30
     assert bench.watermark(30).keys == ["a"]
     assert bench.rows() == 0
 
@@ -84,7 +84,7 @@ def test_the_end_of_a_bounded_run_fires_what_is_there_once_and_keeps_what_that_s
     assert bench.watermark(WATERMARK_MAX).values == ["a10", "a10000"]
     bench.checkpoint()
     bench.recover()
-    assert bench.operator.last_event_time() == 10_010
+    assert bench.last_event_time() == 10_010
     assert bench.watermark(20).values == ["a9", "a19", "a20"]
 
 
@@ -109,7 +109,7 @@ def test_a_failing_timer_can_be_skipped_or_dead_lettered() -> None:
     assert bench.counters.errors == 1
     bench = bench_of(Failing, on_error=DeadLetter(TopicRef("bad")))
     run(bench, "a", 0, lambda s, c: c.timer_at(20))
-    [(port, dead), *_] = [output for output in bench.operator.on_watermark(20) if len(output[1])]
+    [(port, dead)] = bench.watermark_outputs(20)
     assert (port, dead.keys, dead.values) == (DEAD_LETTER, ["a"], [None])
 
 
@@ -121,4 +121,4 @@ def test_what_timers_emit_comes_in_bounded_batches() -> None:
     bench = bench_of(Many)
     for key in "abcd":
         run(bench, key, 0, lambda s, c: c.timer_at(5))
-    assert [len(batch) for _, batch in bench.operator.on_watermark(5)] == [12_000, 4_000]
+    assert [len(batch) for _, batch in bench.watermark_outputs(5)] == [12_000, 4_000]

@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rayflow.api.aggregations as agg
-from rayflow.api.specs import AggregateSpec, FoldSpec, StreamSpec, WatermarkStrategy, Window, WindowSpec, one_more
-from rayflow.core.batch import Batch
-from rayflow.core.failures import Skip
+from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
+from rayflow.api.specs.stream import StreamSpec, WatermarkStrategy
+from rayflow.api.specs.window import Window, WindowSpec
+from rayflow.core.batch import Batch, Headers
+from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT
-from rayflow.operators.stream import StreamOperator
-from tests.operators.harness import Bench, batch_of
+from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.topics import TopicRef
+from tests.operators.harness import Bench, SourceBench, batch_of
 from tests.operators.test_stream import Raw
 
 
@@ -139,6 +141,62 @@ def test_a_failing_record_leaves_no_trace_in_any_window(every: int | None, emit:
         assert {(r.key, r.total) for r in bench.watermark(100).values} == {("a", 3)}
 
 
+@pytest.mark.parametrize("every", [None, 5])
+@pytest.mark.parametrize("emit", ["final", "updates"])
+def test_a_failing_record_goes_to_the_dead_letters_once_as_it_came(every: int | None, emit: Any) -> None:
+    reducer = AggregateSpec(AGGREGATE.aggregations, PerWindow, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, emit=emit, reducer=reducer)
+    headers: list[Headers] = [[], [("h", b"1")], [], [("h", b"3")]]
+    out = bench.process(batch_of([1, "x", 2, "y"], ["a", "a", "a", "new"], [6, 7, 8, 9], headers=headers))
+    dead = out[DEAD_LETTER]
+    assert (dead.keys, dead.values, dead.timestamps, list(dead.offsets)) == (
+        ["a", "new"],
+        ["x", "y"],
+        [7, 9],
+        [101, 103],
+    )
+    assert dead.headers is not None
+    assert [(mine[0], dict(mine)["rayflow.offset"]) for mine in dead.headers] == [
+        (("h", b"1"), b"101"),
+        (("h", b"3"), b"103"),
+    ]
+    assert (bench.counters.errors, bench.counters.dead_letters) == (2, 2)
+    if emit == "updates":
+        assert [(r.window_start, r.total) for r in out[OUT].values] == (
+            [(0, 1), (5, 1), (0, 3), (5, 3)] if every else [(0, 1), (0, 3)]
+        )
+    assert [r.total for r in bench.watermark(100).values] == ([] if emit == "updates" else [3, 3] if every else [3])
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_late_record_and_a_failing_one_of_one_batch_go_to_their_own_ports(every: int | None) -> None:
+    reducer = AggregateSpec(AGGREGATE.aggregations, PerWindow, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, reducer=reducer)
+    bench.watermark(20)
+    out = bench.process(batch_of([1, 2, "x"], ["a"] * 3, [9, 21, 22]))
+    assert {port: batch.values for port, batch in out.items()} == {LATE: [1], DEAD_LETTER: ["x"]}
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_window_whose_result_fails_is_a_dead_letter_without_a_value(every: int | None) -> None:
+    class NotThree(msgspec.Struct):
+        total: int
+
+        def __post_init__(self) -> None:
+            if self.total == 3:
+                raise ValueError
+
+    reducer = AggregateSpec(AGGREGATE.aggregations, NotThree, DeadLetter(TopicRef("bad")))
+    bench = window(10, every, reducer=reducer)
+    bench.send([1, 2, 5], ["a", "a", "b"], [0, 1, 2])
+    outputs = bench.watermark_outputs(10)
+    ends = [4, 9] if every else [9]
+    dead = [batch for port, batch in outputs if port == DEAD_LETTER]
+    assert [(batch.keys, batch.values, batch.timestamps) for batch in dead] == [(["a"], [None], [end]) for end in ends]
+    assert [batch.values for port, batch in outputs if port == OUT] == [[NotThree(5)]] * len(ends)
+    assert bench.rows() == 0
+
+
 def test_a_fold_that_fails_in_one_window_changes_none() -> None:
     def add(total: int, value: int) -> int:
         if total == 0 and value == 9:
@@ -153,11 +211,11 @@ def test_a_fold_that_fails_in_one_window_changes_none() -> None:
 
 def test_the_last_event_time_is_what_the_end_of_a_bounded_run_closes() -> None:
     bench = window(10, grace=5)
-    assert bench.operator.last_event_time() is None
+    assert bench.last_event_time() is None
     bench.send([1, 2], ["a", "a"], [3, 33])
     bench.checkpoint()
     bench.recover()
-    assert bench.operator.last_event_time() == 45
+    assert bench.last_event_time() == 45
     assert len(bench.watermark(WATERMARK_MAX)) == 2
     out = bench.process(batch_of([1, 2], ["a", "a"], [39, 40]))
     assert out[LATE].timestamps == [39]
@@ -167,7 +225,7 @@ def test_the_last_event_time_is_what_the_end_of_a_bounded_run_closes() -> None:
 def test_final_results_come_in_bounded_batches() -> None:
     bench = window(10)
     bench.send([1] * 25_000, list(range(25_000)), [5] * 25_000)
-    assert [len(batch) for _, batch in bench.operator.on_watermark(10)] == [10_000, 10_000, 5_000]
+    assert [len(batch) for _, batch in bench.watermark_outputs(10)] == [10_000, 10_000, 5_000]
 
 
 SHAPES = [(10, 10), (20, 5), (20, 7), (16, 16), (9, 4)]
@@ -218,27 +276,22 @@ def test_results_equal_plain_python_and_do_not_depend_on_batches_or_recoveries(
     size, every = shape
     want, want_late = oracle(records, delay, size, every, grace)
     bench = window(size, every, grace)
-    source = Bench(StreamSpec(Raw(), Raw(), watermark=WatermarkStrategy(delay)))
+    source = SourceBench(StreamSpec(Raw(), Raw(), watermark=WatermarkStrategy(delay)))
     got: list[PerWindow] = []
     late: list[int] = []
     at = 0
     while at < len(records):
         part = records[at : at + data.draw(st.integers(1, 20))]
-        stream = source.operator
-        assert isinstance(stream, StreamOperator)
         raw = batch_of([v for _, v, _ in part], [k for k, _, _ in part], [t for *_, t in part], first_offset=at)
         out = bench.process(source.process(raw)[OUT])
         late += out.get(LATE, Batch(raw.origin, [], [], [], [])).offsets
         if data.draw(st.integers(0, 3)):  # a watermark may also reach the operator later
-            got += bench.watermark(stream.watermark).values
+            got += bench.watermark(source.event_time).values
         at += len(part)
         if data.draw(st.integers(0, 2)) == 0:
-            newest = stream.snapshot()
             bench.checkpoint()
             bench.recover()
             source.recover()
-            assert isinstance(source.operator, StreamOperator)
-            source.operator.restore(newest)
     got += bench.watermark(WATERMARK_MAX).values
     assert got == want
     assert late == want_late

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rayflow as rf
-from rayflow.api.specs import SinkSpec
+from rayflow.api.specs.base import StateSpec
+from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import InvalidJob, InvariantBroken
 from rayflow.core.topics import TopicRef
 from rayflow.plan.compile import plan_of
-from rayflow.plan.physical import JobPlan, StateSpec
+from rayflow.plan.describe import describe
+from rayflow.plan.physical import Edge, JobPlan
 from rayflow.plan.validate import validate
 
 
@@ -33,7 +35,7 @@ def test_operators_without_an_exchange_are_one_stage() -> None:
     assert [(source.id, source.topic.name, source.into) for source in stage.sources] == [("a", "a", ("stream-1",))]
     assert [(sink.operator, sink.topic.name) for sink in stage.sinks] == [("sink-1", "b")]
     assert (stage.inputs, stage.outputs, stage.keyed_by_source) == ((), (), False)
-    assert plan.operator("map-1").outputs == {"out": ("sink-1",)}
+    assert plan.operator("map-1").outputs == {"out": (Edge("sink-1"),)}
 
 
 def test_key_by_begins_a_new_stage() -> None:
@@ -42,8 +44,8 @@ def test_key_by_begins_a_new_stage() -> None:
     plan = plan_of(job)
     assert shape(plan) == {"s1": ["stream-1", "key_by-1"], "s2": ["window-1", "sink-1"]}
     (exchange,) = plan.exchanges
-    assert (exchange.upstream, exchange.downstream, exchange.into) == ("s1", "s2", ("window-1",))
-    assert plan.operator("key_by-1").outputs == {"out": (exchange.id,)}
+    assert (exchange.upstream, exchange.downstream, exchange.into) == ("s1", "s2", (Edge("window-1"),))
+    assert plan.operator("key_by-1").outputs == {"out": (Edge(exchange.id),)}
     assert (plan.stages[0].outputs, plan.stages[1].inputs) == ((exchange.id,), (exchange.id,))
 
 
@@ -54,7 +56,7 @@ def test_all_that_follows_one_key_by_shares_one_exchange() -> None:
     keyed.filter(len).reduce(max).to("largest")
     plan = plan_of(job)
     assert len(plan.stages) == 2
-    assert [exchange.into for exchange in plan.exchanges] == [("count-1", "filter-1")]
+    assert [exchange.into for exchange in plan.exchanges] == [(Edge("count-1"), Edge("filter-1"))]
 
 
 def test_group_by_key_needs_no_exchange_but_marks_the_stage() -> None:
@@ -134,10 +136,10 @@ def test_dead_letters_of_one_stage_and_topic_share_a_sink() -> None:
     assert shape(plan)["s1"][-2:] == ["dead_letter-s1-1", "dead_letter-s1-2"]
     assert shape(plan)["s2"][-1:] == ["dead_letter-s2-1"]
     for operator in ("stream-1", "map-1"):
-        assert plan.operator(operator).outputs["dead_letter"] == ("dead_letter-s1-1",)
-    assert plan.operator("map-2").outputs["dead_letter"] == ("dead_letter-s1-2",)
+        assert plan.operator(operator).outputs["dead_letter"] == (Edge("dead_letter-s1-1"),)
+    assert plan.operator("map-2").outputs["dead_letter"] == (Edge("dead_letter-s1-2"),)
     for operator in ("aggregate-1", "sink-1"):
-        assert plan.operator(operator).outputs["dead_letter"] == ("dead_letter-s2-1",)
+        assert plan.operator(operator).outputs["dead_letter"] == (Edge("dead_letter-s2-1"),)
     sink = plan.operator("dead_letter-s1-1")
     assert sink.spec == SinkSpec(TopicRef("dead"), rf.auto, rf.auto)
     assert [s.topic.name for s in plan.stages[0].sinks] == ["dead", "other"]
@@ -149,8 +151,24 @@ def test_ports_lead_where_branches_and_late_records_go() -> None:
     branches["x"].to("x")
     branches.rest.key_by(len).window(rf.tumbling(minutes=1)).late_to("late").count().to("counts")
     plan = plan_of(job)
-    assert plan.operator("split-1").outputs == {"x": ("sink-1",), "out": ("key_by-1",)}
-    assert plan.operator("window-1").outputs == {"late": ("window-1-late",), "out": ("sink-2",)}
+    assert plan.operator("split-1").outputs == {"x": (Edge("sink-1"),), "out": (Edge("key_by-1"),)}
+    assert plan.operator("window-1").outputs == {"late": (Edge("window-1-late"),), "out": (Edge("sink-2"),)}
+
+
+def test_two_edges_from_one_stream_to_one_operator_are_two_edges() -> None:
+    job = rf.Job("j")
+    stream = job.stream("a")
+    stream.merge(stream).to("b")
+    keyed = stream.key_by(len)
+    keyed.merge(keyed, keyed).to("c")
+    branches = stream.split(x=len)
+    branches["x"].merge(branches.rest, branches["x"]).to("d")
+    plan = plan_of(job)
+    assert plan.operator("stream-1").outputs["out"][:2] == (Edge("merge-1"), Edge("merge-1"))
+    assert plan.operator("key_by-1").outputs == {"out": (Edge("key_by-1.exchange"),)}, "one exchange,"
+    assert [exchange.into for exchange in plan.exchanges] == [(Edge("merge-2"),) * 3], "that leads there three times"
+    assert plan.operator("split-1").outputs == {"x": (Edge("merge-3"), Edge("merge-3")), "out": (Edge("merge-3"),)}
+    assert "by key -> merge-2, merge-2, merge-2" in describe(plan)
 
 
 def test_an_unused_branch_is_allowed_and_key_by_without_a_reader_needs_no_exchange() -> None:
@@ -297,7 +315,9 @@ def test_a_plan_that_does_not_hold_together_is_found_out() -> None:
             replace(
                 plan,
                 stages=(
-                    replace(first, operators=(replace(mapped, outputs={"out": ("key_by-1",)}), *first.operators[1:])),
+                    replace(
+                        first, operators=(replace(mapped, outputs={"out": (Edge("key_by-1"),)}), *first.operators[1:])
+                    ),
                     second,
                 ),
             ),

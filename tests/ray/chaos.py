@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from rayflow.runtimes.options import RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.ray.client import Cluster, JobHandle
 from rayflow.runtimes.ray.spec import JobSpec
 from tests.kafka.broker import Broker

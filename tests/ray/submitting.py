@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rayflow.core.errors import RayflowError
-from rayflow.runtimes.options import RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.ray.client import JobHandle
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.status import JobStatus

@@ -13,6 +13,7 @@ FAULTS = 5
 
 
 @pytest.mark.slow
+@pytest.mark.more
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("ray")
 def test_a_few_faults_leave_the_output_exact(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def told(rayflow: Run) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.more
 def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> None:
     assert "No jobs" in ok(rayflow("list"))
     given = ("--workers", "2", "--cpus", "0.5", "--state", "here", "--set", "checkpoint_interval=100ms")
@@ -109,6 +110,7 @@ def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> Non
     broker.close()
 
 
+@pytest.mark.more
 def test_a_bounded_job_is_waited_for(rayflow: Run) -> None:
     told = ok(rayflow("submit", "words.py", "--workers", "1", "--state", "here", "--until-end", "--wait"))
     assert told.endswith("words done: 150 records in, 300 out\n") or " out\n" in told
@@ -150,6 +152,7 @@ def counted(folder: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.more
 def test_a_run_on_a_ray_of_its_own_ends_with_everything_published(folder: Path) -> None:
     process = started(folder, "--workers", "2", "--until-end")
     _, err = process.communicate(timeout=180)
@@ -157,6 +160,7 @@ def test_a_run_on_a_ray_of_its_own_ends_with_everything_published(folder: Path) 
     assert counted(folder) == {"one": 50, "two": 100, "three": 150}
 
 
+@pytest.mark.more
 def test_ctrl_c_stops_a_run_on_ray_and_leaves_no_process(folder: Path) -> None:
     process = started(folder, "--workers", "1", "--set", "checkpoint_interval=100ms")
     assert process.stderr is not None

@@ -44,11 +44,14 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def under_load(cluster: Cluster, broker: Broker, state: Path, workers: int = 2) -> Iterator[JobHandle]:
+def under_load(
+    cluster: Cluster, broker: Broker, state: Path, workers: int = 2, target: str = "two_stages"
+) -> Iterator[JobHandle]:
     """`two_stages` runs and gets payments all the time; at the end all must have come out once."""
     payments = Payments(broker, "two-stages", seed=7)
     payments.feed(500)
-    job = cluster.submit(spec_of("two_stages", broker, state, workers=workers, heartbeat_timeout=HEARTBEAT))
+    name = broker.name("two-stages")
+    job = cluster.submit(spec_of(target, broker, state, workers=workers, heartbeat_timeout=HEARTBEAT, name=name))
     job.until_running(LONG)
     with Feeding(payments):
         until_commits(job)
@@ -87,6 +90,7 @@ def test_a_killed_coordinator_goes_on_without_being_submitted_again(
         assert after.epoch > before.epoch
 
 
+@pytest.mark.more
 def test_worker_and_coordinator_killed_together(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state) as job:
         before = job.status()
@@ -95,20 +99,36 @@ def test_worker_and_coordinator_killed_together(cluster: Cluster, embedded: Brok
         recovered(job, before)
 
 
+OUT_OF_REACH = """\
+import ray
+from tests.ray.job_files import two_stages
+
+ray.kill = lambda actor, **_: two_stages.__dict__.setdefault("kept", []).append(actor)
+"""
+"""A job whose coordinator cannot end a worker, and does not let go of it, as when its node is cut off."""
+
+
 def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
-    cluster: Cluster, embedded: Broker, state: Path
+    machines: Machines, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
-    with under_load(cluster, embedded, state) as job:
+    file = tmp_path / "out_of_reach.py"
+    file.write_text(OUT_OF_REACH)
+    with under_load(cluster, embedded, state, target=str(file)) as job:
         before = job.status()
         zombie = psutil.Process(before.workers[0].pid)
         zombie.suspend()
-        until_status(job, lambda status: status.recoveries or status.state == "recovering")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            zombie.resume()
-        recovered(job, before)
-        psutil.wait_procs([zombie], LONG)
+        after = recovered(job, before)
+        assert zombie.pid not in {worker.pid for worker in after.workers}
+        assert zombie.status() == psutil.STATUS_STOPPED
+        zombie.resume()
+        _, alive = psutil.wait_procs([zombie], LONG)
+        assert not alive
+        until_commits(job)
+    said = "".join(log.read_text() for log in machines.temporary.glob(f"ray/session_*/logs/worker-*-{zombie.pid}.err"))
+    assert "the coordinator is silent: this process ends itself" in said
 
 
+@pytest.mark.more
 def test_a_worker_that_hangs_in_a_function_does_not_hold_up_the_others_recovery(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +158,7 @@ def test_a_lost_node_is_left_for_another(machines: Machines, cluster: Cluster, e
         assert lost.node_id not in {worker.node for worker in after.workers}
 
 
+@pytest.mark.more
 def test_workers_come_and_go_under_load(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state) as job:
         for workers in (4, 1, 3):
@@ -148,6 +169,7 @@ def test_workers_come_and_go_under_load(cluster: Cluster, embedded: Broker, stat
         assert job.status().recoveries == []
 
 
+@pytest.mark.more
 def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
     cluster: Cluster, embedded: Broker, state: Path
 ) -> None:
@@ -164,6 +186,7 @@ def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
     assert job.rescale(2).state == "running"
 
 
+@pytest.mark.more
 def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state, workers=1) as job, ThreadPoolExecutor(1) as other:
         asked = other.submit(job.rescale, 3)
@@ -173,6 +196,7 @@ def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Br
         assert job.status().recoveries == []
 
 
+@pytest.mark.more
 def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     embedded.append("in", [("k", "word"), ("k", "poison")])
@@ -198,6 +222,7 @@ def _ended_again(job: JobHandle, pid: int) -> JobStatus | None:
     return status if status.pid != pid and status.state == "failed" else None
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("import a_module_that_only_laptops_have\n", "ModuleNotFoundError"), ("1 / 0\n", "ZeroDivisionError")],
@@ -215,6 +240,7 @@ def test_a_file_that_does_not_import_there_is_told(
         cluster.job("broken")
 
 
+@pytest.mark.more
 def test_a_module_that_only_workers_lack_is_told(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -231,6 +257,7 @@ def test_a_module_that_only_workers_lack_is_told(
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     job = cluster.submit(spec_of("counts", embedded, state, workers=3, cpus=4.0, start_timeout=10.0))
@@ -238,6 +265,7 @@ def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedd
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_a_name_is_taken_until_its_job_has_ended(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     spec = spec_of("counts", embedded, state, workers=1)
@@ -262,6 +290,7 @@ def test_another_version_of_ray_is_told(machines: Machines, monkeypatch: pytest.
         pass
 
 
+@pytest.mark.more
 def test_another_version_of_rayflow_on_a_node_is_told(
     machines: Machines, cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -279,6 +308,7 @@ def test_another_version_of_rayflow_on_a_node_is_told(
         job.until_running(LONG)
 
 
+@pytest.mark.more
 def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, embedded: Broker, state: Path) -> None:
     payments = Payments(embedded, "two-stages", seed=5)
     payments.feed(500)
@@ -291,6 +321,7 @@ def test_a_stop_is_not_forgotten_when_the_coordinator_dies(cluster: Cluster, emb
     payments.check()
 
 
+@pytest.mark.more
 def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster, embedded: Broker, state: Path) -> None:
     payments = Payments(embedded, "two-stages", seed=6)
     payments.feed(500)
@@ -301,6 +332,7 @@ def test_a_job_that_is_stopped_while_it_starts_publishes_first(cluster: Cluster,
     payments.check()
 
 
+@pytest.mark.more
 def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
     cluster: Cluster, embedded: Broker, state: Path
 ) -> None:
@@ -313,6 +345,7 @@ def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
     payments.check()
 
 
+@pytest.mark.more
 def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kafka: Broker, state: Path) -> None:
     on_kafka.create("in", 1)
     on_kafka.append("in", [(None, "a"), (None, "b")])
@@ -325,6 +358,7 @@ def test_new_partitions_are_taken_up_while_the_job_runs(cluster: Cluster, on_kaf
     job.stop(timeout=LONG)
 
 
+@pytest.mark.more
 def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     cluster: Cluster, embedded: Broker, state: Path, tmp_path: Path
 ) -> None:
@@ -334,7 +368,8 @@ def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     job.until_running(LONG)
     until(lambda: len(embedded.read("out")) == 3, LONG, 0.1)
     uri = f"file:{tmp_path / 'savepoint'}"
-    assert job.savepoint(uri) == job.status().epoch
+    before = job.status().epoch
+    assert before < job.savepoint(uri) <= job.status().epoch
     with pytest.raises(ObjectExists):
         job.stop(savepoint=uri, timeout=LONG)  # the job has ended nevertheless
     assert job.status().state == "failed"
@@ -353,6 +388,7 @@ def test_a_savepoint_carries_a_job_to_a_changed_one_elsewhere(
     assert embedded.by_key("longest") == {"A": ["A"], "B": ["B"]}
 
 
+@pytest.mark.more
 def test_a_savepoint_carries_a_job_to_another_cluster_and_another_number_of_workers(
     machines: Machines, on_kafka: Broker, state: Path, tmp_path: Path
 ) -> None:

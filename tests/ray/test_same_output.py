@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from rayflow.core.batch import EncodedBatch
 from rayflow.plan.compile import plan_of
 from rayflow.plan.load import load_job
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.local.runtime import LocalRuntime
-from rayflow.runtimes.options import RunOptions
 from rayflow.runtimes.ray.client import Cluster
 from rayflow.runtimes.ray.spec import JobSpec
 from tests.e2e.brokers import Broker
@@ -26,6 +26,9 @@ from tests.ray.submitting import LONG, spec_of, until_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
+MORE = pytest.mark.more
+FOUR = pytest.param(4, marks=MORE)
+VARIABLES = [pytest.param("one_stage", marks=MORE), "two_stages"]
 JOBS = Path(__file__).parents[2] / "jobs"
 ONE_EPOCH = 3_600_000
 """A checkpoint interval within which everything is read: what is written once an epoch is written once."""
@@ -72,8 +75,8 @@ def spec(job: str, broker: Broker, state: Path, workers: int) -> JobSpec:
     return spec_of(str(JOBS / f"{job}.py"), broker, state, name=job, workers=workers, **options)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("job", ["wordcount", "revenue", "fraud"])
+@pytest.mark.parametrize("workers", [1, 2, FOUR])
+@pytest.mark.parametrize("job", ["wordcount", *(pytest.param(job, marks=MORE) for job in ("revenue", "fraud"))])
 def test_a_job_of_the_examples_gives_what_it_gives_in_one_process(
     job: str, workers: int, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -112,17 +115,18 @@ def run_payments(cluster: Cluster, broker: Broker, state: Path, variable: str, w
     payments.check()
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("variable", ["one_stage", "two_stages"])
+@pytest.mark.parametrize("workers", [1, 2, FOUR])
+@pytest.mark.parametrize("variable", VARIABLES)
 def test_two_sinks_are_exact(variable: str, workers: int, cluster: Cluster, embedded: Broker, state: Path) -> None:
     run_payments(cluster, embedded, state, variable, workers)
 
 
-@pytest.mark.parametrize("variable", ["one_stage", "two_stages"])
+@pytest.mark.parametrize("variable", VARIABLES)
 def test_two_sinks_are_exact_on_kafka(variable: str, cluster: Cluster, on_kafka: Broker, state: Path) -> None:
     run_payments(cluster, on_kafka, state, variable, 2)
 
 
+@pytest.mark.more
 def test_workers_spread_over_three_nodes(machines: Machines, cluster: Cluster, embedded: Broker, state: Path) -> None:
     node = machines.add()
     try:

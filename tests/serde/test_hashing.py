@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayflow.core.hashing import Partitioner, murmur2, partition_of
-from rayflow.serde.keys import encode_for_hash, encode_key
+from rayflow.serde.keys import encode_canonical, encode_key
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_the_partition_of_a_key_never_changes() -> None:
 
 @given(st.lists(st.text() | st.integers() | st.booleans() | st.sampled_from([1.0, 0.0, -0.0, 2.5])), st.integers(1, 9))
 def test_a_partitioner_gives_the_hash_of_the_key_whatever_it_saw_before(keys: list[object], partitions: int) -> None:
-    partitioner = Partitioner(partitions, encode_for_hash, bound=3)
-    assert [partitioner[key] for key in keys] == [partition_of(encode_for_hash(key), partitions) for key in keys]
+    partitioner = Partitioner(partitions, encode_canonical, bound=3)
+    assert [partitioner[key] for key in keys] == [partition_of(encode_canonical(key), partitions) for key in keys]
     assert len(partitioner) <= 3
 
 

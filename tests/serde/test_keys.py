@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rayflow.core.errors import DamagedObject, KeyNotUsable, RayflowError
-from rayflow.serde.keys import decode_key, encode_for_hash, encode_key
+from rayflow.serde.keys import decode_key, encode_all_canonical, encode_canonical, encode_key
 
 UTC = timezone.utc
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_a_key_is_refused_without_showing_it(key: Any) -> None:
         encode_key(key)
     assert "RED" not in str(refused.value)
     with pytest.raises(KeyNotUsable):
-        encode_for_hash(key)
+        encode_canonical(key)
 
 
 @given(st.binary() | st.tuples(keys, st.integers(0, 40), st.integers(0, 255)).map(lambda d: damaged(*d)))
@@ -178,8 +178,29 @@ def test_bytes_that_are_no_key_are_refused(data: bytes) -> None:
 
 
 @given(st.integers(-(1 << 53), 1 << 53), st.sampled_from([UUID(int=5), "a", date(2024, 1, 1), 1.5]))
-def test_equal_keys_of_different_types_hash_alike(number: int, other: Any) -> None:
-    assert encode_for_hash(number) == encode_for_hash(float(number)) == encode_key(number)
-    assert encode_for_hash((other, (float(number),))) == encode_for_hash((other, (number,)))
-    assert encode_for_hash(True) == encode_for_hash(1) != encode_for_hash(False) == encode_for_hash(-0.0)
-    assert encode_for_hash(other) == encode_key(other)
+def test_equal_keys_of_different_types_have_the_same_canonical_bytes(number: int, other: Any) -> None:
+    assert encode_canonical(number) == encode_canonical(float(number)) == encode_key(number)
+    assert encode_canonical((other, (float(number),))) == encode_canonical((other, (number,)))
+    assert encode_canonical(True) == encode_canonical(1) != encode_canonical(False) == encode_canonical(-0.0)
+    assert encode_canonical(other) == encode_key(other)
+
+
+def test_canonical_bytes_never_change() -> None:
+    """State on disk is sorted by them, and running jobs partition by their hash."""
+    keys = ["u1", "a\x00b", b"\x01", 0, 1.0, True, -300, 1 << 70, 2.5, ("a", 2.0, None), None]
+    expected = [
+        "03753100",
+        "036101016200",
+        "02010200",
+        "20",
+        "2101",
+        "2101",
+        "1efed3",
+        "2900000009400000000000000000",
+        "30c004000000000000",
+        "05036100210201" + "00",
+        "01",
+    ]
+    assert [encode_canonical(key).hex() for key in keys] == expected
+    assert encode_all_canonical(keys) == [encode_canonical(key) for key in keys]
+    assert encode_all_canonical(["u1", "u2"]) == [encode_canonical("u1"), encode_canonical("u2")]

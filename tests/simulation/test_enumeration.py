@@ -28,7 +28,7 @@ def test_a_target_goes_through_all_that_an_epoch_has(name: str) -> None:
     assert (report.attempts, report.records) == (1, target.records)
     assert report.epochs >= 2
     done = {step for _, _, step in run.steps[0].taken}
-    assert {"AttemptClaimed", "WriteSegment", "ManifestWritten", "publish committed", "BaseWritten"} <= done
+    assert {"ClaimAttempt", "WriteSegment", "manifest written", "publish committed", "base written"} <= done
     assert set(run.steps[0].counts) == {"coordinator", *(f"worker {slot}" for slot in range(target.workers[0]))}
     assert sum(run.steps[0].counts.values()) == len(run.steps[0].taken)
 

@@ -8,13 +8,19 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from click.testing import CliRunner
 
+from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.core.ids import TopicPartition
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.segments import positions_of, read_progress
+from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.testing.simulate import main
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.jobs import LATE, OTHER, TOPIC, Shape, make_job
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 
 SEEDS = 1000
@@ -49,6 +55,7 @@ KINDS = {
     "store slow",
     "store write fails",
     "torn object",
+    "worker kept",
     "zombie",
 }
 """Every kind of fault."""
@@ -92,7 +99,7 @@ def test_every_kind_of_fault_happens_within_a_few_seeds() -> None:
         zombie_time=1000, false_alarm=0.2, stop=0.3, store_fails=0.01, store_answer_lost=0.01, store_slow=0.1,
         torn=1.0, broker_away=0.2, away_time=500, commit_answer_lost=0.1, disk_lost=0.3, markers_expire=0.3,
         reboot=0.3, long_delay=0.01, repeat=0.05, link_cut=0.005, cut_time=1000, rescale=0.2, scattered=0.5,
-        grow=0.3, savepoint=1.0, clock_jump=0.2,
+        grow=0.3, savepoint=1.0, clock_jump=0.2, kept=0.5,
     )  # fmt: skip
     happened: Counter[str] = Counter()
     for seed in range(40):
@@ -103,51 +110,88 @@ def test_every_kind_of_fault_happens_within_a_few_seeds() -> None:
 
 
 def test_a_world_in_which_nothing_goes_wrong_needs_one_attempt() -> None:
+    """And a bounded run at its end, if the seed has it so."""
     for seed in range(5):
-        report = Simulation(seed, faults=Faults()).run()
-        assert report.attempts == 1
+        simulation = Simulation(seed, faults=Faults())
+        report = simulation.run()
+        assert report.attempts == 1 + simulation.bounded
         assert report.records
 
 
 def test_crashes_cost_attempts_and_nothing_else() -> None:
-    report = Simulation(3, faults=Faults(crash=0.003)).run()
+    simulation = Simulation(3, faults=Faults(crash=0.003))
+    report = simulation.run()
     assert report.attempts > 1
-    assert sum(report.crashes.values()) >= report.attempts - 1
+    assert sum(report.crashes.values()) >= report.attempts - 1 - simulation.bounded
 
 
-def test_event_time_goes_on_while_partitions_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows close before the end of the run that would stay open if idle partitions held event time back."""
+def test_event_time_goes_on_while_partitions_are_idle() -> None:
+    """Windows close before the end of the run that stay open where idle partitions hold event time back."""
     shape = replace(KEYED_BY_EXCHANGE, partitions=8, branches=("windows",), idle=300)
-    closed = closed_before_the_end(shape)
-    monkeypatch.setattr("rayflow.engine.event_time.EventTime.look", lambda self, *listened: None)
-    assert closed_before_the_end(shape) < closed
+    assert closed_before_the_end(replace(shape, idle=0)) < closed_before_the_end(shape)
 
 
 def closed_before_the_end(shape: Shape) -> int:
     simulation = Simulation(4, faults=Faults(), shape=shape, records=60)
     simulation.feeder.quiet = set(range(5))
+    simulation.bounded = False
     closed: list[int] = []
-    ends = simulation.ends
+    exhausted = simulation.exhausted
 
-    def noticed(process: object) -> object:
+    def noticed(coordinator: CoordinatorProcess) -> bool:
         if simulation.feeder.done and not closed:
             closed.append(len(simulation.kafka.committed("windows")))
-        return ends(process)  # type: ignore[arg-type]
+        return exhausted(coordinator)
 
-    simulation.ends = noticed  # type: ignore[method-assign, assignment]
+    simulation.exhausted = noticed  # type: ignore[method-assign]
     simulation.run()
     return closed[0]
 
 
 def test_partitions_are_added_in_mid_run_behind_an_exchange() -> None:
     faults = Faults(grow=1.0, crash=0.001)
-    report = Simulation(5, faults=faults, shape=replace(KEYED_BY_EXCHANGE, grows=True)).run()
+    report = Simulation(4, faults=faults, shape=replace(KEYED_BY_EXCHANGE, grows=True)).run()
     assert report.faults["partitions added while running"]
 
 
 def test_partitions_added_to_a_source_that_keys_state_are_refused() -> None:
     with pytest.raises(SimulationFailed, match="PartitionsChanged"):
         Simulation(6, faults=Faults(grow=1.0), shape=replace(KEYED_BY_SOURCE, grows=True)).run()
+
+
+@pytest.mark.parametrize("shape", [replace(KEYED_BY_SOURCE, other=2), replace(KEYED_BY_EXCHANGE, other=3, lag=100)])
+def test_two_topics_are_merged_into_one_stage(shape: Shape) -> None:
+    first = plan_of(make_job(shape)).stages[0]
+    assert [source.topic.name for source in first.sources] == [TOPIC, OTHER]
+    simulation = Simulation(8, shape=shape)
+    simulation.run()
+    assert {place.topic for place, read in positions_at_the_end(simulation).items() if read} == {TOPIC, OTHER}
+
+
+def test_a_stage_reads_a_topic_beside_what_an_exchange_brings() -> None:
+    shape = replace(KEYED_BY_EXCHANGE, stages=3, other=2, beside=True, lag=100)
+    (between,) = (stage for stage in plan_of(make_job(shape)).stages if stage.sources and stage.inputs)
+    assert [source.topic.name for source in between.sources] == [OTHER]
+    simulation = Simulation(9, shape=shape)
+    simulation.run()
+    assert {place.topic for place, read in positions_at_the_end(simulation).items() if read} == {TOPIC, OTHER}
+
+
+def positions_at_the_end(simulation: Simulation) -> dict[TopicPartition, int]:
+    manifest = newest_manifest(simulation.store)
+    assert manifest is not None
+    positions = positions_of(read_progress(simulation.store, manifest))
+    return {TopicPartition(*place): position for place, position in positions.items()}
+
+
+def test_seeds_draw_every_way_of_reading_topics_and_of_being_late() -> None:
+    shapes = [Shape.draw(Random(seed)) for seed in range(SEEDS)]
+    two_topics = [shape for shape in shapes if shape.other]
+    assert {shape.stages == 1 for shape in two_topics} == {True, False}
+    assert {shape.beside for shape in two_topics} == {True, False}
+    assert {bool(shape.idle) for shape in two_topics} == {True, False}
+    late = {(bool(shape.idle), shape.grows, shape.stragglers) for shape in shapes if LATE.keys() & set(shape.branches)}
+    assert late >= {(True, False, False), (False, True, False), (False, False, True), (True, True, True)}
 
 
 def test_a_job_goes_on_from_savepoint_to_savepoint() -> None:
@@ -192,6 +236,6 @@ def test_several_seeds_are_summed_up() -> None:
 
 def test_a_failing_seed_gives_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rayflow.engine.alignment.Alignment.holds", lambda self, event: False)
-    result = CliRunner().invoke(main, ["--first", "0", "--seeds", "10"])
+    result = CliRunner().invoke(main, ["--first", "0", "--seeds", "12"])
     assert result.exit_code == 1
     assert "seed" in result.output

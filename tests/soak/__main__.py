@@ -17,18 +17,31 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.soak.flatness import Verdict
+from tests.soak.processes import JOB_FILE
 from tests.soak.soak import Figures, Soak
 from tests.soak.wrong import Wrong
 
 
 @click.command()
 @click.option("--minutes", default=10.0, show_default=True, help="How long the job is disturbed.")
+@click.option("--calm", default=60.0, show_default=True, help="Seconds before that in which the job is left alone.")
 @click.option("--rate", default=300.0, show_default=True, help="Visits per second, about; bursts have ten times that.")
 @click.option("--seed", type=int, default=None, help="Replays load and disturbances. Default: a new one, printed.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures and samples there.")
+@click.option("--job", "job_file", type=click.Path(path_type=Path), default=JOB_FILE, help="What is run instead.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Kept, for logs and state. Default: a temporary one.")
-def main(minutes: float, rate: float, seed: int | None, json_file: Path | None, folder: Path | None) -> None:
+def main(
+    minutes: float,
+    calm: float,
+    rate: float,
+    seed: int | None,
+    json_file: Path | None,
+    job_file: Path,
+    folder: Path | None,
+) -> None:
     """Kill, stop, freeze and double a job on a real Kafka while its load varies, and compare all it does meanwhile.
+
+    Before that it is left alone, under an even load.
 
     At the end everything must be exact, and nothing may have grown. Exit code 1 if anything was wrong; the folder with
     logs, state and checkpoints is then kept.
@@ -41,12 +54,12 @@ def main(minutes: float, rate: float, seed: int | None, json_file: Path | None, 
     console.print(f"seed {seed}, {minutes:g} minutes, in {place}")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=minutes * 60)
+        bar = progress.add_task("starting", total=calm + minutes * 60)
 
         def on_look(soak: Soak) -> None:
             progress.update(bar, completed=soak.figures.seconds, description=line(soak.figures))
 
-        soak = Soak(place, seed, rate, minutes * 60, on_look)
+        soak = Soak(place, seed, rate, calm, minutes * 60, on_look, job_file.absolute())
         wrong: Exception | None = None
         try:
             soak.run()
@@ -62,7 +75,9 @@ def main(minutes: float, rate: float, seed: int | None, json_file: Path | None, 
         return
     kind = "WRONG" if isinstance(wrong, Wrong) else type(wrong).__name__
     console.print(f"{kind}: {wrong}", style="red", markup=False)
-    console.print(f"again: python -m tests.soak --minutes {minutes:g} --rate {rate:g} --seed {seed}", markup=False)
+    console.print(
+        f"again: python -m tests.soak --minutes {minutes:g} --calm {calm:g} --rate {rate:g} --seed {seed}", markup=False
+    )
     console.print(f"logs, state and checkpoints: {place} (process-*.err is the job's, in order)", markup=False)
     sys.exit(1)
 

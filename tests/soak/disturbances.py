@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rayflow.core.errors import AlreadyRunning, Fenced
 from tests.kafka.client import until
-from tests.soak.samples import Sample
+from tests.soak.flatness import CALM, LONG, Bound, Life
 from tests.soak.scene import Scene
 
 DECK = (
@@ -23,7 +23,9 @@ DECK = (
     "long life",
 )
 """A full deck has these proportions, whatever the seed."""
-LONG = 60.0
+FILLS = 12.0
+"""Seconds until sessions, windows and counts with a time to live are as many as they will be (`tests.soak.job`)."""
+LASTS = 60.0
 """Seconds of a long life, in which memory must not grow."""
 
 
@@ -32,13 +34,13 @@ class Disturbances:
 
     Attributes:
         done: how often, by kind. recoveries: seconds from SIGKILL to the first new committed output.
-        lives: private memory of each long life.
+        lives: of the job's long lives, the first one being the calm one if there is that.
     """
 
     def __init__(self, scene: Scene, chance: random.Random) -> None:
         self.done: Counter[str] = Counter()
         self.recoveries: list[float] = []
-        self.lives: list[list[Sample]] = []
+        self.lives: list[Life] = []
         self._scene = scene
         self._chance = chance
 
@@ -49,6 +51,18 @@ class Disturbances:
                 return
             self._draw(card, end)
             self.done[card] += 1
+
+    def stay_calm(self, seconds: float) -> None:
+        """Leave the job alone under an even load for so long, if at all; what is judged begins after FILLS seconds."""
+        if seconds:
+            self._scene.wait(min(FILLS, seconds))
+            self._live(max(0.0, seconds - FILLS), CALM, "the calm life")
+            self._scene.load.rise_and_fall()
+
+    def _live(self, seconds: float, bounds: Mapping[str, Bound], name: str) -> None:
+        begin = self._scene.samples.now
+        self._scene.wait(seconds)
+        self.lives.append(Life(name, begin, self._scene.samples.now, bounds))
 
     def _cards(self) -> Iterator[str]:
         yield from ("kill early", "kill")  # so that the shortest soak has them
@@ -82,10 +96,7 @@ class Disturbances:
                 scene.wait(min(left, chance.uniform(2.0, 8.0)))
                 self._restart_broker()
             case "long life":
-                scene.life = []
-                scene.wait(min(left, LONG))
-                self.lives.append(scene.life)
-                scene.life = None
+                self._live(min(left, LASTS), LONG, f"long life {len(self.lives) + 1}")
 
     def _kill(self) -> None:
         """Half of the time the job may then recover; else it may be killed again before that."""

@@ -6,7 +6,7 @@ The first third is left out: caches fill, LMDB's files and the allocator find th
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,10 +59,26 @@ BOUNDS: dict[str, Bound] = {
 }
 """By the name of the figure, or what it begins with."""
 
-LONG_LIFE = Bound(
-    "median", 1.1, 12 * MIB, "the clean cache keeps rows of a minute's new sessions, at most 1 MiB per task"
-)
-"""Private memory within one long life: the last third of it compared with the second one."""
+LONG = {
+    "private memory": Bound(
+        "median", 1.1, 12 * MIB, "the clean cache keeps rows of a minute's new sessions, at most 1 MiB per task"
+    ),
+    "open files": BOUNDS["open files"],
+    "threads": BOUNDS["threads"],
+}
+"""Within one long life under the usual load."""
+CALM = {**LONG, "rows": Bound("median", 1.2, 40, "30 sessions are open at once, and begin and end at random")}
+"""Within a long life under an even load, once it has as many rows as it will have."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """Seconds (since the load began) in which one process is left alone, and what must not grow in it."""
+
+    name: str
+    begin: float
+    end: float
+    bounds: Mapping[str, Bound]
 
 
 @dataclass(frozen=True)
@@ -85,17 +101,25 @@ def verdicts(samples: dict[str, list[Sample]], begin: float, end: float) -> list
     for name, all_of_it in sorted(samples.items()):
         bound = next(bound for start, bound in BOUNDS.items() if name.startswith(start))
         aged = [sample for sample in all_of_it if _has_age(sample, bound.ages)]
-        found.append(compare(name, aged, bound, begin, end, lambda sample: sample.at))
+        found.append(_compare(name, aged, bound, begin, end))
     return found
 
 
-def compare(
-    name: str, samples: Sequence[Sample], bound: Bound, begin: float, end: float, at: Callable[[Sample], float]
-) -> Verdict:
+def verdicts_of_life(samples: dict[str, list[Sample]], life: Life) -> list[Verdict]:
+    """Compare the thirds of one process's life."""
+    return [
+        _compare(f"{name} in {life.name}", all_of_it, bound, life.begin, life.end)
+        for name, all_of_it in sorted(samples.items())
+        for start, bound in life.bounds.items()
+        if name.startswith(start)
+    ]
+
+
+def _compare(name: str, samples: Sequence[Sample], bound: Bound, begin: float, end: float) -> Verdict:
     """Compare the last third of [begin, end) with the second."""
     third = (end - begin) / 3
-    second = [sample for sample in samples if begin + third <= at(sample) < begin + 2 * third]
-    last = [sample for sample in samples if begin + 2 * third <= at(sample) < end]
+    second = [sample for sample in samples if begin + third <= sample.at < begin + 2 * third]
+    last = [sample for sample in samples if begin + 2 * third <= sample.at < end]
     if min(len(second), len(last)) < FEWEST:
         return Verdict(name, len(samples), None, None, None, None)
     before, after = bound.of(second), bound.of(last)

@@ -98,19 +98,28 @@ class Reminders(rf.ProcessFunction[str, Visit, Reminder]):
 SOURCE = "visits"
 SINKS = ("echoes", "reminders", "windows", "late", "shop-windows", "totals", "counts")
 
-job = rf.Job("soak")
-visits = job.stream(
-    SOURCE, key=str, value=Visit, timestamp=lambda visit: visit.ts, watermark=rf.bounded(milliseconds=OUT_OF_ORDER)
-)
-by_session = visits.key_by(lambda visit: visit.session, name="by-session")
-by_session.process(Sessions, name="sessions").to("echoes")
-by_session.process(Reminders, name="reminders").to("reminders")
-by_session.window(rf.tumbling(milliseconds=WINDOW), grace=timedelta(milliseconds=GRACE)).late_to("late").aggregate(
-    count=rf.count(), total=rf.sum(lambda visit: visit.amount), name="windows"
-).to("windows")
-by_shop = visits.key_by(lambda visit: visit.shop, name="by-shop")
-by_shop.window(rf.hopping(milliseconds=HOP, every=timedelta(milliseconds=EVERY))).aggregate(
-    count=rf.count(), total=rf.sum(lambda visit: visit.amount), name="shop-windows"
-).to("shop-windows")
-by_shop.aggregate(count=rf.count(), total=rf.sum(lambda visit: visit.amount), emit="record", name="totals").to("totals")
-by_shop.count(name="counts").to("counts")
+
+def job_of(sessions: type[Sessions]) -> rf.Job:
+    """The job, with this class for the sessions."""
+    job = rf.Job("soak")
+    visits = job.stream(
+        SOURCE, key=str, value=Visit, timestamp=lambda visit: visit.ts, watermark=rf.bounded(milliseconds=OUT_OF_ORDER)
+    )
+    by_session = visits.key_by(lambda visit: visit.session, name="by-session")
+    by_session.process(sessions, name="sessions").to("echoes")
+    by_session.process(Reminders, name="reminders").to("reminders")
+    by_session.window(rf.tumbling(milliseconds=WINDOW), grace=timedelta(milliseconds=GRACE)).late_to("late").aggregate(
+        count=rf.count(), total=rf.sum(lambda visit: visit.amount), name="windows"
+    ).to("windows")
+    by_shop = visits.key_by(lambda visit: visit.shop, name="by-shop")
+    by_shop.window(rf.hopping(milliseconds=HOP, every=timedelta(milliseconds=EVERY))).aggregate(
+        count=rf.count(), total=rf.sum(lambda visit: visit.amount), name="shop-windows"
+    ).to("shop-windows")
+    by_shop.aggregate(count=rf.count(), total=rf.sum(lambda visit: visit.amount), emit="record", name="totals").to(
+        "totals"
+    )
+    by_shop.count(name="counts").to("counts")
+    return job
+
+
+job = job_of(Sessions)

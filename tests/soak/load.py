@@ -1,4 +1,4 @@
-"""The process that writes visits, at a rate that rises and falls, until SIGTERM.
+"""The process that writes visits until SIGTERM, at a rate that rises and falls, or is even until SIGUSR1.
 
 Run as `python -m tests.soak.load '{"bootstrap": ..., "seed": ..., "rate": ...}'`. At its end it writes one last visit
 per partition whose time is far ahead, so that whatever belongs to the others can be cleaned up, and prints its counts.
@@ -32,11 +32,12 @@ LAST = "last"
 
 
 class Orders(msgspec.Struct):
-    """What the process is told. `rate`: visits per second, about, over a long time."""
+    """What the process is told. `rate`: visits per second, about. `even`: without ups and downs until SIGUSR1."""
 
     bootstrap: str
     seed: int
     rate: float
+    even: bool = False
 
 
 class Written(msgspec.Struct):
@@ -47,8 +48,12 @@ class Written(msgspec.Struct):
     peak: float
 
 
-def phases(chance: random.Random, rate: float) -> Iterator[tuple[float, float, float, int]]:
-    """For ever: seconds, the rate at the begin and at the end, and how many sessions are open at once."""
+Phase = tuple[float, float, float, int]
+"""Seconds, the rate at the begin and at the end, and how many sessions are open at once."""
+
+
+def phases(chance: random.Random, rate: float) -> Iterator[Phase]:
+    """Ups and downs, for ever."""
     while True:
         for kind in chance.sample(["steady", "steady", "rise", "fall", "burst", "silence"], 6):
             sessions = chance.randrange(10, 50)
@@ -81,6 +86,7 @@ class Load:
     def __init__(self, orders: Orders) -> None:
         self._chance = random.Random(orders.seed)
         self._phases = phases(self._chance, orders.rate)
+        self._even = orders.rate
         self._producer = Producer(
             {
                 "bootstrap.servers": orders.bootstrap,
@@ -94,12 +100,13 @@ class Load:
         self._open: list[Session] = []
         self._failed = 0
         self.stopping = False
+        self.even = orders.even
         self.written = Written(0, 0, 0.0)
 
     def run(self) -> Written:
         """Write until `stopping`, then the last visits. Raises RuntimeError when Kafka has refused one."""
         while not self.stopping:
-            seconds, first, last, sessions = next(self._phases)
+            seconds, first, last, sessions = (0.1, self._even, self._even, 30) if self.even else next(self._phases)
             self.written.peak = max(self.written.peak, first, last)
             self._run_phase(seconds, first, last, sessions)
         ahead = _now() + AHEAD
@@ -161,7 +168,11 @@ def main(argument: str) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         load.stopping = True
 
+    def on_uneven(_number: int, _frame: FrameType | None) -> None:
+        load.even = False
+
     signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGUSR1, on_uneven)
     sys.stdout.buffer.write(msgspec.json.encode(load.run()))
 
 

@@ -23,20 +23,20 @@ END = 120.0
 
 
 class Job:
-    """`rayflow run job.py` on one of two state directories, which share the checkpoints.
+    """`rayflow run FILE` on one of two state directories, which share the checkpoints.
 
     Attributes:
         side: which state directory. started: when (monotonic).
     """
 
-    def __init__(self, folder: Path, broker: str, interval: int, side: int, *more: str) -> None:
+    def __init__(self, file: Path, folder: Path, broker: str, interval: int, side: int, *more: str) -> None:
         self.side = side
         self._folder = folder
         self._checkpoints = f"file:{folder / 'checkpoints'}"
         self.started = time.monotonic()
         self.command = Command(
             folder,
-            *("run", str(JOB_FILE), "--broker", broker, "--state", str(folder / f"state-{side}")),
+            *("run", str(file), "--broker", broker, "--state", str(folder / f"state-{side}")),
             *("--checkpoints", self._checkpoints, "--set", f"checkpoint_interval={interval}ms", *more),
         )
 
@@ -119,6 +119,11 @@ class LoadProcess:
         """Raises RuntimeError when it has ended."""
         if self.process.poll() is not None:
             raise RuntimeError(f"the load ended with {self.process.returncode}:\n{self._log.read_text()[-3000:]}")
+
+    def rise_and_fall(self) -> None:
+        """Have it write at an even rate no more."""
+        self.check()
+        self.process.send_signal(signal.SIGUSR1)
 
     def finish(self) -> Written:
         """Have it write the last visits and end; what it has written."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,26 +35,29 @@ class Samples:
         self.by_name: dict[str, list[Sample]] = {}
         self.began = time.monotonic()
 
-    def add(self, name: str, value: float, age: float | None = None) -> Sample:
-        """Keep a figure."""
-        sample = Sample(time.monotonic() - self.began, age, value)
-        self.by_name.setdefault(name, []).append(sample)
-        return sample
+    @property
+    def now(self) -> float:
+        """Seconds since the load began."""
+        return time.monotonic() - self.began
 
-    def take_process(self, job: Job) -> Sample | None:
-        """Private memory, open files and threads of the job's process; its memory, None when it is not there."""
+    def add(self, name: str, value: float, age: float | None = None) -> None:
+        """Keep a figure."""
+        self.by_name.setdefault(name, []).append(Sample(self.now, age, value))
+
+    def take_process(self, job: Job) -> None:
+        """Private memory, open files and threads of the job's process, if it is there."""
         process = Path(f"/proc/{job.pid}")
         age = job.age
         try:
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
             files = len(list((process / "fd").iterdir()))
         except (FileNotFoundError, ProcessLookupError):
-            return None
+            return
         if "RssAnon" not in status:  # it has just ended
-            return None
+            return
         self.add("threads", int(status["Threads"]), age)
         self.add("open files", files, age)
-        return self.add("private memory", int(status["RssAnon"].split()[0]) << 10, age)
+        self.add("private memory", int(status["RssAnon"].split()[0]) << 10, age)
 
     def take_disk(self, folder: Path) -> None:
         """Files and bytes of the checkpoint store and the state directories."""
@@ -77,15 +82,12 @@ class Samples:
 
 
 def sizes_of(folder: Path) -> list[int]:
-    """The bytes on disk of all files below a folder, while some of them come and go."""
+    """The bytes on disk of all files below a folder, while files and folders come and go."""
     sizes = []
-    for path in folder.rglob("*"):
-        try:
-            about = path.stat()
-        except FileNotFoundError:
-            continue
-        if path.is_file():
-            sizes.append(about.st_blocks * 512)
+    for place, _, names in os.walk(folder):  # which passes over folders that have gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                sizes.append(os.stat(os.path.join(place, name)).st_blocks * 512)
     return sizes
 
 

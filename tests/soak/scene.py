@@ -15,7 +15,7 @@ from tests.soak.job import SINKS, SOURCE
 from tests.soak.job import job as definition
 from tests.soak.load import PARTITIONS, Orders
 from tests.soak.processes import Job, LoadProcess
-from tests.soak.samples import Sample, Samples
+from tests.soak.samples import Samples
 from tests.soak.transactions import TOPIC, Transactions
 from tests.soak.wrong import Wrong
 
@@ -29,19 +29,24 @@ class Scene:
     """All processes of a soak; a context manager that ends them.
 
     Args:
+        job_file: what is run. orders: seed and rate of the load, and whether it is even at first.
         on_look: called often, to show how it goes.
 
     Attributes:
         job: the process that is the job now. samples: of the job, disk and broker, taken by every `look`.
-        life: where samples of private memory go besides, while it is not None.
     """
 
     def __init__(
-        self, folder: Path, orders: tuple[int, float], kafka_every: float, on_look: Callable[[], None]
+        self,
+        folder: Path,
+        job_file: Path,
+        orders: tuple[int, float, bool],
+        kafka_every: float,
+        on_look: Callable[[], None],
     ) -> None:
         self.folder = folder
         self.samples = Samples()
-        self.life: list[Sample] | None = None
+        self._job_file = job_file
         self._on_look = on_look
         self._kafka_every = kafka_every
         self._transactions: Transactions | None = None
@@ -51,17 +56,17 @@ class Scene:
             stack.callback(self.broker.close)
             for topic in (SOURCE, *SINKS):
                 self.broker.create(topic, PARTITIONS)
-            seed, rate = orders
-            self.load = LoadProcess(folder, Orders(self.broker.bootstrap, seed, rate))
-            stack.callback(self.load.close)
             self._start(0)
             stack.callback(lambda: self.job.close())
+            self.await_running()
+            self.load = LoadProcess(folder, Orders(self.broker.bootstrap, *orders))
+            stack.callback(self.load.close)
             self.follower = Follower(self.broker, definition.name)
             stack.callback(self.follower.close)
             self._stack = stack.pop_all()
 
     def _start(self, side: int, *more: str) -> None:
-        self.job = Job(self.folder, self.broker.url, INTERVAL, side, *more)
+        self.job = Job(self._job_file, self.folder, self.broker.url, INTERVAL, side, *more)
 
     def restart(self, *more: str) -> None:
         """Start the job again where it was, with more flags."""
@@ -112,11 +117,9 @@ class Scene:
             raise self.follower.wrong
 
     def _sample(self, now: float) -> None:
-        memory = self.samples.take_process(self.job)
-        if self.life is not None and memory is not None:
-            self.life.append(memory)
+        self.samples.take_process(self.job)
         if now >= self._next_rows:
-            self._next_rows = now + 5.0
+            self._next_rows = now + 2.0
             self.samples.take_rows(self.folder)
             self.samples.take_disk(self.folder)
         if now >= self._next_kafka:

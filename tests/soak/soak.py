@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.soak.disturbances import Disturbances
-from tests.soak.flatness import LONG_LIFE, Verdict, compare, verdicts
+from tests.soak.flatness import Life, Verdict, verdicts, verdicts_of_life
 from tests.soak.load import PARTITIONS
+from tests.soak.processes import JOB_FILE
 from tests.soak.samples import Sample, rows_of
 from tests.soak.scene import Scene
 from tests.soak.wrong import Wrong
@@ -44,35 +45,46 @@ class Figures:
 
 
 class Soak:
-    """Runs for `seconds` and some more for the end.
+    """Runs for `calm` seconds in which the job is left alone, for `seconds`, and some more for the end.
 
     Attributes:
         figures: what happened so far; they stay when `run` raises.
     """
 
     def __init__(
-        self, folder: Path, seed: int, rate: float, seconds: float, on_look: Callable[[Soak], None] = lambda _: None
+        self,
+        folder: Path,
+        seed: int,
+        rate: float,
+        calm: float,
+        seconds: float,
+        on_look: Callable[[Soak], None] = lambda _: None,
+        job_file: Path = JOB_FILE,
     ) -> None:
         self.figures = Figures()
         self._folder = folder
         self._seed = seed
         self._rate = rate
-        self._seconds = max(seconds, WARM)
+        self._calm = calm
+        self._seconds = max(seconds, WARM - calm)
+        self._job_file = job_file
         self._on_look = on_look
         self._began = time.monotonic()
         self._scene: Scene | None = None
 
     def run(self) -> Figures:
         """The whole soak. Raises Wrong for what the job must not do, and whatever else keeps it from going on."""
-        kafka_every = min(10.0, self._seconds / 30)
-        with Scene(self._folder, (self._seed, self._rate), kafka_every, self._look) as scene:
+        kafka_every = min(10.0, (self._calm + self._seconds) / 30)
+        orders = (self._seed, self._rate, self._calm > 0)
+        with Scene(self._folder, self._job_file, orders, kafka_every, self._look) as scene:
             self._scene = scene
             self._began = scene.samples.began = time.monotonic()
             self.figures.samples = scene.samples.by_name
             disturbances = Disturbances(scene, random.Random(self._seed))
             self.figures.disturbances, self.figures.recoveries = disturbances.done, disturbances.recoveries
             scene.until(lambda: scene.follower.expected.committed > 0)
-            disturbances.go_on_until(self._began + self._seconds)
+            disturbances.stay_calm(self._calm)
+            disturbances.go_on_until(time.monotonic() + self._seconds)
             self._judge(disturbances.lives, time.monotonic() - self._began)
             self._finish(scene)
         grown = [verdict for verdict in self.figures.flatness if verdict.grown]
@@ -87,15 +99,10 @@ class Soak:
             figures.seconds = time.monotonic() - self._began
             self._on_look(self)
 
-    def _judge(self, lives: list[list[Sample]], seconds: float) -> None:
-        flatness = self.figures.flatness
-        flatness += verdicts(self.figures.samples, WARM, seconds)
-        for number, life in enumerate(lives, 1):
-            ages = [sample.age or 0.0 for sample in life]
-            name = f"private memory in long life {number}"
-            flatness.append(
-                compare(name, life, LONG_LIFE, min(ages, default=0.0), max(ages, default=0.0), lambda s: s.age or 0.0)
-            )
+    def _judge(self, lives: list[Life], seconds: float) -> None:
+        self.figures.flatness += verdicts(self.figures.samples, WARM + self._calm, seconds)
+        for life in lives:
+            self.figures.flatness += verdicts_of_life(self.figures.samples, life)
 
     def _finish(self, scene: Scene) -> None:
         written = scene.load.finish()

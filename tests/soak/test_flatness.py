@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.soak.flatness import verdicts
+from tests.soak.flatness import CALM, Life, verdicts, verdicts_of_life
 from tests.soak.samples import Sample
 
 
@@ -36,6 +36,19 @@ def test_memory_is_compared_at_like_ages_only() -> None:
     }
     (verdict,) = verdicts(samples, 0, 600)
     assert verdict.grown is False
+
+
+def test_in_a_life_its_own_samples_count_alone() -> None:
+    samples = {
+        "private memory": [Sample(float(at), None, 1e8 + 3e6 * at) for at in range(100)],
+        "rows sessions/open": [Sample(float(at), None, 1_000.0 if at < 20 or at >= 65 else 30.0) for at in range(100)],
+        "topics": [Sample(float(at), None, float(at)) for at in range(100)],
+    }
+    found = verdicts_of_life(samples, Life("it", 20.0, 65.0, CALM))
+    assert {verdict.name: verdict.grown for verdict in found} == {
+        "private memory in it": True,
+        "rows sessions/open in it": False,
+    }
 
 
 def test_too_few_samples_are_no_verdict() -> None:

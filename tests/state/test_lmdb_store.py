@@ -17,6 +17,8 @@ from rayflow.state.base import Delta, Stamp
 from rayflow.state.lmdb_store import LmdbStore
 
 ONE = Stamp("one", 1)
+PAGE = os.sysconf("SC_PAGE_SIZE")
+"""Bytes of one of LMDB's pages."""
 
 
 def run(script: str, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -287,3 +289,17 @@ def test_a_process_killed_while_it_applies_leaves_a_completed_checkpoint(tmp_pat
         assert dict(store.scan(b"", None)) == expected
         assert store.count() == len(expected)
         store.close()
+
+
+def test_the_size_counts_the_pages_of_rows_that_are_larger_than_a_page(tmp_path: Path) -> None:
+    large = 100_000
+    store = LmdbStore(tmp_path)
+    store.apply(Delta([b"small"], [b"x"]), Stamp("lineage", 1))
+    before = store.size()
+    assert 0 < before <= 4 * PAGE
+    store.apply(Delta([b"large", b"larger"], [bytes(large), bytes(large)]), Stamp("lineage", 2))
+    pages = -(-large // PAGE)
+    assert 2 * pages * PAGE <= store.size() - before <= 2 * (pages + 1) * PAGE
+    store.apply(Delta([b"large", b"larger"], [None, None]), Stamp("lineage", 3))
+    assert store.size() == before
+    store.close()

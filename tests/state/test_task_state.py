@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +10,13 @@ from hypothesis import strategies as st
 from rayflow.core.errors import DiskFull, InvariantBroken, StateKindChanged, ValueNotCarried
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import encode_key
-from rayflow.state import row_keys, task_state
+from rayflow.state import key_order, row_keys, task_state
 from rayflow.state.base import Delta, Stamp, Store
 from rayflow.state.key_order import is_natural
 from rayflow.state.lmdb_store import LmdbStore
 from rayflow.state.memory_store import MemoryStore
 from rayflow.state.task_state import TaskState
-
-
-class CountingStore(MemoryStore):
-    """Counts how often it is read."""
-
-    reads = 0
-
-    def get(self, key: bytes) -> bytes | None:
-        self.reads += 1
-        return super().get(key)
-
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        self.reads += bool(keys)
-        return super().get_many(keys)
-
-    def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        self.reads += 1
-        return super().scan(start, stop)
-
-    def last(self, start: bytes, stop: bytes | None) -> bytes | None:
-        self.reads += 1
-        return super().last(start, stop)
+from tests.state.stores import CountingStore, checkpoint
 
 
 class FullStore(MemoryStore):
@@ -58,12 +36,6 @@ def store() -> CountingStore:
 @pytest.fixture
 def state(store: Store) -> TaskState:
     return TaskState(store, Codec())
-
-
-def checkpoint(state: TaskState, epoch: int) -> Delta:
-    delta = state.seal()
-    state.complete(Stamp("lineage", epoch))
-    return delta
 
 
 def test_a_table_asked_for_twice_is_one_table(state: TaskState) -> None:
@@ -358,6 +330,69 @@ def test_namespaces_with_many_rows_are_skipped_not_read(tmp_path: Path) -> None:
     checkpoint(state, 2)
     assert state.row_count() == 500
     state.close()
+
+
+@pytest.mark.parametrize("many", [1, 40])
+def test_the_rows_of_a_small_namespace_are_read_once_however_often_it_is_gone_through(
+    state: TaskState, store: CountingStore, many: int
+) -> None:
+    table = state.nested("op", "n")
+    for owner in ("a", "b"):
+        for key in range(many):
+            table.put(owner, key, [key])
+    expected = [(key, [key]) for key in range(many)]
+    for epoch in range(1, 5):
+        assert table.range("a") == expected
+        checkpoint(state, epoch)
+    assert store.reads <= 2  # whether "a" has rows below, whether any row is long
+    again = TaskState(store, Codec())
+    table = again.nested("op", "n")
+    assert table.range("b") == expected
+    store.reads = 0
+    for epoch in range(5, 10):
+        assert table.range("b") == table.range("b", 0, many) == expected
+        assert table.range("b", many) == []
+        assert table.get("b", "nowhere") is table.load("b", "nowhere") is None
+        table.rows("b")[epoch * 100] = [1]
+        assert table.range("b")[-1] == (epoch * 100, [1])
+        table.delete("b", epoch * 100)
+        checkpoint(again, epoch)
+    store.reads = 0
+    assert table.range("b") == expected
+    assert store.reads == 0
+
+
+def test_a_range_of_a_namespace_looks_at_its_own_rows_only(
+    state: TaskState, store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among 50,000 rows of an open epoch, in one namespace or in many."""
+    table = state.nested("op", "n")
+    for number in range(50_000):
+        table.put("hot" if number % 2 else number % 1_000, number, [number])
+    encoded = []
+    monkeypatch.setattr(key_order, "is_natural", counting(key_order.is_natural, encoded))
+    assert len(table.range("hot")) == 25_000
+    table.range(500)
+    encoded.clear()
+    store.reads = 0
+    for number in range(50_001, 50_201, 2):
+        table.put("hot", number, [number])
+        assert [key for key, _ in table.range("hot", number - 200, number)] == list(range(number - 200, number + 1, 2))
+    table.delete("hot", 50_001)
+    assert [key for key, _ in table.range("hot", 50_000, 50_003)] == [50_003]
+    print("keys looked at:", sum(encoded))
+    assert sum(encoded) < 101 * 6  # the new key, and the kinds of the bounds
+    assert store.reads == 0
+
+
+def counting(looked: Any, sizes: list[int]) -> Any:
+    """`looked`, which notes how many keys it is given."""
+
+    def noting(keys: Any, *bounds: Any) -> Any:
+        sizes.append(len(keys))
+        return looked(keys, *bounds)
+
+    return noting
 
 
 def test_pending_counts_changes_and_estimates_their_bytes(state: TaskState) -> None:

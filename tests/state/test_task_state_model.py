@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, rule
 
-from rayflow.serde.codec import Codec
 from rayflow.serde.keys import encode_key
-from rayflow.state.base import Stamp, Store
-from rayflow.state.lmdb_store import LmdbStore
-from rayflow.state.memory_store import MemoryStore
-from rayflow.state.task_state import TaskState
+from tests.state.epochs import LONG, EpochMachine, OnLmdb, OnMemory, is_long, keys
 
-LONG = "x" * 600
-keys = st.sampled_from(["a", "b", "bb", "c", 1, 2, 300, ("t", 1), LONG, LONG + "y", ("t", LONG)])
 ends = st.integers(-2, 12)
 owners = st.sampled_from(["ann", "bob", 7, ("k", 1), LONG, LONG + "z"])
 times = st.integers(-2, 15)
@@ -26,13 +18,20 @@ tags = st.sampled_from(["", "gap"])
 numbers = st.integers(0, 1_000)
 
 
-def is_long(*parts: Any) -> bool:
-    return sum(len(encode_key(part)) for part in parts) > 507
-
-
 def in_order(rows: list[tuple[Any, Any]], *namespace: Any) -> list[tuple[Any, Any]]:
     """The order that a scan promises: long keys last, in an order of their own (here: any, so they are sorted)."""
     return sorted(rows, key=lambda row: (is_long(*namespace, row[0]), encode_key(row[0])))
+
+
+def some_of(rows: dict[Any, Any], first: Any, last: Any, limit: int | None) -> list[tuple[Any, Any]]:
+    """Those rows with first <= key <= last in order of their keys, the first `limit`."""
+    chosen = [
+        (key, value)
+        for key, value in rows.items()
+        if (first is None or encode_key(first) <= encode_key(key))
+        and (last is None or encode_key(key) <= encode_key(last))
+    ]
+    return sorted(chosen, key=lambda row: encode_key(row[0]))[:limit]
 
 
 class Model:
@@ -48,25 +47,11 @@ class Model:
         return len(self.values) + len(self.windows) + len(self.maps) + len(self.timers)
 
 
-class TaskStateMachine(RuleBasedStateMachine):
-    def make_store(self) -> Store:
-        raise AssertionError
+class TaskStateMachine(EpochMachine):
+    def make_model(self) -> Model:
+        return Model()
 
-    def reopen(self) -> None:
-        """As after a crash: what is not in the store is gone."""
-        self.store.close()
-
-    @initialize(cache_bytes=st.sampled_from([0, 3_000, 1 << 20]))
-    def start(self, cache_bytes: int) -> None:
-        self.cache_bytes = cache_bytes
-        self.store = self.make_store()
-        self.replica: dict[bytes, bytes] = {}
-        self.model, self.sealed, self.durable = Model(), None, Model()
-        self.epoch = 0
-        self.open()
-
-    def open(self) -> None:
-        self.state = TaskState(self.store, Codec(), cache_bytes=self.cache_bytes)
+    def open_tables(self) -> None:
         self.values = self.state.values("op", "values")
         self.windows = self.state.nested("op", "windows")
         self.maps = self.state.nested("op", "maps")
@@ -107,11 +92,34 @@ class TaskStateMachine(RuleBasedStateMachine):
         assert self.values.get(key) == self.model.values.get(key)
         assert self.values.get(key, 5) == self.model.values.get(key, 5)
 
+    @rule(first=st.none() | keys, last=st.none() | keys, limit=st.none() | st.integers(0, 5))
+    def scan_values(self, first: Any, last: Any, limit: int | None) -> None:
+        assert list(self.values.scan(first, last, limit)) == some_of(self.model.values, first, last, limit)
+
+    @rule(chosen=st.lists(keys, max_size=6))
+    def get_many_values(self, chosen: list[Any]) -> None:
+        assert self.values.get_many(chosen) == list(map(self.model.values.get, chosen))
+
     @rule()
-    def scan_values(self) -> None:
-        assert in_order(list(self.values.scan())) == in_order(list(self.model.values.items()))
-        short = [key for key, _ in self.values.scan() if not is_long(key)]
-        assert short == sorted(short, key=encode_key)
+    def delete_values_while_scanning(self) -> None:
+        for at, (key, _) in enumerate(self.values.scan()):
+            if at % 2:
+                self.delete_value(key)
+
+    @rule(
+        first=st.none() | keys,
+        last=st.none() | keys,
+        limit=st.none() | st.integers(0, 5),
+        chosen=st.lists(keys, max_size=6),
+    )
+    def see_the_last_completed_epoch(self, first: Any, last: Any, limit: int | None, chosen: list[Any]) -> None:
+        view = self.state.completed("op", "values")
+        assert list(view.scan(first, last, limit)) == some_of(self.durable.values, first, last, limit)
+        assert view.get_many(chosen) == list(map(self.durable.values.get, chosen))
+        assert [view.get(key, 5) for key in chosen] == [self.durable.values.get(key, 5) for key in chosen]
+
+    def check_completed(self, model: Model) -> None:
+        assert list(self.state.completed("op", "values").scan()) == some_of(model.values, None, None, None)
 
     # nested
 
@@ -185,6 +193,27 @@ class TaskStateMachine(RuleBasedStateMachine):
         short = [key for key, _ in rows if not is_long(owner, key)]
         assert short == sorted(short, key=encode_key)
 
+    @rule(owner=owners, first=st.none() | keys, last=st.none() | keys)
+    def range_of_map(self, owner: Any, first: Any, last: Any) -> None:
+        rows = self.maps.range(owner, first, last)
+        mine = [
+            (key, value)
+            for (at, key), value in self.model.maps.items()
+            if at == owner
+            and (first is None or encode_key(first) <= encode_key(key))
+            and (last is None or encode_key(key) <= encode_key(last))
+        ]
+        assert in_order(rows, owner) == in_order(mine, owner)
+        short = [key for key, _ in rows if not is_long(owner, key)]
+        assert short == sorted(short, key=encode_key)
+
+    @rule(owner=owners, start=st.sampled_from([-40, 0, 40]), number=numbers)
+    def fill_map(self, owner: Any, start: int, number: int) -> None:
+        """With more rows than are sorted at each look."""
+        for key in range(start + 70, start, -1):
+            self.put_in_map(owner, key, number)
+        self.range_of_map(owner, start + 3, 30)
+
     @rule(owner=owners)
     def delete_while_scanning(self, owner: Any) -> None:
         for key, _ in self.maps.scan(owner):
@@ -218,43 +247,6 @@ class TaskStateMachine(RuleBasedStateMachine):
         first = self.timers.next_time
         assert first is None or first > upto
 
-    # epochs
-
-    @precondition(lambda self: self.sealed is None)
-    @rule()
-    def seal(self) -> None:
-        delta = self.state.seal()
-        assert all(first < second for first, second in zip(delta.keys, delta.keys[1:], strict=False))
-        assert all(
-            value is not None or key in self.replica for key, value in zip(delta.keys, delta.values, strict=True)
-        )
-        for key, value in zip(delta.keys, delta.values, strict=True):
-            if value is None:
-                del self.replica[key]
-            else:
-                self.replica[key] = value
-        assert len(self.replica) == len(self.model)
-        self.sealed = copy.deepcopy(self.model)
-        assert self.state.pending_rows == 0
-
-    @precondition(lambda self: self.sealed is not None)
-    @rule()
-    def complete(self) -> None:
-        assert self.sealed is not None
-        self.epoch += 1
-        self.state.complete(Stamp("lineage", self.epoch))
-        self.durable, self.sealed = self.sealed, None
-        assert self.state.row_count() == len(self.durable)
-        assert dict(self.store.scan(b"", None)) == self.replica
-
-    @rule()
-    def crash(self) -> None:
-        self.reopen()
-        self.model, self.sealed = copy.deepcopy(self.durable), None
-        self.replica = dict(self.store.scan(b"", None))
-        assert self.store.stamp == (Stamp("lineage", self.epoch) if self.epoch else None)
-        self.open()
-
     @invariant()
     def bounds_hold(self) -> None:
         first = min((time for time, _, _ in self.model.timers), default=None)
@@ -265,10 +257,7 @@ class TaskStateMachine(RuleBasedStateMachine):
         assert self.state.pending_rows >= 0
         assert self.state.pending_bytes >= 0
 
-    def teardown(self) -> None:
-        """All goes, and leaves nothing behind."""
-        if self.sealed is not None:
-            self.complete()
+    def empty_tables(self) -> None:
         for key in list(self.model.values):
             self.values.delete(key)
         for space in self.windows.namespaces():
@@ -276,34 +265,18 @@ class TaskStateMachine(RuleBasedStateMachine):
         for space in self.maps.namespaces():
             self.maps.drop(space)
         self.timers.due(100)
-        self.model = Model()
-        self.seal()
-        self.complete()
-        assert self.store.count() == 0
         assert self.timers.next_time is None
-        self.store.close()
 
 
-class OnMemory(TaskStateMachine):
-    def make_store(self) -> Store:
-        return MemoryStore()
+class TablesOnMemory(OnMemory, TaskStateMachine):
+    pass
 
 
-class OnLmdb(TaskStateMachine):
-    def make_store(self) -> Store:
-        self.directory = tempfile.TemporaryDirectory()
-        return LmdbStore(self.directory.name, map_size=64 << 10)
-
-    def reopen(self) -> None:
-        super().reopen()
-        self.store = LmdbStore(self.directory.name, map_size=64 << 10)
-
-    def teardown(self) -> None:
-        super().teardown()
-        self.directory.cleanup()
+class TablesOnLmdb(OnLmdb, TaskStateMachine):
+    pass
 
 
-TestOnMemory = OnMemory.TestCase
+TestOnMemory = TablesOnMemory.TestCase
 TestOnMemory.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
-TestOnLmdb = OnLmdb.TestCase
+TestOnLmdb = TablesOnLmdb.TestCase
 TestOnLmdb.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)

@@ -12,7 +12,8 @@ import pytest
 
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.runtimes.local import hosting, runtime
+from rayflow.runtimes.hosting import tasks
+from rayflow.runtimes.local import runtime
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Delta, Stamp
 from rayflow.state.lmdb_store import LmdbStore
@@ -121,7 +122,7 @@ def counted_codec() -> Iterator[Counter[str]]:
     """Count what goes through the codec of local runs while the block runs."""
     passes: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hosting, "Codec", lambda: CountedCodec(passes))
+        patch.setattr(tasks, "Codec", lambda: CountedCodec(passes))
         yield passes
 
 

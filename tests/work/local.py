@@ -6,9 +6,10 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,11 +17,13 @@ from benchmarks.orders import BEGIN, PARTITIONS
 from rayflow.core.metrics import Metrics
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes import hosted_coordinator, hosted_worker
-from rayflow.runtimes.local import observer
-from rayflow.runtimes.local.background import Background
-from rayflow.runtimes.local.runtime import LocalRuntime, no_step
-from rayflow.runtimes.options import RunOptions
+from rayflow.runtimes.hosting.coordinator import TICK
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.ports import Ports, no_step
+from rayflow.runtimes.local import observer, runtime
+from rayflow.runtimes.local.runtime import LocalRuntime
+from rayflow.runtimes.machine.background import Thread
+from rayflow.runtimes.machine.ports import machine_ports
 from tests.e2e.brokers import Broker
 
 T = TypeVar("T")
@@ -67,10 +70,10 @@ class LocalJob:
             broker=self.log, state=self.state, until_end=True, max_poll_records=batch, checkpoint_interval=1
         )
         # A clock that stands still brings no checkpoint but the last; one that moves with each look brings every one.
-        clock = count(BEGIN).__next__ if epochs else lambda: BEGIN
+        clock = count(BEGIN, TICK).__next__ if epochs else lambda: BEGIN
         with without_time(look_every=NEVER if metrics is None else 0.0):
-            runtime = LocalRuntime(self.plan, options, clock=clock, on_step=on_step, metrics=metrics)
-            return runtime.run().records_in
+            job = LocalRuntime(self.plan, options, clock=clock, on_step=on_step, metrics=metrics)
+            return job.run().records_in
 
     @contextmanager
     def _opened(self) -> Iterator[Broker]:
@@ -79,7 +82,7 @@ class LocalJob:
         log.close()
 
 
-class Inline(Background):
+class Inline(Thread):
     """Does at once what the runtime has done behind its back, so that it takes no turns of waiting."""
 
     def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
@@ -91,12 +94,12 @@ class Inline(Background):
 @contextmanager
 def without_time(look_every: float = NEVER) -> Iterator[None]:
     """Have the local runtime do by turns what it does by seconds."""
+
+    def ports(*given: Any, **named: Any) -> Ports:
+        return replace(machine_ports(*given, **named), monotonic=lambda: 0.0, background=Inline)
+
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("LONG_TURN", "SHORT_TURN"):  # of slow records it takes less at once
-            patch.setattr(hosted_worker, name, NEVER)
+        patch.setattr(runtime, "machine_ports", ports)
         patch.setattr(observer, "LOOK_EVERY", look_every)
         patch.setattr(observer, "ENDS_EVERY", NEVER)
-        patch.setattr(hosted_coordinator, "TICK", 0.0)
-        for module in (hosted_worker, hosted_coordinator):
-            patch.setattr(module, "Background", Inline)
         yield

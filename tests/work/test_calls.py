@@ -6,7 +6,8 @@ Each figure is the difference of two runs that differ in nothing else, so what a
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,17 @@ BUILT_IN = {
 }
 """Built-in functions called for each record: no more than a loop written by hand would call."""
 
+USERS = {
+    "identity": [],
+    "map": [0.81, 1],  # `map` for the records that `filter` lets pass
+    "count": [1],
+    "count-epoch": [1],
+    "shuffle": [1, 1],
+    "shuffle-epoch": [1, 1],
+    "window": [1],
+}
+"""How often each of the user's functions is called for a record: what must be seen, whatever the engine saves."""
+
 PER_KEY = {"count": 12, "count-epoch": 12, "shuffle": 25, "shuffle-epoch": 25, "window": 9}
 """Functions called for a key that is met for the first time: it is looked for in the cache, the sealed epoch and LMDB,
 encoded, its partition computed (`shuffle`: by each of four tasks that send it, and by the log), and its row sealed."""
@@ -43,6 +55,12 @@ encoded, its partition computed (`shuffle`: by each of four tasks that send it, 
 PER_BATCH = {"shuffle": 500, "shuffle-epoch": 420}
 """Functions called for a poll's records, with an exchange (four batches more) and without."""
 WITHOUT_EXCHANGE = 230
+SEEN = 0.5
+"""The part of a bound that is counted at least. Below that lower the bound, or the counting misses the engine."""
+
+
+def callback(function: Callable[[str], int]) -> None:
+    function("")
 
 
 @cache
@@ -80,11 +98,11 @@ def test_nothing_is_called_per_record_but_the_users_functions_and_these_once(nam
     job = WORKLOADS[name].job
     more = counted(job, records=2 * RECORDS).beyond(counted(job))
     python, built_in = more.of_engine / RECORDS, more.of_engine_built_in / RECORDS
-    users = [round(times / RECORDS, 2) for times in more.of_user]
+    users = sorted(round(times / RECORDS, 2) for times in more.of_user)
     print(f"{name}: per record {python:.3f} Python calls, {built_in:.2f} built-in ones, the user's functions {users}")
     assert python < PER_RECORD, more.most()
-    assert built_in < BUILT_IN[name] + PER_RECORD, more.most()
-    assert max(users, default=1) == 1
+    assert BUILT_IN[name] - PER_RECORD < built_in < BUILT_IN[name] + PER_RECORD, more.most()
+    assert users == USERS[name]
 
 
 @pytest.mark.parametrize("name", PER_KEY)
@@ -92,7 +110,7 @@ def test_a_new_key_takes_few_calls(name: str) -> None:
     job = WORKLOADS[name].job
     more = counted(job, keys=2 * KEYS).beyond(counted(job))
     print(f"{name}: per new key {more.of_engine / KEYS:.1f} Python calls")
-    assert more.of_engine / KEYS < PER_KEY[name], more.most()
+    assert SEEN * PER_KEY[name] < more.of_engine / KEYS < PER_KEY[name], more.most()
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -100,7 +118,8 @@ def test_a_batch_takes_few_calls(name: str) -> None:
     job = WORKLOADS[name].job
     more = counted(job, batches=2 * BATCHES).beyond(counted(job))
     print(f"{name}: per batch {more.of_engine / BATCHES:.0f} Python calls")
-    assert more.of_engine / BATCHES < PER_BATCH.get(name, WITHOUT_EXCHANGE), more.most()
+    most = PER_BATCH.get(name, WITHOUT_EXCHANGE)
+    assert SEEN * most < more.of_engine / BATCHES < most, more.most()
 
 
 def test_metrics_take_no_call_per_record() -> None:
@@ -108,3 +127,27 @@ def test_metrics_take_no_call_per_record() -> None:
     more = double.beyond(single)
     print(f"count with metrics: per record {more.of_engine / RECORDS:.3f} Python calls")
     assert more.of_engine / RECORDS < PER_RECORD, more.most()
+    assert single.of_engine > counted("count").of_engine  # what the metrics call is counted
+    assert [round(times / RECORDS, 2) for times in more.of_user] == USERS["count"]
+
+
+def test_every_call_of_this_thread_and_of_others_is_counted() -> None:
+    calls = Calls(Path(__file__))
+
+    def users() -> None:
+        len("")
+
+    def work() -> None:
+        for _ in range(7):
+            users()
+            callback(len)
+
+    with calls.counted():
+        work()
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            thread.join()
+    assert calls.python[users.__code__] == calls.python[callback.__code__] == 3 * 7
+    assert calls.built_in[users.__code__] == calls.built_in[callback.__code__] == 3 * 7
+    assert 3 * 7 in calls.of_user

@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.orders import BEGIN, orders
 from benchmarks.workloads import WORKLOADS
+from rayflow.engine.actions import ReportDone
+from rayflow.runtimes.hosting.steps import after
 from tests.work.local import LocalJob, plan_named
 
 RECORDS, BATCH, KEYS = 20_000, 250, 50
@@ -37,7 +39,7 @@ def test_no_memory_is_kept_per_record_when_its_epoch_is_done(name: str, tmp_path
     blocks: list[int] = []
 
     def look(step: str) -> None:
-        if step == "after ReportDone":
+        if step == after(ReportDone):
             gc.collect()
             blocks.append(sys.getallocatedblocks())
 

@@ -14,7 +14,10 @@ from confluent_kafka import Producer
 
 import rayflow as rf
 from rayflow.connectors.kafka import transaction
+from rayflow.engine.actions import PublishEpoch, ReportDone
+from rayflow.engine.orders import InjectBarrier, SetMarkers
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.steps import after, before
 from rayflow.runtimes.local.runtime import LocalRuntime
 from tests.e2e.brokers import Broker
 from tests.e2e.running import options_of, run
@@ -80,7 +83,7 @@ def test_an_epoch_is_one_transaction_of_all_tasks_with_one_call_for_each_record(
             checkpoint_interval=1,
             max_poll_records=100,
         )
-    epochs, marked = steps["before PublishEpoch"], steps["before SetMarkers"]
+    epochs, marked = steps[before(PublishEpoch)], steps[before(SetMarkers)]
     print(f"{RECORDS} records in {epochs} epochs of {PARTITIONS} tasks: {dict(calls)}")
     assert epochs > 1
     assert marked == 1  # before its first epoch every sink gets a marker
@@ -113,9 +116,9 @@ class Idle:
 
     def on_step(self, step: str) -> None:
         """Told by the runtime what it does."""
-        if step == "before InjectBarrier":
+        if step == before(InjectBarrier):
             self._under_way = True
-        elif step == "after ReportDone":
+        elif step == after(ReportDone):
             self._under_way = False
 
     def clock(self) -> int:

@@ -14,7 +14,7 @@ from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 if TYPE_CHECKING:
     from rayflow.checkpoint.inspect import CheckpointDetail, TaskInfo
 
-_TIMES = ("newest", "watermark")
+_TIMES = ("newest", "watermark", "entries", "passed")
 """What of a task's progress is event time, in ms."""
 
 

@@ -14,6 +14,7 @@ from rayflow.connectors.files.catalog import digest
 from rayflow.connectors.files.durable import refused, sync_folder, write_synced
 from rayflow.connectors.files.home import Home, file_name, home_of
 from rayflow.connectors.files.parts import SUFFIX, LooseParts, folder_of, lines_of
+from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -87,7 +88,7 @@ class JsonLinesPublisher(Publisher):
 
     def flush(self) -> Iterator[str]:
         self._loose.flush()
-        yield "produced"
+        yield PRODUCED
 
     def close(self) -> None:
         if self._running is not None:
@@ -106,28 +107,28 @@ class JsonLinesPublisher(Publisher):
             raise InvariantBroken("A publisher was used before it was opened", job=self._job)
         prepared = _Prepared()
         try:
-            yield "begun"
+            yield BEGUN
             for sink, batches in outputs.items():
                 topics: dict[str, list[EncodedBatch]] = {}
                 for batch in batches:
                     topics.setdefault(batch.topic, []).append(batch)
                 for topic, of_topic in topics.items():
                     self._write_part(prepared, marker, sink, topic, of_topic)
-                    yield "produced"
+                    yield PRODUCED
             if not prepared.parts:
-                yield "produced"
+                yield PRODUCED
             for sink in outputs:
                 home = self._home(sink)
                 final = home.marker_file(sink)
                 prepared.markers.append((home.hidden(final), final))
                 self._write(prepared.markers[-1][0], msgspec.json.encode(marker))
-            yield "marked"
-            yield "positioned"
-            yield "committing"
+            yield MARKED
+            yield POSITIONED
+            yield COMMITTING
             self._commit(prepared)
         finally:
             prepared.discard()
-        yield "committed"
+        yield COMMITTED
 
     def _write_part(
         self, prepared: _Prepared, marker: Marker, sink: SinkTask, topic: str, batches: list[EncodedBatch]

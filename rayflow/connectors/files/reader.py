@@ -127,7 +127,7 @@ class FileReader(Reader):
         values = found.values[first:last]
         offsets = found.offsets[first:last]
         count = len(values)
-        batch = Batch(Origin(*file.place), [None] * count, list(values), [file.stamp] * count, offsets)
+        batch = Batch.read(Origin(*file.place), [None] * count, list(values), [file.stamp] * count, offsets)
         return Polled(batch, file.position)
 
     def _read(self, file: _File) -> Split:

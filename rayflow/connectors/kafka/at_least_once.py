@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.stream import Stream
+from rayflow.connectors.steps import FLUSHING, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -49,7 +50,7 @@ class AtLeastOncePublisher(Publisher):
         self._opened().add(outputs)
 
     def flush(self) -> Iterator[str]:
-        """Iterate until the broker has everything. Yields "flushing", or "waiting" while nothing moves for long."""
+        """Iterate until the broker has everything. Yields FLUSHING, or WAITING while nothing moves for long."""
         stream = self._opened()
         before, moved = -1, time.monotonic()
         while (left := stream.advance(_PACE)) > 0:
@@ -58,7 +59,7 @@ class AtLeastOncePublisher(Publisher):
                 before, moved = left, now
             slow = now - moved > _SLOW
             self._outage = (stream.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
-            yield "waiting" if slow else "flushing"
+            yield WAITING if slow else FLUSHING
         self._outage = None
         stream.contact.reached()
 

@@ -61,4 +61,4 @@ def _run(messages: list[Any], timestamps: list[int]) -> Polled:
     found = list(map(_headers, messages))
     headers = None if found.count(None) == len(found) else [some or [] for some in found]
     keys, values = list(map(_key, messages)), list(map(_value, messages))
-    return Polled(Batch(origin, keys, values, timestamps, offsets, headers), last + 1)
+    return Polled(Batch.read(origin, keys, values, timestamps, offsets, headers), last + 1)

@@ -54,9 +54,12 @@ def group_metadata(group: str) -> Any:
         consumer.close()
 
 
-def _committed(settings: KafkaSettings, group: str, places: list[Place], timeout: float) -> list[Place]:
+def _committed(
+    settings: KafkaSettings, group: str, places: list[Place], timeout: float, *, stable: bool = True
+) -> list[Place]:
     contact = Contact()
-    consumer = make(Consumer, settings.consumer(group), contact)
+    isolation = {} if stable else {"isolation.level": "read_uncommitted"}
+    consumer = make(Consumer, {**settings.consumer(group), **isolation}, contact)
 
     def committed(seconds: float) -> list[Place]:
         answers: list[Place] = consumer.committed(places, timeout=seconds)
@@ -99,15 +102,17 @@ class Markers:
                 self._admin.ensure(marker_topic(self._job, operator), partitions)
                 self._prepared[operator] = partitions
 
-    def read(self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT) -> dict[SinkTask, Marker | None]:
-        """The markers, by stable offsets: waits while a transaction that holds newer ones is undecided.
+    def read(
+        self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT, *, stable: bool = True
+    ) -> dict[SinkTask, Marker | None]:
+        """The markers that are committed. `stable`: wait while a transaction that holds newer ones is undecided.
 
         Raises BrokerUnavailable after `timeout` seconds. An offset that is not one of ours counts as no marker.
         """
         if not sinks:
             return {}
         places = [self._place(sink) for sink in sinks]
-        found = _committed(self._settings, self.group, places, timeout)
+        found = _committed(self._settings, self.group, places, timeout, stable=stable)
         by_place = {(answer.topic, answer.partition): answer for answer in found}
         return {
             sink: _marker(by_place[(place.topic, place.partition)]) for sink, place in zip(sinks, places, strict=True)

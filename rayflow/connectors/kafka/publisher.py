@@ -29,6 +29,7 @@ from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.connectors.kafka.markers import Markers, group_metadata
 from rayflow.connectors.kafka.settling import SETTLE, await_readers
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
+from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -86,9 +87,12 @@ class ExactlyOncePublisher(Publisher):
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """As they are now; a transaction that is under way is waited for."""
+        """As they are now. Once this is open, a transaction that is under way is waited for.
+
+        Before, it is not: a killed job may have left one, and nobody ends that before it is fenced or times out.
+        """
         self._markers.prepare(sinks)
-        return self._markers.read(sinks, self._settings.transaction_timeout)
+        return self._markers.read(sinks, self._settings.transaction_timeout, stable=self._transaction is not None)
 
     def publish(
         self,
@@ -116,7 +120,7 @@ class ExactlyOncePublisher(Publisher):
             raise
         self._held.update(dict.fromkeys(outputs, marker))
         self._outage = None
-        yield "committed"
+        yield COMMITTED
 
     def append(self, outputs: Sequence[EncodedBatch]) -> None:
         """Not for exactly-once."""
@@ -150,15 +154,15 @@ class ExactlyOncePublisher(Publisher):
         """Before the first record goes to a topic, or the first marker of a sink is set: see that both exist."""
         transaction = self._ready()
         if transaction.open:  # an earlier publish was left in the middle
-            yield from self._abort("waiting")
+            yield from self._abort(WAITING)
         self._topics = {batch.topic for batches in outputs.values() for batch in batches}
         yield from self._see_topics()
         if self._markers.unprepared(outputs):
-            yield from self._call(partial(self._markers.prepare, list(outputs)), "waiting")
+            yield from self._call(partial(self._markers.prepare, list(outputs)), WAITING)
 
     def _see_topics(self) -> Iterator[str]:
         for topic in sorted(self._topics - self._known_topics):
-            yield from self._call(partial(self._admin.partitions, topic), "waiting")
+            yield from self._call(partial(self._admin.partitions, topic), WAITING)
             self._known_topics.add(topic)
 
     def _attempt(
@@ -172,23 +176,23 @@ class ExactlyOncePublisher(Publisher):
         try:
             transaction.begin()
         except KafkaException as failure:
-            yield from self._judge(error_of(failure), None, "waiting")
+            yield from self._judge(error_of(failure), None, WAITING)
             raise Unknown(error_of(failure)) from failure
-        yield "begun"
+        yield BEGUN
         yield from self._produce(transaction, [batch for batches in outputs.values() for batch in batches])
-        yield "produced"
+        yield PRODUCED
         if outputs:
             offsets = self._markers.offsets(marker, outputs)
             send = partial(transaction.send_offsets, offsets, self._groups[self._markers.group])
-            yield from self._call(send, "produced", offsets[0].topic, once=True)
-        yield "marked"
+            yield from self._call(send, PRODUCED, offsets[0].topic, once=True)
+        yield MARKED
         if positions:
             shown = [Place(*place, position, str(marker.epoch)) for place, position in positions.items()]
             send = partial(transaction.send_offsets, shown, self._groups[self._job])
-            yield from self._call(send, "marked", shown[0].topic, once=True)
-        yield "positioned"
-        yield "committing"
-        yield from self._call(self._ready().commit, "committing")
+            yield from self._call(send, MARKED, shown[0].topic, once=True)
+        yield POSITIONED
+        yield COMMITTING
+        yield from self._call(self._ready().commit, COMMITTING)
 
     def _produce(self, transaction: Transaction, batches: list[EncodedBatch]) -> Iterator[str]:
         outbox = transaction.outbox(batches)
@@ -198,13 +202,13 @@ class ExactlyOncePublisher(Publisher):
             try:
                 room = outbox.feed()
             except KafkaException as failure:
-                yield from self._judge(error_of(failure), outbox.topic, "waiting")
+                yield from self._judge(error_of(failure), outbox.topic, WAITING)
                 room = False
             if room:
                 progress = time.monotonic()
             transaction.serve(0 if room else PACE)
             self._give_up(transaction)
-            yield self._pace(transaction, progress, "produced")
+            yield self._pace(transaction, progress, PRODUCED)
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
         """After a commit whose outcome is unknown: whether the epoch is published.
@@ -215,12 +219,12 @@ class ExactlyOncePublisher(Publisher):
         out with its marker or not at all. After an error that says "fenced" this is never done.
         """
         self._drop()
-        yield "waiting"
+        yield WAITING
         transaction = Transaction(self._settings, self._transactional_id)
         yield from self._take_over(transaction)
         self._transaction = transaction
-        held = yield from self._call(partial(self._markers.read, sinks, TURN), "waiting")
-        yield from self._call(partial(self._markers.await_group, self._job, TURN), "waiting")
+        held = yield from self._call(partial(self._markers.read, sinks, TURN), WAITING)
+        yield from self._call(partial(self._markers.await_group, self._job, TURN), WAITING)
         for sink, found in held.items():
             if found == marker:
                 _logger.info("epoch %d had been published: its marker is there", marker.epoch)
@@ -234,7 +238,7 @@ class ExactlyOncePublisher(Publisher):
     def _take_over(self, transaction: Transaction) -> Iterator[str]:
         while True:
             try:
-                yield from self._wait(transaction, transaction.take_over, "waiting")
+                yield from self._wait(transaction, transaction.take_over, WAITING)
             except KafkaException as failure:
                 error = error_of(failure)
                 if verdict(error) is not Verdict.AGAIN:
@@ -262,7 +266,7 @@ class ExactlyOncePublisher(Publisher):
                     self._known_topics.clear()
                     yield from self._see_topics()
             except BrokerUnavailable:
-                yield "waiting"
+                yield WAITING
             self._give_up(transaction)
 
     def _wait(self, transaction: Transaction, call: Callable[[], Any], step: str) -> Generator[str, None, Any]:
@@ -346,12 +350,12 @@ class ExactlyOncePublisher(Publisher):
         return answered
 
     def _pace(self, transaction: Transaction, since: float, step: str) -> str:
-        """The step's name, or "waiting" when nothing has happened for long."""
+        """The step's name, or WAITING when nothing has happened for long."""
         silence = min(time.monotonic() - since, transaction.stillness())
         if silence < SLOW:
             return step
         self._outage = transaction.contact.outage or f"no answer for {silence:.0f} s"
-        return "waiting"
+        return WAITING
 
     def _fenced(self, transaction: Transaction) -> Fenced:
         if transaction.age < self._settings.transaction_timeout:

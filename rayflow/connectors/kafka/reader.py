@@ -182,7 +182,7 @@ class KafkaReader(Reader):
             if last is not None:
                 last.next_position = end
             else:
-                polled.append(Polled(Batch(Origin(*place), [], [], [], []), end))
+                polled.append(Polled(Batch.empty(Origin(*place)), end))
         return polled
 
     def _meet(self, error: KafkaError, event: Any) -> None:

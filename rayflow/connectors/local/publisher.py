@@ -9,6 +9,7 @@ from rayflow.connectors.base import Publisher
 from rayflow.connectors.local import layout
 from rayflow.connectors.local.environment import Environment, Transaction
 from rayflow.connectors.local.packing import Chunk, Packer
+from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import Fenced, InvariantBroken, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -92,24 +93,24 @@ class EmbeddedPublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Generator[str, None, None]:
-        yield "begun"
+        yield BEGUN
         chunks: list[Chunk] = []
         for chunk in pack(self._packer, self._environment, chain.from_iterable(outputs.values())):
             chunks.append(chunk)
-            yield "produced"
+            yield PRODUCED
         if not chunks:
-            yield "produced"
+            yield PRODUCED
         rows = [layout.marker_row(self._job, sink, marker) for sink in outputs]
-        yield "marked"
+        yield MARKED
         rows += [layout.position_row(self._job, place, position) for place, position in positions.items()]
-        yield "positioned"
-        yield "committing"
+        yield POSITIONED
+        yield COMMITTING
         with self._environment.write() as txn:
             self._check_fence(txn)
             write_chunks(txn, chunks)
             for row in rows:
                 txn.put(*row)
-        yield "committed"
+        yield COMMITTED
 
     def _check_fence(self, txn: Transaction) -> None:
         if self._fence is None:

@@ -136,7 +136,7 @@ class EmbeddedReader(Reader):
             if last == len(columns.values):
                 one.columns = None
         keys, values, timestamps, headers = joined(pieces)
-        batch = Batch(Origin(*one.place), keys, values, timestamps, range(start, one.position), headers)
+        batch = Batch.read(Origin(*one.place), keys, values, timestamps, range(start, one.position), headers)
         return Polled(batch, one.position), size
 
     def _load(self, txn: Transaction, one: _Assigned) -> tuple[int, Columns, int]:

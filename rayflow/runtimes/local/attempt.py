@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from functools import partial
 
-from rayflow.checkpoint.manifest import Manifest
-from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.clock import Clock
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.ids import WorkerId
-from rayflow.core.logging import get_logger
+from rayflow.core.ids import Attempt, TaskId, WorkerId
 from rayflow.engine.actions import SendToWorker
-from rayflow.engine.coordinator import Coordinator
-from rayflow.engine.events import CoordinatorEvent, StopRequested
+from rayflow.engine.events import StopRequested
 from rayflow.engine.orders import FinishAttempt
-from rayflow.engine.topology import Topology
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.connectors import Connectors
-from rayflow.runtimes.epoch_times import EpochTimes
-from rayflow.runtimes.hosted_coordinator import HostedCoordinator
-from rayflow.runtimes.hosted_worker import HostedWorker
-from rayflow.runtimes.local.hosting import Hosting
-from rayflow.runtimes.local.sinks import Sinks
-from rayflow.runtimes.local.sources import Sources
-from rayflow.runtimes.messages import Ends
-from rayflow.runtimes.options import RunOptions
-
-log = get_logger("rayflow.local")
+from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
+from rayflow.runtimes.hosting.messages import Ends
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.worker import WorkerDriver
+from rayflow.state.base import Store
 
 SLOT = 0
 """The one worker of this process."""
@@ -38,125 +28,93 @@ BUSY_WAIT = 0.001
 """How long it waits while something is being written or published."""
 
 
-class Attempt:
-    """Runs one attempt on the calling thread until it is finished or fails.
-
-    `ends`: see HostedCoordinator.
-    `on_step` is told, before and after, of everything that is done to the outside world: crash tests kill there.
-    `on_epoch` is told of each epoch that is done.
-    """
+class LocalAttempt:
+    """Runs one attempt on the calling thread until it is finished or fails: `start`, then `step` until `finished`."""
 
     def __init__(
         self,
         plan: JobPlan,
         options: RunOptions,
-        coordinator: Coordinator,
-        hosting: Hosting,
-        sources: Sources,
-        connectors: Connectors,
-        store: CheckpointStore,
+        ports: Ports,
+        open_state: Callable[[TaskId], Store],
         *,
         ends: Ends,
-        clock: Clock,
-        on_step: Callable[[str], None],
         on_epoch: Callable[[EpochTimes], None],
     ) -> None:
+        """`ends`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
         self._plan = plan
-        self._connectors = connectors
-        self._hosted = HostedCoordinator(
-            plan,
-            coordinator,
-            (SLOT,),
-            store,
-            retain=options.retain,
-            clock=clock,
-            earlier={},
-            ends=ends,
-            send=self._to_worker,
-            create_topics=self._create_topics,
-            on_step=on_step,
+        self._options = options
+        self._ports = ports
+        self._open_state = open_state
+        self._on_epoch = on_epoch
+        self.coordinator = CoordinatorDriver(
+            plan, options, ports, (SLOT,), lineage=uuid.uuid4().hex, send=self._to_worker, ends=ends
         )
-        self._worker = HostedWorker(
-            plan,
-            options,
-            SLOT,
-            hosting,
-            sources,
-            partial(Sinks, plan, connectors),
-            store,
-            clock=clock,
-            tell=self._hosted.receive,
-            send=_nobody_else,
-            on_step=on_step,
-            on_epoch=on_epoch,
-        )
+        self.driver: WorkerDriver | None = None
 
     def start(self) -> None:
         """Begin; `step` until `finished`."""
-        self._hosted.start()
+        self.coordinator.start()
 
     def step(self) -> None:
-        """One turn: records, clock, and a slice of everything that is under way."""
-        worked = self._hosted.step()
-        worked = self._worker.step() or worked
-        if self._hosted.finished is not None:
+        """One turn: records, clock, and a slice of everything that is in flight."""
+        worked = self.coordinator.step()
+        driver = self.driver
+        if driver is None:  # nothing has been asked of the worker yet
+            self.coordinator.background.wait(BUSY_WAIT)
             return
-        wait = 0.0 if worked else BUSY_WAIT if self._worker.under_way else IDLE_WAIT
-        if not self._worker.reads or self.coordinator.final_barrier_sent:
-            self._worker.wait(wait)
+        worked = driver.step() or worked
+        if self.coordinator.finished is not None:
+            return
+        wait = 0.0 if worked else BUSY_WAIT if driver.under_way else IDLE_WAIT
+        waiting = driver.waiting()
+        if waiting or not driver.reads or self.coordinator.coordinator.final_barrier_sent:
+            driver.wait(wait)
         else:
-            self._worker.poll(wait)
+            driver.poll(wait)
 
     def stop(self) -> None:
         """Ask for a last checkpoint and the end."""
-        self.tell(StopRequested())
-
-    def tell(self, event: CoordinatorEvent) -> None:
-        """Tell the coordinator something from outside (a topic has gained partitions)."""
-        self._hosted.tell(event)
-
-    @property
-    def coordinator(self) -> Coordinator:
-        """The attempt's coordinator."""
-        return self._hosted.coordinator
+        self.coordinator.tell(StopRequested())
 
     @property
     def worker(self) -> Worker | None:
         """The one worker, once its tasks are started."""
-        return self._worker.worker
-
-    @property
-    def sources(self) -> Sources:
-        """What it reads."""
-        return self._worker.sources
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """The newest manifest."""
-        return self._hosted.manifest
+        return None if self.driver is None else self.driver.worker
 
     @property
     def finished(self) -> FinishAttempt | None:
         """Set once the attempt is over."""
-        return self._hosted.finished
+        return self.coordinator.finished
 
     @property
     def outage(self) -> str | None:
         """Why the attempt waits, while a system is out of reach."""
-        return self._worker.outage
+        return None if self.driver is None else self.driver.outage
 
     def close(self) -> None:
-        """Let go of everything; what is under way is dropped."""
-        self._worker.close()
-        self._hosted.close()
+        """Let go of everything; what is in flight is dropped."""
+        if self.driver is not None:
+            self.driver.close()
+        self.coordinator.close()
 
     def _to_worker(self, slot: WorkerId, message: object) -> None:
-        self._worker.attempt = self._hosted.coordinator.attempt
-        self._worker.receive(message)
+        if self.driver is None:
+            self.driver = self._worker(slot, self.coordinator.coordinator.attempt)
+        self.driver.receive(message)
 
-    def _create_topics(self, topology: Topology) -> None:
-        for topic in Sinks(self._plan, self._connectors).create_topics(topology):
-            log.info("created a topic", job=self._plan.name, topic=topic)
+    def _worker(self, slot: WorkerId, attempt: Attempt) -> WorkerDriver:
+        return WorkerDriver(
+            self._plan,
+            self._options,
+            self._ports,
+            self._open_state,
+            slot,
+            attempt,
+            tell=lambda message: self.coordinator.receive(attempt, message),
+            send=_nobody_else,
+            on_epoch=self._on_epoch,
+        )
 
 
 def _nobody_else(action: SendToWorker) -> None:

@@ -13,9 +13,9 @@ from rayflow.core.logging import get_logger
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.epoch_times import EpochTimes
-from rayflow.runtimes.local.attempt import Attempt
-from rayflow.runtimes.options import Progress
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
+from rayflow.runtimes.hosting.options import Progress
+from rayflow.runtimes.local.attempt import LocalAttempt
 
 if TYPE_CHECKING:
     from rayflow.core.metrics import Metrics  # it imports a web server
@@ -49,7 +49,7 @@ class Observer:
         self._attempt = 0
         self._outage: str | None = None
 
-    def look(self, attempt: Attempt, *, force: bool = False) -> None:
+    def look(self, attempt: LocalAttempt, *, force: bool = False) -> None:
         """Look if it is time to, or at once."""
         now = time.monotonic()
         if now < self._next_look and not force:
@@ -92,18 +92,18 @@ class Observer:
             self._on_progress(self._progress)
         return self._progress
 
-    def _fill(self, attempt: Attempt, now: float) -> None:
+    def _fill(self, attempt: LocalAttempt, now: float) -> None:
         progress = self._progress
-        if attempt.coordinator.attempt != self._attempt:
-            self._attempt = attempt.coordinator.attempt
+        if attempt.coordinator.coordinator.attempt != self._attempt:
+            self._attempt = attempt.coordinator.coordinator.attempt
             self._before = (progress.records_in, progress.records_out, progress.errors)
             if self._metrics is not None:
                 self._metrics.attempt(self._attempt)
         progress.elapsed = now - self._started
         progress.state, progress.detail = self._state(attempt)
-        progress.lag = attempt.sources.lag
-        if attempt.manifest is not None:
-            progress.epoch = attempt.manifest.epoch
+        progress.lag = None if attempt.driver is None else attempt.driver.sources.lag
+        if attempt.coordinator.manifest is not None:
+            progress.epoch = attempt.coordinator.manifest.epoch
         if attempt.worker is None:
             return
         records_in, records_out, errors = self._before
@@ -121,10 +121,10 @@ class Observer:
         lowest = min(watermarks, default=WATERMARK_MIN)
         progress.watermark = lowest if WATERMARK_MIN < lowest < WATERMARK_MAX else None
 
-    def _state(self, attempt: Attempt) -> tuple[str, str]:
+    def _state(self, attempt: LocalAttempt) -> tuple[str, str]:
         if self._outage is not None:
             return "waiting", self._outage
-        if attempt.coordinator.final_barrier_sent:
+        if attempt.coordinator.coordinator.final_barrier_sent:
             return "stopping", ""
         if attempt.worker is None:
             return "restoring", ""
@@ -137,14 +137,15 @@ class Observer:
             log.info("the broker is back")
         self._outage = outage
 
-    def _look_at_ends(self, attempt: Attempt) -> None:
+    def _look_at_ends(self, attempt: LocalAttempt) -> None:
+        assert attempt.driver is not None
         try:
-            attempt.sources.look_at_ends(timeout=1.0)
+            attempt.driver.sources.look_at_ends(timeout=1.0)
         except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
             log.debug("the lag is not known", reason=error.what)
 
-    def _feed(self, attempt: Attempt, metrics: Metrics) -> None:
-        if attempt.worker is None:
+    def _feed(self, attempt: LocalAttempt, metrics: Metrics) -> None:
+        if attempt.driver is None or attempt.worker is None:
             return
         now = self._clock()
         for task in attempt.worker.tasks.values():
@@ -153,7 +154,7 @@ class Observer:
             metrics.state(task.id, rows=task.state.row_count(), pending=task.state.pending_rows)
             if WATERMARK_MIN < task.time.watermark < WATERMARK_MAX:
                 metrics.watermark(task.id, task.time.watermark, now)
-        for topic, partition, lag in attempt.sources.lags():
+        for topic, partition, lag in attempt.driver.sources.lags():
             metrics.lag(topic, partition, lag)
         metrics.staged(attempt.worker.staged_bytes)
         metrics.outage(self._broker, self._outage is not None)

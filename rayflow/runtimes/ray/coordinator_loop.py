@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -27,27 +28,26 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
-from rayflow.runtimes.connectors import Connectors
-from rayflow.runtimes.hosted_coordinator import HostedCoordinator
-from rayflow.runtimes.local.sources import Sources
-from rayflow.runtimes.messages import Failed
-from rayflow.runtimes.ray.attempts import Attempts
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.messages import Ends
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.start import choose_start
+from rayflow.runtimes.machine.connectors import OpenConnectors
+from rayflow.runtimes.machine.ports import machine_ports
 from rayflow.runtimes.ray.autoscaling import Autoscaling
 from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import JobMetrics
 from rayflow.runtimes.ray.overview import Overview, first_status
-from rayflow.runtimes.ray.partition_watch import PartitionWatch
-from rayflow.runtimes.ray.pool import Pool
+from rayflow.runtimes.ray.pool import Pool, default_workers
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.wishes import Rescale, Wishes
 from rayflow.runtimes.ray.worker_actor import Peers
-from rayflow.runtimes.samples import write_samples
-from rayflow.runtimes.start import choose_start
 
 log = get_logger("rayflow.coordinator")
 
@@ -68,10 +68,10 @@ class CoordinatorLoop:
         self.error: Exception | None = None
         self._spec = spec
         self._restarts = Restarts(spec.max_restarts)
-        self._connectors = Connectors(ConnectorSpec(spec.broker, tuple(sorted(spec.options.broker_config.items()))))
+        self._connectors = OpenConnectors.of_run(spec.options)
         self._requests: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
-        self._hosted: HostedCoordinator | None = None
+        self._hosted: CoordinatorDriver | None = None
         self._placement: dict[TaskId, WorkerId] = {}
         self._wishes = Wishes(spec)
         self._savepoints = Savepoints()
@@ -80,7 +80,7 @@ class CoordinatorLoop:
         self._pause: float | None = None
         self._committed = False
         self._established = False
-        self._partitions = PartitionWatch()
+        self._ends: Ends = {}
         self._scaling: Autoscaling | None = None
         self._overview = Overview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
@@ -140,7 +140,6 @@ class CoordinatorLoop:
             self._fail(error)
         finally:
             self.pool.close()
-            self._partitions.close()
             self._connectors.close()
             self._metrics.close()
             self.ended.set()
@@ -156,19 +155,19 @@ class CoordinatorLoop:
                 return
             self._go_on()
         plan = self._spec.plan()
-        attempts = Attempts(self._spec, plan, store, self._connectors, self._wake.set)
+        ports = machine_ports(store, self._connectors, wake=self._wake.set)
         if self._spec.metrics_port is not None:
             self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
         if before is None:
             write_samples(plan, self._connectors)
             choose_start(store, self._spec.options, self._spec.name, system_clock)
-            self._wishes.workers = self._spec.workers or attempts.default_workers()
+            self._wishes.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
             self._wishes.save("running")
         least = self._spec.workers or self._wishes.workers
         self._scaling = Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown)
         while True:
             try:
-                if not self._attempt(attempts, store):
+                if not self._attempt(plan, ports):
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
@@ -206,24 +205,31 @@ class CoordinatorLoop:
             self.pool.check()
             self._wait()
 
-    def _attempt(self, attempts: Attempts, store: CheckpointStore) -> bool:
+    def _attempt(self, plan: JobPlan, ports: Ports) -> bool:
         """One attempt to its end. True if another one has to follow."""
         self._committed = False
         slots = self._gather()
-        sources = attempts.sources()
-        hosted = attempts.coordinator(
-            slots, sources, earlier=self._placement, send=self._send, on_commit=partial(self._on_commit, store)
+        hosted = CoordinatorDriver(
+            plan,
+            self._spec.options,
+            ports,
+            slots,
+            lineage=uuid.uuid4().hex,
+            send=self._send,
+            earlier=self._placement,
+            ends=self._ends,
+            on_commit=partial(self._on_commit, ports.checkpoints),
         )
         self._hosted = hosted
         self._met = 0
         try:
             hosted.start()
-            return self._drive(hosted, sources)
+            return self._drive(hosted)
         finally:
             self._hosted = None
             hosted.close()
 
-    def _drive(self, hosted: HostedCoordinator, sources: Sources) -> bool:
+    def _drive(self, hosted: CoordinatorDriver) -> bool:
         next_check = 0.0
         told_end = running = False
         while hosted.finished is None:
@@ -232,18 +238,17 @@ class CoordinatorLoop:
                 worked = True
                 if isinstance(body, LogLines):
                     self.journal.add(body.lines)
-                elif attempt == hosted.coordinator.attempt:
-                    if isinstance(body, Failed):
-                        raise body.error
-                    hosted.receive(body)
-                    self._metrics.received(body)
+                else:
+                    hosted.receive(attempt, body)
+                    if attempt == hosted.coordinator.attempt:
+                        self._metrics.received(body)
             self._serve()
             now = time.monotonic()
             if now >= next_check:
                 next_check = now + CHECK_EVERY
                 self.pool.check()
                 if hosted.started and not told_end:
-                    told_end = self._tell_changes(hosted, sources)
+                    told_end = self._tell_changes(hosted)
                 self._show(hosted)
                 self._scale(now)
             if hosted.started and not running:
@@ -257,20 +262,17 @@ class CoordinatorLoop:
             self._pause = time.monotonic()
         return hosted.finished.restart
 
-    def _tell_changes(self, hosted: HostedCoordinator, sources: Sources) -> bool:
-        """Tell the coordinator what ends the attempt: a wish, or new partitions. True if it was told."""
+    def _tell_changes(self, hosted: CoordinatorDriver) -> bool:
+        """Tell the coordinator what ends the attempt: a request to end, or other workers. True if it was told."""
         if self._wishes.ending is not None:
             self._tell_ending()
             return True
-        assert hosted.topology is not None
-        if self._partitions.grown(sources, hosted.topology.sources):
-            log.info("a source has more partitions", job=self._spec.name)
-        elif not self._rescaled(hosted):
+        if not self._rescaled(hosted):
             return False
         hosted.tell(PartitionsAdded())
         return True
 
-    def _rescaled(self, hosted: HostedCoordinator) -> bool:
+    def _rescaled(self, hosted: CoordinatorDriver) -> bool:
         """Whether other workers than those of the attempt are wanted, and there."""
         slots = range(self._wishes.workers)
         if set(slots) == set(hosted.workers):
@@ -305,7 +307,7 @@ class CoordinatorLoop:
         if self.status.state == "rescaling":
             self.status.state = "running"
 
-    def _on_started(self, hosted: HostedCoordinator) -> None:
+    def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""
         log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
@@ -378,7 +380,7 @@ class CoordinatorLoop:
         self._metrics.committed(manifest, self._hosted.workers)
         self._savepoints.write(store, manifest, self._hosted.background)
 
-    def _show(self, hosted: HostedCoordinator) -> None:
+    def _show(self, hosted: CoordinatorDriver) -> None:
         self.status.attempts = self._restarts.total + 1
         self.status.epoch_ms = self._metrics.epoch_seconds * 1000
         self._overview.show(hosted)

@@ -15,7 +15,7 @@ from rayflow.core.logging import get_logger
 from rayflow.core.metrics import Metrics, MetricsServer
 from rayflow.engine.events import BarrierInjected, EpochDone
 from rayflow.operators.base import OperatorCounters
-from rayflow.runtimes.hosted_worker import HostedWorker
+from rayflow.runtimes.hosting.worker import WorkerDriver
 
 log = get_logger("rayflow.coordinator")
 
@@ -42,7 +42,7 @@ class Figures:
     staged: int = 0
 
 
-def figures(hosted: HostedWorker) -> Figures:
+def figures(hosted: WorkerDriver) -> Figures:
     """What an attempt's worker shows at the moment."""
     if hosted.worker is None:
         return Figures()

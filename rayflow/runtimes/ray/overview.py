@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 
-from rayflow.runtimes.hosted_coordinator import HostedCoordinator
+from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.ray.autoscaling import Load
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.spec import JobSpec
@@ -81,7 +81,7 @@ class Overview:
         status.lag = sum(lags) if lags else None
         status.watermark = min(marks) if marks else None
 
-    def show(self, hosted: HostedCoordinator) -> None:
+    def show(self, hosted: CoordinatorDriver) -> None:
         """Take over what is known of an attempt and of its workers."""
         status = self._status
         status.attempt = hosted.coordinator.attempt

@@ -15,7 +15,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rayflow.core.errors import NotEnoughResources, RayflowError, VersionMismatch, WorkerFailed, WorkerLost
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.ray.ordered import Ordered
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.channels.ordered import Ordered
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.transport import Address
 from rayflow.runtimes.ray.vitals import Vitals
@@ -67,7 +70,7 @@ class Pool:
         self.members: dict[WorkerId, Member] = {}
         self._spec = spec
         self._coordinator = coordinator
-        self._generations = itertools.count(1)
+        self._generations = itertools.count(time.time_ns())  # told apart from those of a coordinator process before
         self._nodes: dict[WorkerId, str] = {}
         self._checked = time.monotonic()
         self.gone = (0, 0, 0)
@@ -264,6 +267,13 @@ def cpus() -> tuple[float, float]:
     """Free CPUs of the cluster, and all."""
     known: Any = ray
     return known.available_resources().get("CPU", 0.0), known.cluster_resources().get("CPU", 0.0)
+
+
+def default_workers(plan: JobPlan, ports: Ports, cpus_each: float) -> int:
+    """A worker per partition of the widest source, as long as CPUs last. Raises UnknownTopic, BrokerUnavailable."""
+    widest = max(Sources(plan, ports).partitions().values(), default=1)
+    free, _ = cpus()
+    return max(1, min(widest, int(free // cpus_each) if cpus_each else widest))
 
 
 def _done(ref: Any) -> bool:

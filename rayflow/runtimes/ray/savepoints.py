@@ -10,7 +10,7 @@ from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.local.background import Background
+from rayflow.runtimes.hosting.ports import Background
 
 log = get_logger("rayflow.coordinator")
 

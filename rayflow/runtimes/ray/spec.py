@@ -10,7 +10,7 @@ from rayflow.core.parameters import provide
 from rayflow.plan.compile import plan_of
 from rayflow.plan.load import load_job
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.options import RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.version import __version__
 
 NAMESPACE = "rayflow"
@@ -59,12 +59,12 @@ class JobSpec:
     @property
     def checkpoints(self) -> str:
         """URI of the checkpoint store."""
-        return self.options.checkpoints or f"file:{self.options.state / 'jobs' / self.name / 'checkpoints'}"
+        return self.options.checkpoint_store(self.name)
 
     @property
     def broker(self) -> str:
         """URL of the broker."""
-        return self.options.broker or f"embedded:{self.options.state / 'log'}"
+        return self.options.broker_url
 
     def plan(self) -> JobPlan:
         """Import the job file in this process and compile it. Raises what either raises."""

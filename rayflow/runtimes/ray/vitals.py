@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
-from rayflow.runtimes.hosted_worker import HostedWorker
+from rayflow.runtimes.hosting.worker import WorkerDriver
 from rayflow.runtimes.ray.metrics import Figures
 
 
@@ -38,7 +38,7 @@ class Vitals:
     figures: Figures | None = None
 
 
-def counted(hosted: HostedWorker) -> tuple[int, int, int]:
+def counted(hosted: WorkerDriver) -> tuple[int, int, int]:
     """Records in, records out and errors of one attempt's worker."""
     records_in = records_out = errors = 0
     if hosted.worker is not None:
@@ -53,7 +53,7 @@ def counted(hosted: HostedWorker) -> tuple[int, int, int]:
     return records_in, records_out, errors
 
 
-def look(hosted: HostedWorker) -> Vitals:
+def look(hosted: WorkerDriver) -> Vitals:
     """What an attempt's worker shows."""
     vitals = Vitals(hosted.attempt, memory=private_memory())
     vitals.outage = hosted.outage

@@ -15,13 +15,14 @@ import ray
 from rayflow.checkpoint.open import open_store
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
+from rayflow.runtimes.hosting.channels.ordered import Ordered
+from rayflow.runtimes.hosting.channels.outgoing import Frame, decode_frame, encode_frame
+from rayflow.runtimes.hosting.messages import Message, PeerLost
 from rayflow.runtimes.ray.journal import Journal
-from rayflow.runtimes.ray.ordered import Ordered
-from rayflow.runtimes.ray.outbox import Frame, decode_frame, encode_frame
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.transport import Address, Transport
 from rayflow.runtimes.ray.vitals import Vitals
-from rayflow.runtimes.ray.worker_loop import LineLost, Message, WorkerLoop
+from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from rayflow.version import __version__
 
 
@@ -115,7 +116,7 @@ class WorkerActor:
 
     def _on_lost(self, attempt: Attempt, slot: WorkerId) -> None:
         assert self._loop is not None
-        self._loop.post(Message(attempt, LineLost(slot)))
+        self._loop.post(Message(attempt, PeerLost(slot)))
 
 
 def node_address() -> str:

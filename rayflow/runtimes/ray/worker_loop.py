@@ -1,40 +1,31 @@
-"""The thread of a worker process: one attempt after the other, records, messages and frames in turn."""
+"""The thread of a worker process: turns of the slot's host, its metrics and its log."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.clock import system_clock
-from rayflow.core.errors import InvariantBroken, RayflowError, WorkerLost
-from rayflow.core.ids import Attempt, TaskId, WorkerId
+from rayflow.core.errors import InvariantBroken, RayflowError
+from rayflow.core.ids import WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.core.topics import ConnectorSpec
-from rayflow.engine.actions import SendToWorker
 from rayflow.plan.physical import JobPlan
-from rayflow.runtimes.connectors import Connectors
-from rayflow.runtimes.epoch_times import EpochTimes
-from rayflow.runtimes.garbage import collected_seldom
-from rayflow.runtimes.hosted_worker import HostedWorker
-from rayflow.runtimes.local.hosting import Hosting
-from rayflow.runtimes.local.sinks import Sinks
-from rayflow.runtimes.local.sources import Sources
-from rayflow.runtimes.messages import Failed
-from rayflow.runtimes.ray.inbox import Inbox
+from rayflow.runtimes.hosting.channels.outgoing import Frame
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
+from rayflow.runtimes.hosting.messages import Message
+from rayflow.runtimes.hosting.worker import WorkerDriver
+from rayflow.runtimes.hosting.worker_host import Links, WorkerHost
+from rayflow.runtimes.machine.connectors import OpenConnectors
+from rayflow.runtimes.machine.garbage import collected_seldom
+from rayflow.runtimes.machine.node_state import NodeState
+from rayflow.runtimes.machine.ports import machine_ports
 from rayflow.runtimes.ray.journal import Journal, LogLines
 from rayflow.runtimes.ray.metrics import figures
-from rayflow.runtimes.ray.node_state import NodeState
-from rayflow.runtimes.ray.outbox import Frame, Outbox
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.vitals import Vitals, counted, look
-from rayflow.serde.codec import Codec
 
 log = get_logger("rayflow.worker")
 
@@ -51,57 +42,24 @@ IDLE_WAIT = 0.02
 """Seconds that a turn without work waits for a message: at least while something is written, at most when idle."""
 
 
-class Links(Protocol):
-    """How a worker reaches others. Calls return at once; what cannot be delivered is lost with its attempt."""
-
-    def report(self, attempt: Attempt, message: object) -> None:
-        """Tell the coordinator, in order."""
-
-    def deliver(self, worker: WorkerId, frame: Frame) -> None:
-        """Send to another worker of the attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """From the coordinator, of one attempt."""
-
-    attempt: Attempt
-    body: object
-
-
-@dataclass(frozen=True, slots=True)
-class LineLost:
-    """The connection to another worker of the attempt has ended."""
-
-    slot: WorkerId
-
-
 class WorkerLoop:
-    """Hosts a slot. `post` from any thread what came for it; `run` on a thread of its own, until `close`.
-
-    A message of a newer attempt ends the one before: its publishers, readers and tasks are let go of, the tasks' local
-    stores stay where they are.
-    """
+    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own, until `close`."""
 
     def __init__(
         self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
     ) -> None:
         self.vitals = Vitals()
         self._spec = spec
-        self._plan = plan
-        self._store = store
         self._slot = slot
         self._links = links
         self._journal = journal
-        self._state = NodeState(spec.options.state, spec.name)
-        self._connectors = Connectors(ConnectorSpec(spec.broker, tuple(sorted(spec.options.broker_config.items()))))
-        self._posted: deque[Message | Frame] = deque()
+        self._connectors = OpenConnectors.of_run(spec.options)
+        ports = machine_ports(store, self._connectors)
+        state = NodeState(spec.options.job_folder(spec.name))
+        self._host = WorkerHost(plan, spec.options, slot, ports, state.open, links, on_epoch=self._on_epoch)
+        self._watched: WorkerDriver | None = None
         self._wake = threading.Event()
         self._closing = False
-        self._attempt: Attempt = 0
-        self._hosted: HostedWorker | None = None
-        self._outbox: Outbox | None = None
-        self._inbox: Inbox | None = None
         self._before = (0, 0, 0)
         self._next_look = 0.0
         self._next_ends = 0.0
@@ -112,7 +70,7 @@ class WorkerLoop:
 
     def post(self, arrived: Message | Frame) -> None:
         """Hand over what came. From any thread."""
-        self._posted.append(arrived)
+        self._host.post(arrived)
         self._wake.set()
 
     def asked(self) -> None:
@@ -144,16 +102,11 @@ class WorkerLoop:
                     idle = BUSY_WAIT
                     self._worked += time.monotonic() - began
                     continue
-                under_way = self._hosted is not None and (self._hosted.under_way or self._outbox_open)
-                self._wake.wait(BUSY_WAIT if under_way else idle)
+                self._wake.wait(BUSY_WAIT if self._host.busy else idle)
                 self._wake.clear()
                 idle = min(idle * 2, IDLE_WAIT)
-        self._drop()
+        self._host.drop()
         self._connectors.close()
-
-    @property
-    def _outbox_open(self) -> bool:
-        return self._outbox is not None and self._outbox.open
 
     def _guarded(self, call: Callable[[], bool]) -> bool:
         """Whatever ends an attempt is told to the coordinator, which decides; the process stays for the next one."""
@@ -168,126 +121,59 @@ class WorkerLoop:
         return True
 
     def _fail(self, error: RayflowError) -> None:
-        attempt = self._attempt
-        self._drop()
+        self._count_what_ended(None)
         self._send_log()
-        self._links.report(attempt, Failed(self._slot, error))
+        self._host.fail(error)
 
     def _turn(self) -> bool:
-        worked = False
-        while self._posted:
-            worked = True
-            self._take(self._posted.popleft())
-        hosted, outbox, inbox = self._hosted, self._outbox, self._inbox
-        if hosted is None or outbox is None or inbox is None:
-            return worked
-        worked = hosted.step() or worked
-        if hosted.worker is not None:
-            full: Collection[TaskId] = hosted.worker.waiting(outbox.waiting) if outbox.waiting else ()
-            began = time.monotonic()
-            if not (hosted.holds and hosted.worker.sealed):
-                worked = self._take_in(hosted, inbox, full) or worked
-            worked = hosted.poll(0.0, full) or worked
-            inbox.released(hosted.worker)
-            if full:
-                self._blocked += time.monotonic() - began if worked else 0.0
-        now = time.monotonic()
-        for worker, frame in outbox.frames(now):
-            self._links.deliver(worker, frame)
-        self._look(now)
+        worked = self._host.turn()
+        if self._host.driver is not self._watched:
+            self._count_what_ended(self._host.driver)
+            self.vitals = replace(self.vitals, attempt=self._host.attempt)
+        self._look(time.monotonic())
         return worked
-
-    def _take(self, arrived: Message | Frame) -> None:
-        if arrived.attempt > self._attempt:
-            self._begin(arrived.attempt)
-        if arrived.attempt < self._attempt or self._hosted is None:
-            return  # of an attempt that is over
-        if isinstance(arrived, Message):
-            if isinstance(arrived.body, LineLost):
-                raise WorkerLost(f"the connection to worker {arrived.body.slot} has ended", job=self._spec.name)
-            self._hosted.receive(arrived.body)
-            return
-        assert self._inbox is not None
-        assert self._outbox is not None
-        for frame in self._inbox.arrive(arrived):
-            self._outbox.take(frame.sender, frame.credit)
-
-    def _take_in(self, hosted: HostedWorker, inbox: Inbox, full: Collection[TaskId]) -> bool:
-        assert hosted.worker is not None
-        ready = inbox.next(full)
-        for arrived in ready:
-            hosted.work(arrived.event)
-            inbox.handled(arrived, hosted.worker)
-        return bool(ready)
-
-    def _begin(self, attempt: Attempt) -> None:
-        """Make ready for an attempt that is newer than any before."""
-        self._drop()
-        self._attempt = attempt
-        codec = Codec()
-        plan, options = self._plan, self._spec.options
-        hosting = Hosting(plan, self._store, self._state.open, clock=system_clock, memory_limit=options.memory_limit)
-        self._outbox = Outbox(self._slot, attempt, plan, codec)
-        self._inbox = Inbox(plan, codec, self._outbox.give)
-        self._hosted = HostedWorker(
-            plan,
-            options,
-            self._slot,
-            hosting,
-            Sources(plan, self._connectors),
-            partial(Sinks, plan, self._connectors),
-            self._store,
-            clock=system_clock,
-            tell=partial(self._links.report, attempt),
-            send=self._send,
-            on_epoch=self._on_epoch,
-        )
-        self._hosted.attempt = attempt
-        self.vitals = replace(self.vitals, attempt=attempt)
 
     def _on_epoch(self, _times: EpochTimes) -> None:
         self._next_look = 0.0
 
-    def _send(self, action: SendToWorker) -> None:
-        assert self._outbox is not None
-        self._outbox.add(action, time.monotonic())
-
-    def _drop(self) -> None:
-        """End the attempt; what it had not committed is gone."""
-        hosted, self._hosted, self._outbox, self._inbox = self._hosted, None, None, None
-        if hosted is not None:
-            before, more = self._before, counted(hosted)
+    def _count_what_ended(self, driver: WorkerDriver | None) -> None:
+        """Keep the counts of the attempt that has ended; look at `driver` from now on."""
+        if self._watched is not None:
+            before, more = self._before, counted(self._watched)
             self._before = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
-            hosted.close()
+        self._watched = driver
 
     def _look(self, now: float) -> None:
-        if now < self._next_look or self._hosted is None:
+        if now < self._next_look or self._watched is None:
             return
         self._next_look = now + LOOK_EVERY
-        if now >= self._next_ends and self._hosted.worker is not None:
+        if now >= self._next_ends and self._watched.worker is not None:
             self._next_ends = now + ENDS_EVERY
             self._look_at_ends()
         passed = max(now - self._looked, 1e-9)
-        vitals = look(self._hosted)
+        vitals = look(self._watched)
         if self._spec.metrics_port is not None:
-            vitals.figures = figures(self._hosted)
+            vitals.figures = figures(self._watched)
         vitals.records_in += self._before[0]
         vitals.records_out += self._before[1]
         vitals.errors += self._before[2]
-        vitals.busy, vitals.backpressured = min(1.0, self._worked / passed), min(1.0, self._blocked / passed)
-        vitals.queued = 0 if self._inbox is None else self._inbox.waiting
-        self._worked = self._blocked = 0.0
+        vitals.busy, vitals.backpressured = (
+            min(1.0, self._worked / passed),
+            min(1.0, (self._host.blocked - self._blocked) / passed),
+        )
+        vitals.queued = self._host.queued
+        self._worked, self._blocked = 0.0, self._host.blocked
         self._looked = now
         self.vitals = vitals
         self._send_log()
 
     def _send_log(self) -> None:
         if lines := self._journal.take():
-            self._links.report(self._attempt, LogLines(lines))
+            self._links.report(self._host.attempt, LogLines(lines))
 
     def _look_at_ends(self) -> None:
-        assert self._hosted is not None
+        assert self._watched is not None
         try:
-            self._hosted.sources.look_at_ends(timeout=1.0)
+            self._watched.sources.look_at_ends(timeout=1.0)
         except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
             log.debug("the lag is not known", reason=error.what)

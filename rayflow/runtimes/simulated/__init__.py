@@ -1,1 +1,1 @@
-"""The simulated runtime: coordinator and workers as processes of a model world, one action an event."""
+"""The simulated runtime: the shipped drivers on ports that a schedule moves. One thread, one seed."""

@@ -1,168 +1,190 @@
-"""A process of the simulation: does one thing after another, and may be gone before the next."""
+"""A simulated process: threads that run shipped code, stand still wherever time passes, and may be gone at any step.
+
+Each thread is a greenlet: the schedule switches to it, and it switches back whenever it waits. So the drivers run as
+they are, and one seed decides what happens between any two of their steps.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import RayflowError
-from rayflow.core.ids import Attempt, WorkerId
-from rayflow.runtimes.simulated.messages import Envelope
-from rayflow.runtimes.simulated.surroundings import Surroundings
+from greenlet import GreenletExit, getcurrent, greenlet
 
-Step = tuple[str, Callable[[], None]]
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.ids import Attempt
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.simulated.background import SimulatedBackground
+from rayflow.runtimes.simulated.calls import SimulatedCalls
+from rayflow.runtimes.simulated.store import SimulatedStore
+from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
 
 class Process(ABC):
-    """Steps in order, each an event of its own: first what an earlier step gave rise to, then what came from outside.
+    """A main thread and threads for background calls. `begin` first.
 
     Attributes:
-        incarnation: number of the coordinator, with its workers, that the process belongs to.
-        checkpoints: the store of that incarnation.
-        alive: a dead process does nothing any more. attempt: whose messages it takes; 0: none yet.
-        changed: whether a state machine has been told something since the last look at its invariants.
+        incarnation: number of the coordinator that the process belongs to. name: unique.
+        checkpoints: the store as it is, without the time that writing takes.
+        alive: a dead process does nothing any more.
     """
 
-    def __init__(self, world: Surroundings, incarnation: int, name: str) -> None:
+    def __init__(
+        self, world: Surroundings, incarnation: int, name: str, checkpoints: CheckpointStore | None = None
+    ) -> None:
         self.world = world
         self.incarnation = incarnation
-        self.name = f"{incarnation}/{name}"
-        self.checkpoints = world.checkpoints
+        self.name = name
+        self.checkpoints = checkpoints or world.checkpoints
         self.alive = True
-        self.attempt: Attempt = 0
-        self.changed = False
-        self._sent: dict[WorkerId | None, int] = {}
-        self._heard: dict[str, int] = {}
-        self._actions: deque[Step] = deque()
-        self._arrived: deque[Step] = deque()
-        self._awake = False
+        self._threads: list[greenlet] = []  # kept to the end of the simulation: one that is dropped would unwind
+        self._frozen = False
+        self._held: list[Callable[[], None]] = []
+        self._lag = 0.0
+        self._waits: object | None = None
+        self._woken = False
 
-    def arrive(self, what: str, call: Callable[[], None]) -> None:
-        """Something came from outside: to be done when everything before is done."""
-        if self.alive:
-            self._arrived.append((what, call))
-            self._wake()
-
-    def act(self, what: str, call: Callable[[], None]) -> None:
-        """Something to do next, behind what is to be done already."""
-        self._actions.append((what, call))
-        self._wake()
-
-    def later(self, delay: int, what: str, call: Callable[[], None]) -> None:
-        """Something that arrives `delay` microseconds from now."""
-        self.world.after(delay, lambda: self.arrive(what, call))
-
-    def kill(self) -> None:
-        """End at once, without a word."""
-        self.alive = False
-        self._actions.clear()
-        self._arrived.clear()
+    @property
+    @abstractmethod
+    def attempt(self) -> Attempt:
+        """The attempt that the process takes part in; 0: none yet."""
 
     @abstractmethod
-    def receive(self, body: Any) -> None:
-        """A message of the process's own attempt came."""
+    def main(self) -> None:
+        """What the main thread does."""
 
     @abstractmethod
     def validate(self) -> None:
         """Check the invariants of what the process runs. Raises InvariantBroken."""
 
-    def takes(self, attempt: Attempt) -> bool:
-        """Whether a message of that attempt is for this process."""
-        return attempt == self.attempt
+    def ports(self) -> Ports:
+        """The ports of this process."""
+        return Ports(
+            clock=self.world.clock,
+            monotonic=self.monotonic,
+            background=lambda: SimulatedBackground(self),
+            calls=lambda: SimulatedCalls(self),
+            checkpoints=SimulatedStore(self, self.checkpoints),
+            connectors=self.world.connectors(self),
+            on_step=self._on_step,
+        )
 
-    def post(self, slot: WorkerId | None, body: object) -> None:
-        """Send to a worker of the same attempt, or to its coordinator (None)."""
-        number = self._sent[slot] = self._sent.get(slot, 0) + 1
-        self.world.send(self, slot, Envelope(self.name, number, self.attempt, body))
+    def begin(self) -> None:
+        """Start the main thread."""
+        self.spawn(self.main)
 
-    def deliver(self, letter: Envelope) -> None:
-        """Take what has come on a link, unless it is another attempt's, or has come before."""
-        what = type(letter.body).__name__
-        if not self.takes(letter.attempt):
-            self.world.note(self.name, f"refuses {what} of attempt {letter.attempt}")
-        elif self.repeats(letter):
-            self.world.note(self.name, f"knows {what} already")
-        else:
-            self._heard[letter.sender] = letter.number
-            self.arrive(f"receives {what}", lambda: self.receive(letter.body))
+    def spawn(self, run: Callable[[], None]) -> None:
+        """Start a thread."""
+        thread = greenlet(run)
+        self._threads.append(thread)
+        self._resume_later(thread, self._moment())
 
-    def repeats(self, letter: Envelope) -> bool:
-        """Whether a letter has come before: a link keeps the order, but may say a thing twice."""
-        return letter.number <= self._heard.get(letter.sender, 0)
-
-    def _wake(self) -> None:
-        if not self._awake:
-            self._awake = True
-            self.world.after(5 + int(self.world.random.random() * 145), self._turn)
+    def kill(self) -> None:
+        """End at once, without a word."""
+        self.alive = False
+        self._held.clear()
 
     def thaw(self) -> None:
         """Go on after `survives` has said no to a process that still lives."""
-        if self.alive:
-            self._step()
+        self._frozen = False
+        held, self._held = self._held, []
+        for resume in held:
+            self.world.after(0, resume)
 
-    def _turn(self) -> None:
+    # From the process's own threads
+
+    def step(self, what: str) -> None:
+        """Something is done next: the process may die or freeze before it, and a moment passes."""
+        self._live()
+        if not self.world.survives(self, what):
+            thread = getcurrent()
+            if self.alive:
+                self._frozen = True
+                self._held.append(lambda: self._resume(thread))
+            self._switch()
+        self.world.note(self.name, what)
+        self.pause(self._moment())
+
+    def pause(self, delay: int) -> None:
+        """Let `delay` microseconds pass in this thread."""
+        self._live()
+        self._resume_later(getcurrent(), delay)
+        self._switch()
+
+    def park(self, start: Callable[[Callable[[], None]], None]) -> None:
+        """Wait until the call that `start` is given is made: by the world, once."""
+        self._live()
+        thread = getcurrent()
+        start(lambda: self._resume(thread))
+        self._switch()
+
+    def wait(self, most: int) -> None:
+        """Have the main thread wait until `wake`, `most` microseconds at most."""
+        self._live()
+        if self._woken:
+            self._woken = False
+            self.pause(self._moment())
+            return
+        ticket = self._waits = object()
+        thread = getcurrent()
+        self.world.after(most, lambda: self._end_wait(ticket, thread))
+        self._switch()
+        self._woken = False
+
+    def wake(self) -> None:
+        """There is something for the main thread to do."""
+        if self._waits is not None and not self._woken:
+            ticket, thread = self._waits, self._threads[0]
+            self.world.after(self._moment(), lambda: self._end_wait(ticket, thread))
+        self._woken = True
+
+    def monotonic(self) -> float:
+        """Seconds. Now and then what was done since the last look has taken its time."""
+        if self.world.random.random() < 0.05:
+            self._lag += self.world.random.random() * 0.03
+        return self.world.seconds() + self._lag
+
+    def _on_step(self, name: str) -> None:
+        if not name.startswith("after "):  # what comes next is a step as well
+            self.step(name.removeprefix("before "))
+
+    def _moment(self) -> int:
+        return 5 + int(self.world.random.random() * 145)
+
+    def _live(self) -> None:
+        if not self.alive:  # a thread that unwinds at the end of the simulation
+            raise GreenletExit
+
+    def _switch(self) -> None:
+        """Back to the schedule, until it switches here again."""
+        parent: Any = getcurrent().parent
+        parent.switch()
+        self._live()
+
+    def _resume_later(self, thread: greenlet, delay: int) -> None:
+        self.world.after(delay, lambda: self._resume(thread))
+
+    def _resume(self, thread: greenlet) -> None:
         if not self.alive:
             return
-        what, _ = (self._actions or self._arrived)[0]
-        if self.world.survives(self, what):
-            self._step()
+        if self._frozen:
+            self._held.append(lambda: self._resume(thread))
+            return
+        thread.parent = getcurrent()
+        thread.switch()
 
-    def _step(self) -> None:
-        self._awake = False
-        what, call = (self._actions or self._arrived).popleft()
-        self.world.note(self.name, what)
-        try:
-            call()
-        except RayflowError as error:
-            self.world.failed(self, error)
-        if self.alive and self.changed:
-            self.changed = False
-            self.world.stepped(self)
-        if self.alive and (self._actions or self._arrived):
-            self._wake()
+    def _end_wait(self, ticket: object, thread: greenlet) -> None:
+        if self._waits is not ticket or not self.alive:
+            return
+        if self._frozen:
+            self._held.append(lambda: self._end_wait(ticket, thread))
+            return
+        self._waits = None
+        self._resume(thread)
 
 
-class RecordedStore(CheckpointStore):
-    """Reads of a store as they are; writes and deletions only recorded, to be done as events of their own."""
-
-    def __init__(self, store: CheckpointStore) -> None:
-        self.uri = store.uri
-        self._store = store
-        self.puts: list[tuple[str, Sequence[bytes]]] = []
-        self.deleted: list[str] = []
-
-    def put(self, name: str, parts: Sequence[bytes]) -> None:
-        self.puts.append((name, parts))
-
-    def create(self, name: str, data: bytes) -> None:
-        self.puts.append((name, [data]))
-
-    def get(self, name: str) -> bytes:
-        return self._store.get(name)
-
-    def get_range(self, name: str, start: int, length: int) -> bytes:
-        return self._store.get_range(name, start, length)
-
-    def size(self, name: str) -> int:
-        return self._store.size(name)
-
-    def list(self, prefix: str) -> Any:
-        return self._store.list(prefix)
-
-    def delete(self, names: Sequence[str]) -> None:
-        self.deleted.extend(names)
-
-
-def put_all(process: Process, puts: Sequence[tuple[str, Sequence[bytes]]], then: Callable[[], None], what: str) -> None:
-    """Write objects one after the other; `then` is a step of the process."""
-
-    def put(at: int) -> None:
-        if at == len(puts):
-            process.act(what, then)
-        else:
-            process.world.put(process, *puts[at], lambda: put(at + 1))
-
-    put(0)
+IDLE = 40 * MILLISECOND
+"""The longest that a process waits when it has nothing to do, in microseconds."""
+BUSY = 4 * MILLISECOND
+"""The longest that it waits while something of its own is in flight."""

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.connectors.base import Publisher, Reader
-from rayflow.core.ids import TaskId, TopicPartition, WorkerId
+from rayflow.core.ids import TaskId, WorkerId
+from rayflow.runtimes.hosting.messages import Ends
+from rayflow.runtimes.hosting.ports import Connectors
 from rayflow.state.base import Store
 
 MILLISECOND = 1000
@@ -17,9 +18,11 @@ MILLISECOND = 1000
 
 
 class Surroundings(Protocol):
-    """Time, chance, transport and the systems outside, for the processes of one attempt (an incarnation)."""
+    """Time, chance, transport and the systems outside, for simulated processes."""
 
     random: Random
+    ends: Ends
+    """Of the bounded run: shared by its attempts."""
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -28,6 +31,9 @@ class Surroundings(Protocol):
     def clock(self) -> int:
         """The wall clock, ms since the Unix epoch."""
 
+    def seconds(self) -> float:
+        """Virtual time since the beginning."""
+
     def after(self, delay: int, call: Callable[[], None]) -> None:
         """Have `call` called `delay` microseconds from now."""
 
@@ -35,47 +41,45 @@ class Surroundings(Protocol):
         """Called before each step of a process: False if it crashes here, or freezes until the world calls `thaw`."""
 
     def stepped(self, process: Any) -> None:
-        """Called after each step, to check invariants."""
+        """Called after each turn of a process, to check invariants."""
 
     def failed(self, process: Any, error: Exception) -> None:
-        """An error has ended the process."""
+        """An error has ended the process's attempt. Raises it when nothing that went wrong explains it."""
 
     def note(self, who: str, what: str) -> None:
         """Tell the trace."""
 
-    def send(self, sender: Any, slot: WorkerId | None, letter: Any) -> None:
+    def send(self, sender: Any, slot: WorkerId | None, parcel: Any) -> None:
         """Have `deliver` of a worker, or of the coordinator (None), called some time later: in order per pair of
         processes, perhaps more than once."""
 
     def workers(self, coordinator: Any, slots: Sequence[WorkerId]) -> None:
-        """Start a worker process for each of these slots."""
+        """See that there is a worker process for each of these slots."""
 
     def finished(self, coordinator: Any, restart: bool) -> None:
         """The attempt has come to its end as it should."""
 
-    def committed(self, process: Any, manifest: Manifest) -> None:
+    def committed(self, coordinator: Any, manifest: Manifest) -> None:
         """A manifest has been written: look whether it is right."""
 
-    def partitions(self) -> dict[str, int]:
-        """The number of partitions of each source."""
+    def exhausted(self, coordinator: Any) -> bool:
+        """Whether the job is to be drained: everything is written, and read by the coordinator's workers."""
 
-    def publisher(self, process: Any, slot: WorkerId) -> Publisher:
-        """A process's new publisher of a slot. What would take time raises BrokerUnavailable instead of blocking."""
-
-    def reader(self) -> Reader:
-        """A new reader."""
-
-    def ends(self, process: Any) -> dict[TopicPartition, int] | None:
-        """Where the sources end, once nothing more will come and the run is to be drained; else None."""
+    def connectors(self, process: Any) -> Connectors:
+        """The connectors of a process. What takes time there calls its `pause`."""
 
     def state(self, process: Any, task: TaskId) -> Store:
         """The local store of a task on the machine of a worker process."""
 
-    def put(self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None]) -> None:
-        """Write an object in the background; `then` is a step of the process when it is durable, an error ends it."""
+    def put(
+        self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]
+    ) -> None:
+        """Write an object; `then` is called when it is durable, `fail` when it may or may not be."""
 
-    def create(self, process: Any, name: str, data: bytes, then: Callable[[bool], None]) -> None:
+    def create(
+        self, process: Any, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
+    ) -> None:
         """As `put`, create-if-absent; `then` is told whether it was created."""
 
-    def delete(self, process: Any, names: Sequence[str]) -> None:
-        """Delete objects in the background, one after the other, while the process lives."""
+    def delete(self, process: Any, name: str) -> None:
+        """Delete an object, at once."""

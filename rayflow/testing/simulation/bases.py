@@ -1,19 +1,23 @@
-"""Bases of states that are as small as simulated ones."""
+"""Bases of states that are as small as simulated ones, in several parts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rayflow.checkpoint import base
 from rayflow.engine import history
+
+PART = 400
+"""Bytes of rows in one part of a base."""
 
 
 @contextmanager
 def small_bases(floor: int, chain: int) -> Iterator[None]:
     """Have bases written for states as small as simulated ones."""
-    before = history.BASE_FLOOR, history.MAX_CHAIN
-    history.BASE_FLOOR, history.MAX_CHAIN = floor, chain
+    before = history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES
+    history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES = floor, chain, PART
     try:
         yield
     finally:
-        history.BASE_FLOOR, history.MAX_CHAIN = before
+        history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES = before

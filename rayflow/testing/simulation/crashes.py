@@ -68,7 +68,7 @@ class Target:
     shape: Shape
     workers: tuple[int, ...]
     records: int = 10
-    seconds: float = 0.1
+    seconds: float = 0.3
     memory: int = 1 << 20
     seed: int = 1
 
@@ -124,6 +124,7 @@ class CrashRun(Simulation):
         self.feeder.resize(target.records, target.seconds)
         self.bases = (50, 2)
         self._memory_limit = target.memory
+        self.bounded = False
         self.crashes = crashes
         self.steps: list[Steps] = []
         self._target = target
@@ -188,7 +189,8 @@ class CrashRun(Simulation):
         super().stepped(process)
         if self._frozen and not self._thaws and isinstance(process, CoordinatorProcess):
             newest = self.of(process) is self.incarnations[-1] and not self.of(process).over
-            if newest and process.coordinator.phase is Phase.RUNNING:
+            driver = process.driver
+            if newest and driver is not None and driver.coordinator.phase is Phase.RUNNING:
                 self._thaw()
 
     def committed(self, process: CoordinatorProcess, manifest: Manifest) -> None:

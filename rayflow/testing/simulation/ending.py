@@ -9,17 +9,25 @@ from rayflow.checkpoint.layout import AttemptObject, BasePartObject, ManifestObj
 from rayflow.checkpoint.manifest import manifest_epochs, newest_manifest, read_manifest
 from rayflow.checkpoint.retention import collect
 from rayflow.core.ids import Attempt
+from rayflow.testing.simulation.expecting import expect
 from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.inspection import TABLES, Inspection, check_checkpoint
 from rayflow.testing.simulation.jobs import LATE, Shape
 from rayflow.testing.simulation.kafka import ModelKafka
-from rayflow.testing.simulation.oracle import Oracle, Written, expect
+from rayflow.testing.simulation.lateness import Lateness
+from rayflow.testing.simulation.oracle import Oracle, Written
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.store import ModelStore
 
 
 def check_end(
-    kafka: ModelKafka, store: ModelStore, shape: Shape, feeder: Feeder, repeats: Repeats, retain: int
+    kafka: ModelKafka,
+    store: ModelStore,
+    shape: Shape,
+    feeder: Feeder,
+    repeats: Repeats,
+    lateness: Lateness,
+    retain: int,
 ) -> None:
     """No transaction is open and nobody's reader is held up, the last checkpoint is exact, every epoch was published
     once, the output is exact, and nothing is left that nobody needs.
@@ -31,13 +39,17 @@ def check_end(
     expect("partitions whose readers are held up", held_up, [])
     manifest = newest_manifest(store)
     assert manifest is not None
-    _check_leftovers(check_checkpoint(store, manifest, shape, feeder.entries), shape, feeder, kafka)
+    _check_leftovers(check_checkpoint(store, manifest, shape, feeder, lateness), shape, feeder, kafka)
     if shape.delivery == "exactly_once":
         _check_published_once(kafka)
         oracle = Oracle(shape)
         for branch in shape.branches:
-            late = _written(kafka, LATE[branch]) if branch in LATE else []
-            oracle.check(feeder.inputs, branch, _written(kafka, branch), late)
+            if branch in LATE:
+                oracle.check_windows(
+                    lateness.of(branch), branch, _written(kafka, branch), _written(kafka, LATE[branch])
+                )
+            else:
+                oracle.check(feeder.reaching(branch), branch, _written(kafka, branch))
     else:
         for branch in shape.branches:
             repeats.check(branch, kafka.committed(branch))

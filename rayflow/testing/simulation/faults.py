@@ -7,24 +7,25 @@ from random import Random
 
 TARGETS = (
     "ClaimAttempt",
-    "ManifestRead",
     "OpenPublishers",
     "RepublishOutput",
     "republish begun",
     "republish marked",
     "republish committing",
     "StartTasks",
-    "started",
+    "report Started",
     "send Frame",
-    "receives Frame",
+    "receives Started",
+    "receives SegmentAcked",
     "InjectBarrier",
     "WriteSegment",
-    "SegmentWritten",
+    "object stored",
+    "segment written",
     "flush waiting",
     "AckEpoch",
     "WriteManifest",
     "manifest stored",
-    "ManifestWritten",
+    "manifest written",
     "CommitEpoch",
     "PublishEpoch",
     "publish begun",
@@ -33,11 +34,11 @@ TARGETS = (
     "publish committing",
     "publish committed",
     "ApplyEpoch",
-    "apply one task",
-    "EpochApplied",
+    "applied one task",
+    "published",
     "ReportDone",
     "CollectGarbage",
-    "BaseWritten",
+    "base written",
     "object deleted",
 )
 """Steps of the protocol at which a simulation may crash more often than elsewhere."""
@@ -53,6 +54,7 @@ class Faults:
         restart_time: how long it takes at most until an attempt is replaced.
         both: that a crash takes the coordinator's process and a worker's at once.
         zombie: that a process of an attempt that is over goes on; zombie_time: for how long at most.
+        kept: that a worker's process goes on in the next attempt.
         false_alarm: per second, that an attempt is given up although nothing is wrong with it.
         stop: per second, that the job is stopped in good order and started again.
         store_fails, store_answer_lost: of a write. store_slow: that a write takes up to a second.
@@ -76,6 +78,7 @@ class Faults:
     both: float = 0.0
     zombie: float = 0.0
     zombie_time: int = 1
+    kept: float = 0.0
     false_alarm: float = 0.0
     stop: float = 0.0
     store_fails: float = 0.0
@@ -115,6 +118,7 @@ class Faults:
             both=rate(0.2),
             zombie=rate(0.3, 0.8, 1.0),
             zombie_time=random.choice((200, 1000, 4000)),
+            kept=rate(0.5, 0.9),
             false_alarm=rate(0.1, 0.5),
             stop=rate(0.1, 0.3),
             store_fails=rate(0.002, 0.01),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.ids import TaskId
-from rayflow.runtimes.segments import positions_of, read_progress
+from rayflow.runtimes.hosting.segments import positions_of, read_progress
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key
 from rayflow.state.row_keys import PREFIX, table_prefix
+from rayflow.testing.simulation.expecting import expect
+from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.jobs import Record, Shape
-from rayflow.testing.simulation.oracle import Oracle, expect
+from rayflow.testing.simulation.lateness import Lateness
+from rayflow.testing.simulation.oracle import Oracle
+from rayflow.testing.simulation.window_oracle import open_windows
 
 TABLES = {
     "totals": "values",
@@ -40,21 +44,28 @@ class Inspection:
             for keys, values in chain.rows(task):
                 self._rows += zip(keys, values, strict=True)
 
-    def check(self, inputs: Sequence[Sequence[Record | None]]) -> None:
-        """Compare every state with the inputs up to the positions (None: a gap). Raises AssertionError."""
+    def check(self, feeder: Feeder, lateness: Lateness) -> None:
+        """Compare every state with the inputs up to the positions. Raises AssertionError."""
         oracle = Oracle(self.shape)
-        read: list[list[Record]] = [[] for _ in inputs]
-        for (_, p), position in sorted(positions_of(self._progress).items()):
-            read[p] = [record for record in inputs[p][:position] if record is not None]
+        positions = positions_of(self._progress)
         for branch in self.shape.branches:
-            if branch not in TABLES:
-                continue
-            held = self.table(branch)
-            if TABLES[branch] == "windows":
-                self._check_windows(branch, held, oracle.windows(read, self._every(branch)))
-            else:
-                expect(f"state of {branch}", held, oracle.state(read, branch))
-        expect("timers that were never set", sorted(self.timers("process", "timers") - oracle.timers(read)), [])
+            if branch in TABLES:
+                expected = oracle.state(feeder.read(positions, branch), branch)
+                if TABLES[branch] == "windows":
+                    taken = self._taken(branch, feeder, lateness)
+                    every, grace = self.shape.every_of(branch), self.shape.grace_of(branch)
+                    expected = open_windows(taken, self.shape.window, every, grace, feeder.met)
+                expect(f"state of {branch}", self.table(branch), expected)
+        read = feeder.read(positions)
+        waiting = self.timers("process", "timers")
+        expect("timers that were never set", sorted(waiting - oracle.timers(read)), [])
+        if "process" in self.shape.branches:
+            due = (
+                (key, record.ts + self.shape.timer, mark)
+                for key, record, mark in self._taken("process", feeder, lateness)
+            )
+            early = {(key, at) for key, at, watermark in due if at > watermark} - waiting
+            expect("timers that fired ahead of event time", sorted(early), [])
         strange = self.timers("states", "timers.processing") - oracle.alarms(read)
         expect("alarms that were never set", sorted(strange), [])
         self._check_lifetimes()
@@ -78,15 +89,15 @@ class Inspection:
                 found.add((decode_key(data, after)[0][0], at))
         return found
 
-    def _check_windows(self, branch: str, held: dict[Any, Any], seen: dict[Any, Any]) -> None:
-        closed = seen.keys() - held.keys()
-        expect(f"open windows of {branch}", held, {at: row for at, row in seen.items() if at not in closed})
-        grace = 0 if branch == "updates" else self.shape.grace
-        latest = max(self._watermarks(f"{branch}/windows"))
-        earliest = min(self._watermarks(f"{branch}/windows"))
-        expect(f"windows of {branch} left open", [at for at in held if at[0] + grace <= earliest], [])
-        early = [at for at in closed if at[0] + grace > latest]
-        expect(f"windows of {branch} closed ahead of event time", early, [])
+    def _taken(self, operator: str, feeder: Feeder, lateness: Lateness) -> Iterator[tuple[str, Record, int]]:
+        """Every record that an operator has taken, its key, and the watermark of the task that took it."""
+        oracle, stages = Oracle(self.shape), self._manifest.stages
+        positions = positions_of(self._progress)
+        for place, entries in zip(feeder.places, feeder.entries, strict=True):
+            for record in entries[: positions.get(place, 0)]:
+                if record is not None and oracle.keeps(record):
+                    task = lateness.task(operator, record, place, stages)
+                    yield oracle.key(record), record, self._progress[task]["watermark"]
 
     def _check_lifetimes(self) -> None:
         """Whatever row has a TTL has the timer that will remove it."""
@@ -100,22 +111,15 @@ class Inspection:
                 by_wall, timer = row[2] > 0, row[3]  # content, written, written by the wall clock, timer
                 assert (owner, timer) in sweeps[by_wall], f"the row of {owner} in {name} would never be removed"
 
-    def _every(self, branch: str) -> int | None:
-        return self.shape.window // 4 if branch == "hops" else None
-
-    def _watermarks(self, state: str) -> list[int]:
-        stage = self._manifest.states[state].stage
-        return [part["watermark"] for task, part in self._progress.items() if task.stage == stage]
-
     def _of(self, prefix: bytes) -> list[tuple[bytes, list[Any]]]:
         codec = Codec()
         return [(data, codec.decode(value)) for data, value in self._rows if data.startswith(prefix)]
 
 
 def check_checkpoint(
-    store: CheckpointStore, manifest: Manifest, shape: Shape, inputs: Sequence[Sequence[Record | None]]
+    store: CheckpointStore, manifest: Manifest, shape: Shape, feeder: Feeder, lateness: Lateness
 ) -> Inspection:
     """Compare every state of a checkpoint with the inputs up to its positions. Raises AssertionError."""
     inspection = Inspection(store, manifest, shape)
-    inspection.check(inputs)
+    inspection.check(feeder, lateness)
     return inspection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import Any, Literal
@@ -13,11 +13,13 @@ import rayflow as rf
 from rayflow.testing.simulation.schedule import START
 
 TOPIC = "input"
+OTHER = "other"
+"""A second topic, which some jobs read as well. A topic's name is its source's id too."""
 BRANCHES = ("pass", "totals", "windows", "process", "table", "hops", "updates", "states", "split")
 """What a job can do with its records; each has a sink of its own, whose topic is its name."""
 REPEATABLE = ("pass", "totals", "windows", "table", "split")
 """Those whose output can be judged although some of it comes twice, as it may at least once."""
-LATE = {"windows": "late-windows", "updates": "late-updates"}
+LATE = {"windows": "late-windows", "updates": "late-updates", "hops": "late-hops"}
 """Where records go that come too late for a branch's windows."""
 MOST_PARTITIONS = 8
 KEYS = ("user", "item", "group", "user")
@@ -37,6 +39,10 @@ class Shape:
         grace: of windows, ms. ttl: of states that have one, ms.
         idle: after how long a partition does not hold event time back, ms; 0: it always does.
         grows: whether the input may get more partitions. delivery: as in rf.Job.
+        other: partitions of a second topic, whose records are merged in; 0: there is none.
+        beside: whether it is merged in behind the first exchange, so that a stage reads a source beside a channel.
+        lag: how far the second topic's event time is behind the first one's, ms.
+        stragglers: whether a few records are so far behind that they are late for some of their windows, or all.
     """
 
     partitions: int
@@ -53,11 +59,34 @@ class Shape:
     idle: int = 0
     grows: bool = False
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    other: int = 0
+    beside: bool = False
+    lag: int = 0
+    stragglers: bool = False
 
     @property
     def has_late(self) -> bool:
-        """Whether records can be late: those of a partition that was idle, or that nobody read yet."""
-        return self.idle > 0 or self.grows
+        """Whether records can be late: stragglers, those of a partition that was idle, or that nobody read yet."""
+        return self.idle > 0 or self.grows or self.stragglers
+
+    @property
+    def every(self) -> int:
+        """How often a hopping window begins, ms."""
+        return self.window // 4
+
+    def topics_of(self, branch: str) -> tuple[str, ...]:
+        """The topics whose records reach a branch; of "": all."""
+        if not self.other or (self.beside and branch in ("pass", "split")):
+            return (TOPIC,)
+        return (TOPIC, OTHER)
+
+    def grace_of(self, branch: str) -> int:
+        """How long a branch's windows stay open after their end, ms."""
+        return 0 if branch == "updates" else self.grace
+
+    def every_of(self, branch: str) -> int:
+        """How often a window of a branch begins, ms."""
+        return self.every if branch == "hops" else self.window
 
     @classmethod
     def draw(cls, random: Random) -> Shape:
@@ -65,7 +94,7 @@ class Shape:
         stages = random.choice((1, 1, 2, 2, 3, 4))
         once = random.random() < 0.85
         branches = random.sample(BRANCHES if once else REPEATABLE, random.randrange(1, 4))
-        return cls(
+        drawn = cls(
             partitions=random.choice((1, 1, 2, 2, 3, 4, MOST_PARTITIONS)),
             stages=stages,
             branches=tuple(sorted(branches)),
@@ -81,6 +110,17 @@ class Shape:
             timer=random.choice((1, 300, 3000)),
             interval=random.choice((100, 200, 500)),
         )
+        return drawn._with_more(Random(repr(random.getstate()[1][:8])))
+
+    def _with_more(self, random: Random) -> Shape:
+        """The shape with a second topic and with stragglers, or without; from a chance of their own, so that all else
+        that a seed draws does not depend on them."""
+        shape = replace(self, stragglers=self.delivery == "exactly_once" and random.random() < 0.25)
+        if random.random() < 0.7:
+            return shape
+        other = self.partitions if self.stages == 1 else random.choice((1, 2, 3))
+        beside = self.stages > 2 and random.random() < 0.5
+        return replace(shape, other=other, beside=beside, lag=random.choice((0, 100, 900)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +141,8 @@ class Record:
 
 
 def draw_record(random: Random, shape: Shape, id: int, newest: int) -> Record:
-    """A record that is behind the newest event time by less than the shape's disorder."""
+    """A record that is behind the newest event time by less than the shape's disorder, unless it is a straggler."""
+    newest -= random.randrange(2 * shape.window) if shape.stragglers and random.random() < 0.05 else 0
     return Record(
         id,
         f"user{random.randrange(8)}",
@@ -189,16 +230,13 @@ class Relay(rf.ProcessFunction[str, Any, Any]):
 def make_job(shape: Shape) -> rf.Job:
     """The job of a shape."""
     job = rf.Job("simulated", checkpoint_interval=timedelta(milliseconds=shape.interval), delivery=shape.delivery)
-    stream: Any = job.stream(
-        TOPIC,
-        key=str,
-        timestamp=lambda v: v["ts"],
-        watermark=rf.bounded(milliseconds=shape.disorder),
-        idle_after=timedelta(milliseconds=shape.idle) if shape.idle else None,
-        name="input",
-    )
+    stream = _source(shape, job, TOPIC)
+    other = _source(shape, job, OTHER) if shape.other else None
+    if other is not None and not shape.beside:
+        stream, other = stream.merge(other, name="both"), None
     if shape.filtered:
         stream = stream.filter(lambda v: v["n"] % 2 == 0, name="even")
+        other = other and other.filter(lambda v: v["n"] % 2 == 0, name="even-other")
     if "pass" in shape.branches:
         stream.map(lambda v: {"id": v["id"], "user": v["user"]}, name="pick").to("pass", name="to-pass")
     if "split" in shape.branches:
@@ -208,7 +246,7 @@ def make_job(shape: Shape) -> rf.Job:
             for name, part in [*((name, parts[name]) for name in parts), ("rest", parts.rest)]
         ]
         marked[0].merge(*marked[1:], name="merge").to("split", name="to-split")
-    keyed = _keyed(shape, stream)
+    keyed = _keyed(shape, stream, other)
     aggregates: Any = {"count": rf.count(), "total": rf.sum(lambda v: v["n"])}
     size = timedelta(milliseconds=shape.window)
     if "totals" in shape.branches:
@@ -219,8 +257,9 @@ def make_job(shape: Shape) -> rf.Job:
         windows = keyed.window(rf.tumbling(size), grace=timedelta(milliseconds=shape.grace)).late_to(LATE["windows"])
         windows.aggregate(name="windows", **aggregates).to("windows", key=str, name="to-windows")
     if "hops" in shape.branches:
-        hops = keyed.window(rf.hopping(size, every=size / 4), grace=timedelta(milliseconds=shape.grace))
-        hops.aggregate(name="hops", **aggregates).to("hops", key=str, name="to-hops")
+        every = timedelta(milliseconds=shape.every)
+        hops = keyed.window(rf.hopping(size, every=every), grace=timedelta(milliseconds=shape.grace))
+        hops.late_to(LATE["hops"]).aggregate(name="hops", **aggregates).to("hops", key=str, name="to-hops")
     if "updates" in shape.branches:
         windows = keyed.window(rf.tumbling(size)).late_to(LATE["updates"])
         windows.aggregate(name="updates", emit="updates", **aggregates).to("updates", key=str, name="to-updates")
@@ -232,7 +271,18 @@ def make_job(shape: Shape) -> rf.Job:
     return job
 
 
-def _keyed(shape: Shape, stream: Any) -> Any:
+def _source(shape: Shape, job: rf.Job, topic: str) -> Any:
+    return job.stream(
+        topic,
+        key=str,
+        timestamp=lambda v: v["ts"],
+        watermark=rf.bounded(milliseconds=shape.disorder),
+        idle_after=timedelta(milliseconds=shape.idle) if shape.idle else None,
+        name=topic,
+    )
+
+
+def _keyed(shape: Shape, stream: Any, other: Any) -> Any:
     if shape.stages == 1:
         return stream.group_by_key(name="grouped")
     keyed = stream
@@ -242,6 +292,8 @@ def _keyed(shape: Shape, stream: Any) -> Any:
         if shape.merged:
             around = stream.filter(lambda v: v["id"] % 3 == 0, name="around")
             keyed = keyed.merge(around.key_by(lambda v: v["item"], name="by-item-around"), name="together")
+        if other is not None:
+            keyed = keyed.merge(other, name="beside")
     if shape.stages > 3:
         keyed = keyed.key_by(lambda v: v["group"], name="by-group").process(Relay, name="relay-again")
     last = KEYS[shape.stages - 1]

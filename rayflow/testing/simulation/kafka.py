@@ -226,12 +226,14 @@ class ModelKafka:
             self._enter(transaction)
             self._end(transaction, "aborted")
 
-    def read_offsets(self, group: str, places: list[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
-        """The stable offsets of a group. Raises BrokerUnavailable while a transaction that holds newer ones is open."""
+    def read_offsets(
+        self, group: str, places: list[TopicPartition], *, stable: bool = True
+    ) -> dict[TopicPartition, tuple[int, str]]:
+        """The committed offsets of a group. `stable`: BrokerUnavailable while a transaction with newer ones is open."""
         self._reach()
         wanted = {(group, *place) for place in places}
         undecided = [*self._open.values(), *self._decided.values()]
-        if any(place in wanted and place[0] in one.groups for one in undecided for place in one.offsets):
+        if stable and any(place in wanted and place[0] in one.groups for one in undecided for place in one.offsets):
             raise BrokerUnavailable("offsets are not stable yet")
         return {place: self.offsets[(group, *place)] for place in places if (group, *place) in self.offsets}
 

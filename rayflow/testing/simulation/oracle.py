@@ -9,7 +9,10 @@ from itertools import chain, pairwise
 from typing import Any
 
 from rayflow.core.ids import WATERMARK_MIN
+from rayflow.testing.simulation.expecting import expect
 from rayflow.testing.simulation.jobs import KEYS, Record, Shape, alarm, way_of
+from rayflow.testing.simulation.lateness import Limited
+from rayflow.testing.simulation.window_oracle import At, Row, WindowOracle, windows_of
 
 Written = list[tuple[int, bytes | None, bytes | None]]
 """Partition, key and value of every record of a topic, in order within each partition."""
@@ -20,12 +23,24 @@ class Oracle:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self._late: list[Any] = []
 
-    def check(self, partitions: Sequence[Sequence[Record]], branch: str, written: Written, late: Written) -> None:
-        """Compare what a branch has written; `late`: what it has set apart as too late. Raises AssertionError."""
+    def check(self, partitions: Sequence[Sequence[Record]], branch: str, written: Written) -> None:
+        """Compare what a branch without windows has written. Raises AssertionError."""
         given = [[record for record in records if self.keeps(record)] for records in partitions]
         every = list(chain.from_iterable(given))
+        getattr(self, f"_check_{branch}")(given, every, self._by_key(branch, written))
+
+    def check_windows(self, limited: Sequence[Limited], branch: str, written: Written, late: Written) -> None:
+        """Compare what a branch with windows has written, and set apart as too late. Raises AssertionError."""
+        given = [(self.key(one.record), one) for one in limited if self.keeps(one.record)]
+        values = [json.loads(value or b"null") for _, _, value in late]
+        if not self.shape.has_late:
+            expect(f"{branch}: late records", values, [])
+        found = self._by_key(branch, written)
+        got = self._updated(found) if branch == "updates" else self._final(branch, found)
+        WindowOracle(self.shape, branch).check(given, got, values)
+
+    def _by_key(self, branch: str, written: Written) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = defaultdict(list)
         places: dict[str, set[int]] = defaultdict(set)
         for partition, key, value in written:
@@ -34,45 +49,38 @@ class Oracle:
             places[name].add(partition)
         for name, seen in places.items():
             expect(f"{branch}: partitions of {name}", len(seen), 1)
-        self._late = [json.loads(value or b"null") for _, _, value in late]
-        if not self.shape.has_late:
-            expect(f"{branch}: late records", self._late, [])
-        getattr(self, f"_check_{branch}")(given, every, dict(found))
+        return dict(found)
 
     def state(self, partitions: Sequence[Sequence[Record]], branch: str) -> dict[Any, Any]:
         """What the state of a branch holds once it has seen exactly these records: count and total per key."""
         rows: dict[Any, Any] = {}
         for record in chain.from_iterable(partitions):
             if self.keeps(record):
-                count, total = rows.get(self._key(record), (0, 0))
-                rows[self._key(record)] = (count + 1, total + record.n)
+                count, total = rows.get(self.key(record), (0, 0))
+                rows[self.key(record)] = (count + 1, total + record.n)
         return {key: count for key, (count, _) in rows.items()} if branch == "process" else rows
 
-    def windows(
-        self, partitions: Sequence[Sequence[Record]], every: int | None = None
-    ) -> dict[tuple[int, str], tuple[int, int]]:
-        """Count and total by window's end and key; a window begins `every` so often (ms), or when the last ends."""
-        size = self.shape.window
-        step = every or size
-        rows: dict[tuple[int, str], tuple[int, int]] = {}
+    def windows(self, partitions: Sequence[Sequence[Record]]) -> dict[At, Row]:
+        """Count and total of every tumbling window, by its end and key."""
+        rows: dict[At, Row] = {}
         for record in chain.from_iterable(partitions):
             if self.keeps(record):
-                first = record.ts // step * step + size
-                for end in range(first, record.ts, -step):
-                    count, total = rows.get((end, self._key(record)), (0, 0))
-                    rows[end, self._key(record)] = (count + 1, total + record.n)
+                for end in windows_of(record, self.shape.window, self.shape.window):
+                    count, total = rows.get((end, self.key(record)), (0, 0))
+                    rows[end, self.key(record)] = (count + 1, total + record.n)
         return rows
 
     def timers(self, partitions: Sequence[Sequence[Record]]) -> set[tuple[str, int]]:
         """Every timer that is ever set: key and time."""
         every = chain.from_iterable(partitions)
-        return {(self._key(record), record.ts + self.shape.timer) for record in every if self.keeps(record)}
+        return {(self.key(record), record.ts + self.shape.timer) for record in every if self.keeps(record)}
 
     def keeps(self, record: Record) -> bool:
         """Whether the filter lets a record pass."""
         return not self.shape.filtered or record.n % 2 == 0
 
-    def _key(self, record: Record) -> str:
+    def key(self, record: Record) -> str:
+        """By what the last stage is keyed."""
         key: str = getattr(record, KEYS[self.shape.stages - 1])
         return key
 
@@ -108,44 +116,24 @@ class Oracle:
             counts = [value["count"] for value in values]
             expect(f"table: counts of {key} rise", counts, sorted(set(counts)))
 
-    def _check_windows(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
-        got: dict[tuple[int, str], tuple[int, int]] = {}
+    def _final(self, branch: str, found: dict[str, list[Any]]) -> dict[At, Row]:
+        """The result of each window: it has one, and a key's come in the order of their windows' ends."""
+        got: dict[At, Row] = {}
         for key, values in found.items():
             ends = [value["window_end"] for value in values]
-            expect(f"windows: ends of {key} rise", ends, sorted(set(ends)))
+            expect(f"{branch}: ends of {key} rise", ends, sorted(set(ends)))
             got.update({(value["window_end"], key): (value["count"], value["total"]) for value in values})
-        expect("windows", self._with_late(got), self.windows(given))
+        return got
 
-    def _check_updates(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
-        got: dict[tuple[int, str], tuple[int, int]] = {}
+    def _updated(self, found: dict[str, list[Any]]) -> dict[At, Row]:
+        """The last result of each window: each counts one record more than the one before."""
+        got: dict[At, Row] = {}
         for key, values in found.items():
             for value in values:
                 at = (value["window_end"], key)
                 expect(f"updates: counts of {at}", value["count"], got.get(at, (0, 0))[0] + 1)
                 got[at] = (value["count"], value["total"])
-        expect("updates", self._with_late(got), self.windows(given))
-
-    def _check_hops(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
-        got: dict[tuple[int, str], tuple[int, int]] = {}
-        for key, values in found.items():
-            ends = [value["window_end"] for value in values]
-            expect(f"hops: ends of {key} rise", ends, sorted(set(ends)))
-            got.update({(value["window_end"], key): (value["count"], value["total"]) for value in values})
-        full = self.windows(given, self.shape.window // 4)
-        if self.shape.has_late:  # who is too late for some of its windows is told nowhere
-            expect("hops: windows", sorted(got.keys() - full.keys()), [])
-            expect("hops: too much", [at for at, (count, _) in got.items() if count > full[at][0]], [])
-        else:
-            expect("hops", got, full)
-
-    def _with_late(self, got: dict[tuple[int, str], tuple[int, int]]) -> dict[tuple[int, str], tuple[int, int]]:
-        """What windows have counted, and what came too late for them."""
-        late = [[Record(**value) for value in self._late]]
-        rows = dict(got)
-        for at, (count, total) in self.windows(late).items():
-            before = rows.get(at, (0, 0))
-            rows[at] = (before[0] + count, before[1] + total)
-        return rows
+        return got
 
     def _check_process(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
         ids = self._ids(every)
@@ -156,7 +144,7 @@ class Oracle:
         fired = Counter((key, value["at"]) for key, values in found.items() for value in values if "at" in value)
         expected = self.timers(given)
         if self.shape.has_late:  # two records of one time, the second after the first one's timer, are two timers
-            set_at = Counter((self._key(record), record.ts + self.shape.timer) for record in every)
+            set_at = Counter((self.key(record), record.ts + self.shape.timer) for record in every)
             fired = Counter({at: 1 if count <= set_at[at] else count for at, count in fired.items()})
         expect("process: timers", dict(fired), dict.fromkeys(expected, 1))
 
@@ -173,7 +161,7 @@ class Oracle:
     def alarms(self, partitions: Sequence[Sequence[Record]]) -> set[tuple[str, int]]:
         """Every timer of the wall clock that is ever set: key and time."""
         every = chain.from_iterable(partitions)
-        return {(self._key(record), alarm(record.id)) for record in every if self.keeps(record)}
+        return {(self.key(record), alarm(record.id)) for record in every if self.keeps(record)}
 
     def _check_expiry(self, key: str, records: list[Any]) -> None:
         """What each record of a key saw, from the times at which those before it were written.
@@ -211,24 +199,11 @@ class Oracle:
     def _amounts(self, every: list[Record]) -> dict[str, list[int]]:
         amounts: dict[str, list[int]] = defaultdict(list)
         for record in every:
-            amounts[self._key(record)].append(record.n)
+            amounts[self.key(record)].append(record.n)
         return amounts
 
     def _ids(self, every: list[Record]) -> dict[str, list[int]]:
         ids: dict[str, list[int]] = defaultdict(list)
         for record in every:
-            ids[self._key(record)].append(record.id)
+            ids[self.key(record)].append(record.id)
         return ids
-
-
-def expect(what: str, got: Any, expected: Any) -> None:
-    """Raise AssertionError, with the first thing that differs, unless both are the same."""
-    if got == expected:
-        return
-    if isinstance(got, dict) and isinstance(expected, dict):
-        wrong = sorted((key for key in got.keys() | expected.keys() if got.get(key) != expected.get(key)), key=str)
-        first = wrong[0]
-        raise AssertionError(
-            f"{what}: {len(wrong)} differ; {first}: got {got.get(first)}, expected {expected.get(first)}"
-        )
-    raise AssertionError(f"{what}: got {str(got)[:300]}, expected {str(expected)[:300]}")

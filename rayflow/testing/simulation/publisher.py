@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from rayflow.connectors.base import Publisher
+from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -18,7 +19,7 @@ from rayflow.testing.simulation.schedule import Schedule
 
 class ModelPublisher(Publisher):
     """Publishes an epoch in one transaction of the slot's transactional id. Never blocks: what would wait raises
-    BrokerUnavailable, or yields "waiting"."""
+    BrokerUnavailable, or yields WAITING."""
 
     def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int, owner: Any) -> None:
         self._kafka = kafka
@@ -32,11 +33,15 @@ class ModelPublisher(Publisher):
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         self._take_over()
-        self._held = self.markers(sinks)
+        self._held = self._read_markers(sinks)
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        found = self._kafka.read_offsets(f"{self._job}-markers", [marker_place(sink) for sink in sinks])
+        return self._read_markers(sinks)
+
+    def _read_markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        places = [marker_place(sink) for sink in sinks]
+        found = self._kafka.read_offsets(f"{self._job}-markers", places, stable=self._epoch is not None)
         return {sink: _marker(found.get(marker_place(sink))) for sink in sinks}
 
     def publish(
@@ -55,7 +60,7 @@ class ModelPublisher(Publisher):
             self._epoch = self._unfinished = None
             raise
         self._held.update(dict.fromkeys(outputs, marker))
-        yield "committed"
+        yield COMMITTED
 
     def append(self, outputs: Sequence[EncodedBatch]) -> None:
         raise InvariantBroken("An exactly-once publisher was asked to append", job=self._job)
@@ -72,10 +77,10 @@ class ModelPublisher(Publisher):
         """End what an earlier publish left in the middle, and see that the topics are there."""
         self._ready()
         while not self._reached(self._abort):
-            yield "waiting"
+            yield WAITING
         for topic in sorted({batch.topic for batches in outputs.values() for batch in batches}):
             while not self._reached(partial(self._kafka.partitions, topic)):
-                yield "waiting"
+                yield WAITING
 
     def _ready(self) -> int:
         if self._epoch is None:
@@ -95,32 +100,32 @@ class ModelPublisher(Publisher):
     ) -> Generator[str, None, bool]:
         """One transaction; returns whether its outcome is known to be the commit."""
         transaction = self._unfinished = self._kafka.begin(self._id, self._ready(), self._owner)
-        yield "begun"
+        yield BEGUN
         for batch in [batch for batches in outputs.values() for batch in batches]:
             while not self._reached(partial(self._kafka.produce, transaction, batch)):
                 if self._overdue(transaction):
                     return False
-                yield "waiting"
-        yield "produced"
+                yield WAITING
+        yield PRODUCED
         while not self._reached(lambda: self._mark(transaction, marker, list(outputs))):
             if self._overdue(transaction):
                 return False
-            yield "waiting"
-        yield "marked"
+            yield WAITING
+        yield MARKED
         shown = {place: (position, str(marker.epoch)) for place, position in positions.items()}
         while not self._reached(lambda: self._kafka.add_offsets(transaction, self._job, shown)):
             if self._overdue(transaction):
                 return False
-            yield "waiting"
-        yield "positioned"
+            yield WAITING
+        yield POSITIONED
         answers: list[str] = []
         while not self._reached(lambda: self._kafka.end(transaction, answers.append)):
             if self._overdue(transaction):
                 return False
-            yield "waiting"
+            yield WAITING
         self._unfinished = None
         while not answers:
-            yield "committing"
+            yield COMMITTING
             if self._overdue(transaction):
                 return False
         if answers[0] == "fenced":
@@ -135,10 +140,10 @@ class ModelPublisher(Publisher):
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
         """After a commit whose outcome is unknown: whether the epoch is published."""
         while not self._reached(self._take_over):
-            yield "waiting"
+            yield WAITING
         held: list[dict[SinkTask, Marker | None]] = []
-        while not self._reached(lambda: held.append(self.markers(sinks))):
-            yield "waiting"
+        while not self._reached(lambda: held.append(self._read_markers(sinks))):
+            yield WAITING
         for sink, found in held[0].items():
             if found == marker:
                 return True

@@ -46,7 +46,7 @@ class ModelReader(Reader):
             records = [entry for _, entry in entries]
             found.append(
                 Polled(
-                    Batch(
+                    Batch.read(
                         Origin(*place),
                         [entry.key for entry in records],
                         [entry.value for entry in records],
@@ -66,6 +66,10 @@ class ModelReader(Reader):
 
     def resume(self) -> None:
         self._paused = False
+
+    @property
+    def outage(self) -> str | None:
+        return "the broker is away" if self._kafka.away else None
 
     def close(self) -> None:
         self._positions = {}

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from rayflow.testing.simulation.expecting import expect
 from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.kafka import Entry
-from rayflow.testing.simulation.oracle import Oracle, expect
+from rayflow.testing.simulation.oracle import Oracle
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -40,18 +41,20 @@ class Repeats:
             self._check_counts(branch, values)
 
     def _check_records(self, branch: str, values: list[tuple[int, str, Any]]) -> None:
-        places = {record.id: (p, at) for p, entries in enumerate(self._feeder.entries)
+        feeder = self._feeder
+        places = {record.id: (place, at) for place, entries in zip(feeder.places, feeder.entries, strict=True)
                   for at, record in enumerate(entries) if record is not None}  # fmt: skip
         told: set[tuple[int, int]] = set()
         for incarnation, _, value in values:
-            p, at = places[value["id"]]
-            begun = {partition: position for (_, partition), position in self.begun[incarnation].items()}
-            if at < begun.get(p, 0):
+            place, at = places[value["id"]]
+            if at < self.begun[incarnation].get(place, 0):
                 raise AssertionError(f"{branch}: record {value['id']} was committed, and came again")
             if (incarnation, value["id"]) in told:
                 raise AssertionError(f"{branch}: one attempt wrote record {value['id']} twice")
             told.add((incarnation, value["id"]))
-        kept = {record.id for records in self._feeder.inputs for record in records if Oracle(self._shape).keeps(record)}
+        kept = {
+            record.id for records in feeder.reaching(branch) for record in records if Oracle(self._shape).keeps(record)
+        }
         expect(f"{branch}: records", {id for _, id in told}, kept)
 
     def _check_windows(self, values: list[tuple[int, str, Any]]) -> None:

@@ -58,8 +58,9 @@ class Case:
     def size(self) -> tuple[float, ...]:
         """Smaller is simpler: faults first, then what there is of everything else."""
         shape = self.shape
-        faults = len(self.faults or ())
-        return (faults, len(shape.branches), shape.stages, self.workers, shape.partitions, self.records, self.seconds)
+        faults, partitions = len(self.faults or ()), shape.partitions + shape.other
+        job = (len(shape.branches), shape.stages + shape.stragglers, self.workers, partitions)
+        return (faults, *job, self.records, self.seconds)
 
 
 class ListedFaults(Schedule):
@@ -225,14 +226,24 @@ def simpler(case: Case) -> Iterator[Case]:
     if case.seconds > 0.5:
         yield replace(case, seconds=case.seconds / 4)
         yield replace(case, seconds=case.seconds / 2)
+    if shape.other:
+        yield replace(case, shape=replace(shape, other=0, beside=False, lag=0))
+    if shape.stragglers:
+        yield replace(case, shape=replace(shape, stragglers=False))
     for stages in range(1, shape.stages):
-        yield replace(case, shape=replace(shape, stages=stages))
+        yield replace(case, shape=_fitting(replace(shape, stages=stages)))
     for branches in _fewer(shape.branches):
         yield replace(case, shape=replace(shape, branches=branches))
     for partitions in range(1, shape.partitions):
-        yield replace(case, shape=replace(shape, partitions=partitions))
+        yield replace(case, shape=_fitting(replace(shape, partitions=partitions)))
     for workers in range(1, case.workers):
         yield replace(case, workers=workers)
+
+
+def _fitting(shape: Shape) -> Shape:
+    """The shape with a second topic that fits the rest: one stage needs equal partitions."""
+    other = shape.partitions if shape.other and shape.stages == 1 else shape.other
+    return replace(shape, other=other, beside=shape.beside and shape.stages > 2)
 
 
 def _fewer(branches: Sequence[str]) -> Iterator[tuple[str, ...]]:

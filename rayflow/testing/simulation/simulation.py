@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.connectors.base import Publisher, Reader
-from rayflow.core.ids import TaskId, TopicPartition, WorkerId
-from rayflow.engine.coordinator_options import CoordinatorOptions
+from rayflow.core.ids import TaskId, WorkerId
 from rayflow.engine.recovery import LostMarker
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.channels.ordered import Ordered
+from rayflow.runtimes.hosting.messages import Ends
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.ports import Connectors
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
-from rayflow.runtimes.simulated.messages import Envelope
+from rayflow.runtimes.simulated.letters import Letter
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.state.base import Store
-from rayflow.testing.simulation.appender import ModelAppender
 from rayflow.testing.simulation.bases import small_bases
+from rayflow.testing.simulation.connector import ModelConnector, ModelConnectors
 from rayflow.testing.simulation.ending import check_end
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.feeder import Feeder
-from rayflow.testing.simulation.jobs import LATE, TOPIC, Shape, make_job
+from rayflow.testing.simulation.jobs import LATE, OTHER, TOPIC, Shape, make_job
 from rayflow.testing.simulation.kafka import ModelKafka
 from rayflow.testing.simulation.moving import Moving
 from rayflow.testing.simulation.network import Network
-from rayflow.testing.simulation.publisher import ModelPublisher
-from rayflow.testing.simulation.reader import ModelReader
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.schedule import Schedule
-from rayflow.testing.simulation.store import ModelStore, failure
+from rayflow.testing.simulation.store import ModelStore
 from rayflow.testing.simulation.supervisor import Incarnation, Machines
 from rayflow.testing.simulation.trouble import Trouble
 from rayflow.testing.simulation.watch import Watch
@@ -39,6 +39,8 @@ from rayflow.testing.simulation.watch import Watch
 SECOND = 1_000_000
 STEPS = 400_000
 """Events after which a simulation counts as one that does not end."""
+ENOUGH = 1 << 20
+"""Bytes of memory with which a worker never has to hold its sources."""
 SLOTS = 6
 """From how many slots an attempt takes its own."""
 
@@ -73,6 +75,8 @@ class Simulation:
 
     Attributes:
         most_steps: events after which it counts as one that does not end. bases: see `small_bases`.
+        bounded: whether the last of the input is read by a bounded run; else the job is drained from outside.
+        ends: of that run.
     """
 
     trouble_kind = Trouble
@@ -103,15 +107,22 @@ class Simulation:
         self.done = False
         self.most_steps = STEPS
         self._stores = 1
+        self._links: dict[tuple[str, WorkerId | None], Ordered[Letter]] = {}
         self._network = Network(self.schedule, lambda: self.faults)
         self._on_note = on_note
-        self._memory_limit = self.random.choice((400, 4000, 1 << 20))
+        self._memory_limit = self.random.choice((400, 4000, ENOUGH))
         self._retain = self.random.choice((1, 2, 3))
+        self.bounded = self.random.random() < 0.3
+        self.ends: Ends = {}
+        self._kept: dict[WorkerId, WorkerProcess] = {}
         for topic in (TOPIC, *self.shape.branches, *LATE.values()):
             self.kafka.create(topic, self.shape.partitions)
+        if self.shape.other:
+            self.kafka.create(OTHER, self.shape.other)
         self.feeder = Feeder(self.schedule, self.kafka, self.shape, records)
         self._repeats = Repeats(self.shape, self.feeder)
-        self._watch = Watch(self.schedule, self.shape, self.feeder, self._repeats, self._retain)
+        self._watch = Watch(self.schedule, self.plan, self.shape, self.kafka, self.feeder, self._repeats, self._retain)
+        self._watch.always_reads = lambda: self._memory_limit >= ENOUGH
         self.kafka.on_markers = self._watch.marked
         self.trouble = self.trouble_kind(self)
         self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
@@ -144,7 +155,8 @@ class Simulation:
     def _check_end(self) -> None:
         while self.kafka.open_transactions() and self.schedule.step():
             pass
-        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, self._retain)
+        lateness = self._watch.lateness
+        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, lateness, self._retain)
 
     # Attempts
 
@@ -171,14 +183,27 @@ class Simulation:
         slots = list(range(workers))
         if self.schedule.chance(self.faults.scattered, "slots scattered"):
             slots = sorted(self.random.sample(range(SLOTS), workers))
-        options = CoordinatorOptions(
-            lineage=f"{self.random.getrandbits(64):016x}",
-            interval=self.shape.interval,
-            workers=tuple(slots),
+        options = RunOptions(
+            until_end=self.bounded and self.feeder.done,
             lost_marker=lost_marker,
+            checkpoint_interval=self.shape.interval,
+            retain=self._retain,
+            memory_limit=self._memory_limit,
         )
-        incarnation.coordinator = CoordinatorProcess(self, incarnation.number, self.plan, options, self._retain)
+        lineage = f"{self.random.getrandbits(64):016x}"
+        incarnation.options = options
+        incarnation.coordinator = CoordinatorProcess(
+            self, incarnation.number, self.plan, options, tuple(slots), lineage, self._earlier(slots)
+        )
         incarnation.coordinator.begin()
+
+    def _earlier(self, slots: Sequence[WorkerId]) -> dict[TaskId, WorkerId]:
+        """Where the tasks were before: where they were, or anywhere."""
+        last = self.incarnations[-2].coordinator if len(self.incarnations) > 1 else None
+        if last is None or last.driver is None or self.random.random() < 0.5:
+            tasks = [TaskId(stage.id, p) for stage in self.plan.stages for p in range(self.shape.partitions)]
+            return {task: self.random.choice(slots) for task in tasks}
+        return dict(last.driver.placement)
 
     def worker_count(self) -> int:
         """How many workers the next attempt has."""
@@ -194,6 +219,9 @@ class Simulation:
     def clock(self) -> int:
         return self.schedule.now // 1000 + self.trouble.skipped
 
+    def seconds(self) -> float:
+        return self.schedule.elapsed
+
     def after(self, delay: int, call: Callable[[], None]) -> None:
         self.schedule.after(delay, call)
 
@@ -208,55 +236,87 @@ class Simulation:
         self.trouble.failed(process, error)
 
     def stepped(self, process: Process) -> None:
-        self._watch.stepped(process)
+        incarnation = self.of(process)
+        self._watch.stepped(process, current=incarnation is self.current and not incarnation.over)
 
-    def send(self, sender: Process, slot: WorkerId | None, letter: Envelope) -> None:
-        own = self.of(sender)
-        self._network.send(
-            (sender.name, slot),
-            partial(self._deliver, own, slot, letter),
-            partial(self._deliver_again, own, slot, letter),
-        )
+    def send(self, sender: Process, slot: WorkerId | None, parcel: Letter | bytes) -> None:
+        own, link = self.of(sender), (sender.name, slot)
+        deliver = partial(self._arrive, link, own, parcel)
+        self._network.send(link, deliver, deliver)
 
-    def _deliver(self, own: Incarnation, slot: WorkerId | None, letter: Envelope) -> None:
+    def _arrive(self, link: tuple[str, WorkerId | None], own: Incarnation, parcel: Letter | bytes) -> None:
+        """Letters come in order and once, as from a real transport; of frames, their receiver sees to that."""
+        slot = link[1]
+        if isinstance(parcel, Letter):
+            for letter in self._links.setdefault(link, Ordered()).arrive(parcel.number, parcel):
+                self._deliver(slot, own, letter)
+        else:
+            self._deliver(slot, own, parcel)
+
+    def _deliver(self, slot: WorkerId | None, own: Incarnation, parcel: Letter | bytes) -> None:
         """To the process that it was meant for, or to the one that has its place now, which must refuse it."""
         for incarnation in (own, self.current):
-            process = incarnation.at(slot)
-            if process is not None and process.alive and incarnation.store is own.store:
-                process.deliver(letter)
+            if incarnation.store is own.store and incarnation.deliver(slot, parcel, own.number):
                 return
-
-    def _deliver_again(self, own: Incarnation, slot: WorkerId | None, letter: Envelope) -> None:
-        """To both."""
-        for incarnation in {own.number: own, self.current.number: self.current}.values():
-            process = incarnation.at(slot)
-            if process is not None and process.alive and incarnation.store is own.store:
-                process.deliver(letter)
 
     def workers(self, coordinator: CoordinatorProcess, slots: Sequence[WorkerId]) -> None:
         incarnation = self.of(coordinator)
         for slot in slots:
-            polls = self.random.randrange(1, 40)
-            process = WorkerProcess(self, incarnation.number, slot, self.plan, self._memory_limit, polls)
-            process.attempt = coordinator.attempt
-            process.checkpoints = coordinator.checkpoints
+            kept = None if incarnation.over else self._kept.pop(slot, None)
+            if kept is not None and kept.alive and self.of(kept).hosts_alike(incarnation):
+                incarnation.adopt(kept, self.of(kept))
+                continue
+            if kept is not None:
+                kept.kill()
+            options = replace(incarnation.options, max_poll_records=self.random.randrange(1, 40))
+            process = WorkerProcess(self, incarnation.number, slot, self.plan, options, coordinator.checkpoints)
             incarnation.workers[slot] = process
             if incarnation.over:  # started by a coordinator that is a zombie itself
-                self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), process.kill)
+                self.end_later(process)
             incarnation.machines[slot] = self.machines.take(slot, process)
+            process.begin()
+        if not incarnation.over:
+            self._let_go()
+
+    def end_later(self, process: Process) -> None:
+        """A zombie ends some time, unless it has become a worker of a new attempt by then."""
+        number = process.incarnation
+
+        def end() -> None:
+            if process.incarnation == number:
+                process.kill()
+
+        self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), end)
+
+    def keep(self, process: WorkerProcess) -> None:
+        """The next attempt may have a worker of the last one."""
+        before = self._kept.get(process.slot)
+        if before is not None and before is not process:
+            before.kill()
+        self._kept[process.slot] = process
+
+    def _let_go(self) -> None:
+        for process in self._kept.values():
+            process.kill()
+        self._kept.clear()
 
     def finished(self, coordinator: CoordinatorProcess, restart: bool) -> None:
         incarnation = self.of(coordinator)
         if not incarnation.over and not restart:
             self._watch.finished(coordinator, list(incarnation.workers.values()))
         for process in incarnation.processes:
-            process.kill()
+            if restart and not incarnation.over:
+                self.trouble.replaced(process)
+            else:
+                process.kill()
+        coordinator.kill()
         if incarnation.over:
             return
         incarnation.over = True
         self.note(coordinator.name, "FINISHED")
         if coordinator.ending == "drain" and not restart:
             self.done = True
+            self._let_go()
         elif coordinator.ending == "stop" and not restart and self.schedule.chance(self.faults.savepoint, "savepoint"):
             self._move()
         else:
@@ -281,51 +341,47 @@ class Simulation:
         self._watch.committed(process, manifest)
 
     def partitions(self) -> dict[str, int]:
-        partitions = self.kafka.topics[TOPIC]
-        return {source.id: partitions for stage in self.plan.stages for source in stage.sources}
+        topics = self.kafka.topics
+        return {source.id: topics[source.topic.name] for stage in self.plan.stages for source in stage.sources}
 
-    def publisher(self, process: Process, slot: WorkerId) -> Publisher:
-        if self.shape.delivery == "at_least_once":
-            return ModelAppender(self.kafka, self.schedule, self.plan.name, process)
-        return ModelPublisher(self.kafka, self.schedule, self.plan.name, slot, process)
+    def connectors(self, process: Process) -> Connectors:
+        return ModelConnectors(ModelConnector(self.kafka, self.schedule, process))
 
-    def reader(self) -> Reader:
-        return ModelReader(self.kafka, self.schedule)
-
-    def ends(self, process: Process) -> dict[TopicPartition, int] | None:
-        coordinator = self.of(process).coordinator
-        if not self.feeder.done or coordinator is None or coordinator.sources != self.partitions():
-            return None
-        places = [TopicPartition(TOPIC, p) for p in range(self.kafka.topics[TOPIC])]
-        return {place: len(self.kafka.logs[place]) for place in places}
+    def exhausted(self, coordinator: CoordinatorProcess) -> bool:
+        if not self.feeder.done or dict(coordinator.sources) != self.partitions():
+            return False
+        if self.bounded:
+            if not self.of(coordinator).options.until_end:
+                coordinator.stop()  # what is left is for a bounded run
+            return False
+        read: dict[tuple[str, int], int] = {}
+        for process in self.of(coordinator).workers.values():
+            if process.worker is None or process.attempt != coordinator.attempt:
+                return False
+            assert process.host.driver is not None
+            read.update(process.host.driver.sources.positions)
+        sources = {source.topic.name: source.id for stage in self.plan.stages for source in stage.sources}
+        return all(
+            read.get((sources[place.topic], place.partition), 0) >= len(self.kafka.logs[place])
+            for place in self.feeder.places
+        )
 
     def state(self, process: WorkerProcess, task: TaskId) -> Store:
         return self.machines.disks[self.of(process).machines[process.slot]].store(task)
 
-    def put(self, process: Process, name: str, parts: Sequence[bytes], then: Callable[[], None]) -> None:
-        fail = partial(self._fail_write, process, name)
-        self._store_of(process).put_later(process, name, parts, lambda: process.arrive("object stored", then), fail)
+    def put(
+        self, process: Process, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]
+    ) -> None:
+        self._store_of(process).put_later(process, name, parts, then, fail)
 
-    def create(self, process: Process, name: str, data: bytes, then: Callable[[bool], None]) -> None:
-        fail = partial(self._fail_write, process, name)
+    def create(
+        self, process: Process, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
+    ) -> None:
+        self._store_of(process).create_later(process, name, data, then, fail)
 
-        def answered(created: bool) -> None:
-            process.arrive("manifest stored", lambda: then(created))
-
-        self._store_of(process).create_later(process, name, data, answered, fail)
-
-    def delete(self, process: Process, names: Sequence[str]) -> None:
-        def delete(at: int) -> None:
-            self._store_of(process).delete(names[at : at + 1])
-            if at + 1 < len(names):
-                process.later(self.random.randrange(50, 1000), "object deleted", partial(delete, at + 1))
-
-        if names:
-            process.later(self.random.randrange(50, 5000), "object deleted", partial(delete, 0))
+    def delete(self, process: Process, name: str) -> None:
+        self._store_of(process).delete([name])
 
     def _store_of(self, process: Process) -> ModelStore:
-        return self.of(process).store
-
-    def _fail_write(self, process: Process, name: str) -> None:
-        if process.alive:
-            self.failed(process, failure(name))
+        assert isinstance(process.checkpoints, ModelStore)
+        return process.checkpoints

@@ -103,8 +103,3 @@ class ModelStore(CheckpointStore):
     def _time(self, faults: Faults, name: str) -> int:
         longest = 1_000_000 if self._schedule.chance(faults.store_slow, "store slow", name) else 5_000
         return self._schedule.random.randrange(500, longest)
-
-
-def failure(name: str) -> CheckpointStoreFailed:
-    """What a process is told of a write that failed."""
-    return CheckpointStoreFailed(f"{name} was not written")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rayflow.core.ids import WorkerId
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
+from rayflow.runtimes.simulated.letters import Letter
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.disk import ModelDisk
@@ -16,7 +18,7 @@ class Incarnation:
     Attributes:
         store: its checkpoint store.
         over: whether another one takes or took its place; those of its processes that live are zombies.
-        machines: which machine each worker runs on.
+        machines: which machine each worker runs on. options: of its attempt.
     """
 
     def __init__(self, number: int, store: ModelStore) -> None:
@@ -26,10 +28,32 @@ class Incarnation:
         self.coordinator: CoordinatorProcess | None = None
         self.workers: dict[WorkerId, WorkerProcess] = {}
         self.machines: dict[WorkerId, int] = {}
+        self.options = RunOptions()
 
-    def at(self, slot: WorkerId | None) -> Process | None:
-        """The worker of a slot, or the coordinator (None)."""
-        return self.coordinator if slot is None else self.workers.get(slot)
+    def deliver(self, slot: WorkerId | None, parcel: Letter | bytes, sent_in: int) -> bool:
+        """Give a parcel to the worker of a slot, or to the coordinator (None). False if it does not live.
+
+        A coordinator's letters, sent in incarnation `sent_in`, reach no worker that was started later.
+        """
+        if slot is not None:
+            worker = self.workers.get(slot)
+            if worker is not None and worker.alive and (isinstance(parcel, bytes) or worker.born <= sent_in):
+                worker.deliver(parcel)
+                return True
+        elif self.coordinator is not None and self.coordinator.alive and isinstance(parcel, Letter):
+            self.coordinator.deliver(parcel)
+            return True
+        return False
+
+    def hosts_alike(self, other: Incarnation) -> bool:
+        """Whether its workers can go on in another incarnation: those of one submission of a job are told the same."""
+        return self.store is other.store and self.options.until_end == other.options.until_end
+
+    def adopt(self, worker: WorkerProcess, before: Incarnation) -> None:
+        """A worker of an earlier incarnation goes on in this one."""
+        self.workers[worker.slot] = before.workers.pop(worker.slot)
+        self.machines[worker.slot] = before.machines[worker.slot]
+        worker.incarnation = self.number
 
     @property
     def processes(self) -> list[Process]:

@@ -14,6 +14,7 @@ from rayflow.core.errors import (
     OutputOfAnotherRun,
 )
 from rayflow.runtimes.simulated.process import Process
+from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.jobs import MOST_PARTITIONS, TOPIC
@@ -68,7 +69,8 @@ class Trouble:
         if chance(faults.grow, "partitions to be added"):
             self._grow()
         if coordinator is not None:
-            behind = coordinator.sources != world.partitions() and random.random() < 0.7
+            behind = bool(coordinator.sources) and dict(coordinator.sources) != world.partitions()
+            behind = behind and random.random() < 0.7
             if behind or chance(faults.rescale, "rescaled"):
                 coordinator.rescale()
         if not world.kafka.away and chance(faults.broker_away, "broker away"):
@@ -135,12 +137,14 @@ class Trouble:
         return False
 
     def failed(self, process: Process, error: Exception) -> None:
-        """An error has ended a process. Raises it when nothing that went wrong explains it."""
+        """An error has ended a process's attempt. Raises it when nothing that went wrong explains it."""
         world = self._world
         incarnation = world.of(process)
         world.note(process.name, f"FAILS: {type(error).__name__}: {error}")
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
-        if incarnation.over:  # what it wants to read may be deleted
+        coordinator = incarnation.coordinator
+        stale = incarnation.over or (coordinator is not None and process.attempt < coordinator.attempt)
+        if stale:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
         if incarnation.store is not world.store:  # the job has gone on from a savepoint, elsewhere: so it is told
             harmless += (OutputOfAnotherRun,)
@@ -149,8 +153,8 @@ class Trouble:
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
-        process.kill()
-        self.give_up(incarnation)
+        if process is coordinator:  # a worker tells its coordinator, which decides
+            self.give_up(incarnation)
 
     # After it
 
@@ -174,11 +178,14 @@ class Trouble:
         self._world.incarnate()
 
     def replaced(self, process: Process) -> None:
-        """Another attempt begins: the process ends, or goes on as a zombie."""
+        """Another attempt begins: the process ends, or goes on as a zombie, or as a worker of the new attempt."""
         faults = self._world.faults
-        if self._schedule.chance(faults.zombie, "zombie", process.name):
+        if isinstance(process, WorkerProcess) and self._schedule.chance(faults.kept, "worker kept", process.name):
+            self._world.note(process.name, "is kept")
+            self._world.keep(process)
+        elif self._schedule.chance(faults.zombie, "zombie", process.name):
             self._world.note(process.name, "goes on as a zombie")
-            self._schedule.after(self._random.randrange(faults.zombie_time * 1000), process.kill)
+            self._world.end_later(process)
         else:
             process.kill()
 

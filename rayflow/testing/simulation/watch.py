@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest
 from rayflow.core.errors import ObjectMissing
 from rayflow.core.ids import TaskId
-from rayflow.runtimes.segments import positions_of, read_progress
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.segments import positions_of, read_progress
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
+from rayflow.testing.simulation.calm import Calm
+from rayflow.testing.simulation.connector import Owner
+from rayflow.testing.simulation.expecting import expect
 from rayflow.testing.simulation.feeder import Feeder
+from rayflow.testing.simulation.idleness import LOOKS_WITHIN, Idle, Idleness
 from rayflow.testing.simulation.inspection import check_checkpoint
 from rayflow.testing.simulation.jobs import Shape
-from rayflow.testing.simulation.kafka import MarkerSet
-from rayflow.testing.simulation.oracle import expect
+from rayflow.testing.simulation.kafka import MarkerSet, ModelKafka
+from rayflow.testing.simulation.lateness import Lateness
+from rayflow.testing.simulation.liveness import Liveness
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.schedule import Schedule
+from rayflow.testing.simulation.timeline import Timeline
 
 SETTLED = 5
 """Epochs of one attempt after which it must have deleted what those before it left."""
@@ -27,30 +36,54 @@ class Watch:
     """Looks at processes after their steps, at markers when they become visible, at checkpoints when they are there.
 
     Every method raises AssertionError, or InvariantBroken.
+
+    Attributes:
+        always_reads: whether memory is never so short that sources are held, which then nobody listens to.
     """
 
-    def __init__(self, schedule: Schedule, shape: Shape, feeder: Feeder, repeats: Repeats, retain: int) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        plan: JobPlan,
+        shape: Shape,
+        kafka: ModelKafka,
+        feeder: Feeder,
+        repeats: Repeats,
+        retain: int,
+    ) -> None:
         self._schedule = schedule
         self._shape = shape
         self._feeder = feeder
         self._repeats = repeats
         self._retain = retain
-        self._watermarks: dict[tuple[int, TaskId], int] = {}
+        self._watermarks: dict[tuple[str, int, TaskId], int] = {}
         self._committed: dict[int, int] = {}
+        self._idleness = Idleness(plan, shape, feeder)
+        self._timeline = Timeline(plan, shape, feeder, self._idleness)
+        self.lateness = Lateness(plan, shape, feeder, self._timeline)
+        self._calm = Calm(schedule, kafka)
+        self._liveness = Liveness(schedule, shape, kafka, feeder, self._timeline, self._calm)
+        self._idle_at_last: Idle = {}
+        self._last = 0
+        self.always_reads: Callable[[], bool] = lambda: True
 
-    def stepped(self, process: Process) -> None:
-        """The invariants of the state machines hold, and event time never goes back."""
+    def stepped(self, process: Process, *, current: bool) -> None:
+        """The invariants of the state machines hold, event time never goes back, and the `current` attempt gets on."""
         process.validate()
         if isinstance(process, WorkerProcess) and process.worker is not None:
+            self._idleness.look(process, process.world.clock())
             for id, task in process.worker.tasks.items():
-                at, now = (process.incarnation, id), task.time.watermark
+                at, now = (process.name, process.attempt, id), task.time.watermark
                 if now < self._watermarks.get(at, now):
                     raise AssertionError(f"the watermark of {id} went back")
                 self._watermarks[at] = now
-        elif isinstance(process, CoordinatorProcess) and process.began is not None:
+        elif isinstance(process, CoordinatorProcess) and process.began:
+            self._calm.look()
             self._note_begin(process)
+            if current:
+                self._liveness.look(process)
 
-    def marked(self, process: Process, markers: list[MarkerSet]) -> None:
+    def marked(self, process: Owner, markers: list[MarkerSet]) -> None:
         """Only the newest checkpoint's epoch is ever published, and by nobody older than the attempt that made it."""
         if not markers:
             return
@@ -70,13 +103,16 @@ class Watch:
         newest = newest_manifest(process.checkpoints)
         assert newest is not None
         expect("the newest checkpoint", (newest.epoch, newest.attempt), (manifest.epoch, process.attempt))
+        if not self._timeline.knows(manifest):
+            self._take(process, manifest, read_progress(process.checkpoints, manifest))
+        self._liveness.committed(process, manifest)
         epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
         if epochs >= SETTLED:
             kept = len(manifest_epochs(process.checkpoints))
             assert kept <= self._retain + 2, f"{kept} checkpoints are held, to keep {self._retain}"
         if self._schedule.random.random() < 0.2:
             stored = read_manifest(process.checkpoints, manifest.epoch)
-            check_checkpoint(process.checkpoints, stored, self._shape, self._feeder.entries)
+            check_checkpoint(process.checkpoints, stored, self._shape, self._feeder, self.lateness)
 
     def finished(self, coordinator: CoordinatorProcess, workers: list[WorkerProcess]) -> None:
         """Nothing is under way in an attempt that has drained its sources."""
@@ -91,10 +127,20 @@ class Watch:
                 assert not rows, f"{id} has {rows} rows that belong to no epoch"
 
     def _note_begin(self, process: CoordinatorProcess) -> None:
-        if process.incarnation not in self._repeats.begun and process.began is not None:
-            manifest = process.began.manifest
-            try:
-                progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
-            except ObjectMissing:  # a zombie's, which retention has deleted by now: it cannot start any more
-                progress = {}
-            self._repeats.begun[process.incarnation] = positions_of(progress)
+        if process.incarnation in self._repeats.begun:
+            return
+        manifest = process.began_with
+        try:
+            progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
+        except ObjectMissing:  # a zombie's, which retention has deleted by now: it cannot start any more
+            progress = {}
+        self._repeats.begun[process.incarnation] = positions_of(progress)
+        if progress and manifest is not None and not self._timeline.knows(manifest):
+            self._take(process, manifest, progress)  # its coordinator never heard that it was committed
+
+    def _take(self, process: CoordinatorProcess, manifest: Manifest, progress: Mapping[TaskId, dict[str, Any]]) -> None:
+        """The job has another checkpoint."""
+        listened = self.always_reads() and self._calm.since <= self._last - (self._shape.idle + LOOKS_WITHIN) * 1000
+        self._timeline.add(process.checkpoints.uri, manifest, progress, self._idle_at_last if listened else {})
+        self._idle_at_last = self._idleness.sure(self._timeline.last.attempt, process.world.clock())
+        self._last = self._schedule.now

@@ -12,8 +12,8 @@ from rayflow.connectors.local.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import EncodeFailed
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.local.runtime import LocalRuntime
-from rayflow.runtimes.options import RunOptions
 
 GIVEN = ["good", "two\nlines", "", "good too", "ends\r"]
 

@@ -177,6 +177,29 @@ def test_a_topic_deleted_between_two_epochs_is_an_unknown_topic(
     assert publisher.open([TASK]) == {TASK: Marker("l", 1)}
 
 
+def test_a_topic_deleted_while_its_epoch_goes_out_is_looked_for_again(
+    kafka: Kafka, connector: KafkaConnector, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer waits in silence for such a topic; whoever asks for it is told."""
+    topic = kafka.create()
+    asked: list[str] = []
+    partitions = KafkaAdmin.partitions
+
+    def noted(admin: KafkaAdmin, name: str) -> int:
+        asked.append(name)
+        return partitions(admin, name)
+
+    monkeypatch.setattr(KafkaAdmin, "partitions", noted)
+    publisher.open([TASK])
+    steps = publisher.publish(Marker("l", 1), {TASK: [one(topic, b"v")]}, {})
+    while next(steps) != "begun":
+        pass
+    connector.delete(topic)
+    with pytest.raises(UnknownTopic):
+        list(steps)
+    assert asked.count(topic) > 1
+
+
 def test_an_offset_that_someone_else_set_is_no_marker(kafka: Kafka, publisher: Publisher, job: str) -> None:
     topic = kafka.create()
     publisher.open([TASK])

@@ -1,0 +1,34 @@
+"""Operators that only decide where records go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rayflow.api.specs.base import OperatorSpec
+from rayflow.core.failures import OnError, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class GroupByKeySpec(OperatorSpec):
+    """Keeps the source's keys and partitioning; drops (and counts) records with a null key."""
+
+    keeps_source_keys = True
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSpec(OperatorSpec):
+    """Passes records of several streams on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSpec(OperatorSpec):
+    """Sends each record to the port of the first predicate that holds, else to OUT (the rest)."""
+
+    branches: tuple[tuple[str, Callable[[Any], Any]], ...]
+    on_error: OnError = field(default_factory=Stop)
+
+    @property
+    def label(self) -> str:
+        return ", ".join(branch for branch, _ in self.branches)

@@ -1,0 +1,113 @@
+"""Event time inside a task: from its entries through its operators to its exchanges, edge by edge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.core.ports import IN, Input
+from rayflow.operators.base import Operator
+from rayflow.operators.stream import StreamOperator
+from rayflow.plan.physical import Edge, ExchangePlan, StagePlan
+
+
+class OperatorTime:
+    """What each operator of a stage has been told of event time, and what it has let through.
+
+    An input is at the lowest of its edges. An edge is at what the operator before it has let through, or, into the
+    stage, at its entry: a source's "stream" operator, or an exchange. Operators that have no `on_watermark` of their
+    own let everything through, and are not called.
+    """
+
+    def __init__(
+        self, stage: StagePlan, exchanges: Mapping[str, ExchangePlan], operators: Mapping[str, Operator]
+    ) -> None:
+        """`exchanges` by id; `operators` are those of the stage, in topological order."""
+        edges: dict[str, dict[Input, list[str]]] = {id: {} for id in operators}
+        self._exchanges: dict[str, list[str]] = {}
+
+        def lead(source: str, edge: Edge) -> None:
+            if edge.target in edges:
+                edges[edge.target].setdefault(edge.input, []).append(source)
+            else:
+                self._exchanges.setdefault(edge.target, []).append(source)
+
+        for name in stage.inputs:
+            for edge in exchanges[name].into:
+                lead(name, edge)
+        for plan in stage.operators:
+            for outputs in plan.outputs.values():
+                for edge in outputs:
+                    lead(plan.id, edge)
+        self._operators = operators
+        self._entries = [*stage.inputs, *(id for id, each in operators.items() if isinstance(each, StreamOperator))]
+        self._edges = {id: tuple(inputs.items()) for id, inputs in edges.items() if inputs}
+        self._given = {id: dict.fromkeys(inputs, WATERMARK_MIN) for id, inputs in edges.items() if inputs}
+        self._passed: dict[str, int] = defaultdict(lambda: WATERMARK_MIN)
+        self._called = {id for id, each in operators.items() if type(each).on_watermark is not Operator.on_watermark}
+
+    def advance(self, entries: Mapping[str, int]) -> Iterator[tuple[str, Mapping[Input, int]]]:
+        """The operators to call, in topological order, with the watermark of each of their inputs, once an entry has
+        moved to what `entries` says. What an operator lets through is to be told (`passes`) before the next one."""
+        self._passed.update(entries)
+        passed = self._passed.__getitem__
+        for id, edges in self._edges.items():
+            given = self._given[id]
+            moved = False
+            for input, sources in edges:
+                mark = min(map(passed, sources))
+                if mark > given[input]:
+                    given[input] = mark
+                    moved = True
+            if moved and id in self._called:
+                yield id, given
+            elif moved:
+                self._passed[id] = min(given.values())
+
+    def passes(self, id: str, watermark: int) -> None:
+        """An operator lets event time through up to `watermark`; what it has let through is never taken back.
+
+        Raises InvariantBroken when it was not told of a time so late.
+        """
+        if watermark > min(self._given[id].values()):
+            raise InvariantBroken(f"operator {id} lets event time through that has not reached it")
+        self._passed[id] = max(self._passed[id], watermark)
+
+    def told(self, id: str) -> int:
+        """The watermark that an operator was told of last."""
+        return min(self._given[id].values())
+
+    def snapshot(self) -> dict[str, Any]:
+        """What operators that hold event time back have let through: it must outlive the task."""
+        passed = {id: self._passed[id] for id in self._edges if self._operators[id].holds}
+        return {"passed": passed} if passed else {}
+
+    def restore(self, passed: Mapping[str, int]) -> None:
+        """Take up a snapshot."""
+        self._passed.update({id: mark for id, mark in passed.items() if id in self._edges})
+
+    def exchanges(self) -> list[tuple[str, int]]:
+        """Each exchange that the stage feeds, and the watermark that has come to it."""
+        passed = self._passed.__getitem__
+        return [(id, min(map(passed, sources))) for id, sources in self._exchanges.items()]
+
+    def draining(self) -> Iterator[tuple[str, Mapping[Input, int]]]:
+        """Every operator in topological order, with its inputs."""
+        for id in self._operators:
+            yield id, self._given.get(id, {IN: WATERMARK_MIN})
+
+    def entry_for(self, id: str, watermark: int) -> int:
+        """The watermark that must enter the stage for operator `id` to be told of `watermark`."""
+        needed = {id: watermark}
+        for behind in reversed(self._edges):
+            if behind in needed:
+                for _, sources in self._edges[behind]:
+                    for source in sources:
+                        given = needed[behind]
+                        if source in self._edges:
+                            given = self._operators[source].given_for(given)
+                        needed[source] = max(given, needed.get(source, given))
+        return max(needed[entry] for entry in self._entries if entry in needed)

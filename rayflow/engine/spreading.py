@@ -1,0 +1,103 @@
+"""Which workers have one task of a stage more than the others, so that as few tasks as possible move.
+
+A flow of least cost: one unit from a stage to each worker that has one more of it, and on to the end, which takes no
+more from any worker than it must. It begins with a flow that is even, and each cycle of negative cost in what is left
+of the network makes it cheaper, until there is none (Klein's algorithm; Ahuja, Magnanti and Orlin, Network Flows, 9.6).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from rayflow.core.ids import WorkerId
+
+Node = str | WorkerId | None
+"""A stage, a worker, or the end of the network."""
+Edge = tuple[Node, Node, int]
+"""From, to, and what it costs to use it."""
+Extras = dict[str, set[WorkerId]]
+Kept = Mapping[str, Collection[WorkerId]]
+
+
+def spread(rests: Mapping[str, int], workers: Sequence[WorkerId], kept: Kept) -> Extras:
+    """By stage, the workers that get one task more: as many as `rests` says, fewer than there are workers.
+
+    Of all stages together no worker gets more than the most loaded one has to have. Within that, as many as possible
+    are among those of `kept`, where the task is already; and within that, workers get as equally many as can be.
+    """
+    extras: Extras = {}
+    loads = Counter(dict.fromkeys(workers, 0))
+    for stage, rest in rests.items():
+        there = kept[stage]
+        extras[stage] = set(sorted(workers, key=lambda worker: (loads[worker], worker not in there))[:rest])
+        loads.update(extras[stage])
+    most = sum(min(rest, len(kept[stage])) for stage, rest in rests.items())
+    while _staying(extras, kept) < most or max(loads.values()) - min(loads.values()) > 1:
+        cycle = _negative_cycle(_edges(extras, loads, kept))
+        if not cycle:
+            break
+        for one, other in cycle:
+            if isinstance(one, str) and isinstance(other, WorkerId):
+                extras[one].add(other)
+                loads[other] += 1
+            elif isinstance(one, WorkerId) and isinstance(other, str):
+                extras[other].remove(one)
+                loads[one] -= 1
+    return extras
+
+
+def _staying(extras: Extras, kept: Kept) -> int:
+    return sum(len(those.intersection(kept[stage])) for stage, those in extras.items())
+
+
+def _edges(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Edge]:
+    """What may be changed: a worker gets one of a stage, gives it back, or has one more or less in all.
+
+    One more in all costs more the more a worker has; a task that moves costs more than all of that together.
+    """
+    total = sum(loads.values())
+    most = -(-total // len(loads))
+    move = 2 * total * (most + 1) + 1
+    edges: list[Edge] = []
+    for stage, those in extras.items():
+        there = kept[stage]
+        for worker in loads:
+            costs = -move if worker in there else 0
+            edges.append((worker, stage, -costs) if worker in those else (stage, worker, costs))
+    edges += [(worker, None, 2 * load + 1) for worker, load in loads.items() if load < most]
+    edges += [(None, worker, 1 - 2 * load) for worker, load in loads.items() if load > 0]
+    return edges
+
+
+def _negative_cycle(edges: Sequence[Edge]) -> list[tuple[Node, Node]]:
+    """The edges of a cycle whose costs are below 0 in all; none if there is no such cycle. Bellman and Ford's way."""
+    costs: dict[Node, int] = {node: 0 for edge in edges for node in edge[:2]}
+    before: dict[Node, Node] = {}
+    while True:
+        changed = False
+        for one, other, more in edges:
+            if costs[one] + more < costs[other]:
+                costs[other] = costs[one] + more
+                before[other] = one
+                changed = True
+        if not changed:
+            return []
+        if cycle := _cycle(before):
+            return cycle
+
+
+def _cycle(before: Mapping[Node, Node]) -> list[tuple[Node, Node]]:
+    """A cycle among nodes, each of which has at most one before it."""
+    seen: dict[Node, Node] = {}
+    for start in before:
+        node = start
+        while node in before and node not in seen:
+            seen[node] = start
+            node = before[node]
+        if node in before and seen[node] == start:
+            cycle = [(before[node], node)]
+            while cycle[-1][0] != node:
+                cycle.append((before[cycle[-1][0]], cycle[-1][0]))
+            return cycle
+    return []

@@ -1,0 +1,69 @@
+"""Calls out of the engine: an operator asks for them and goes on; what comes of them reaches it later."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rayflow.operators.base import Operator, Passing
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to make.
+
+    Attributes:
+        number: names the call among those of its operator in its task; the same when it is made again after a recovery.
+        fn: what to call; a plain function, or one whose result is to be awaited. argument: with what.
+    """
+
+    number: int
+    fn: Callable[[Any], Any]
+    argument: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call: its result, or the error that it raised."""
+
+    number: int
+    result: Any = None
+    error: Exception | None = None
+
+
+class CallingOperator(Operator):
+    """An operator that has calls made. Whatever it has in flight is in its state, before the step ends that it asked
+    in: a checkpoint waits for no call, and after a recovery `open` finds them and asks for them again.
+
+    It holds event time back for what is in flight. At the end of a bounded run the task waits until nothing is, before
+    it goes on to the operators behind.
+    """
+
+    holds = True
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """How many calls have no outcome yet, those that were not asked for yet included."""
+
+    @property
+    def holding(self) -> bool:
+        return self.in_flight > 0
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether there are so many that the task had better be given no records until some have an outcome."""
+
+    @abstractmethod
+    def calls(self) -> list[Call]:
+        """The calls to make from now on, each asked for once; taken after each step, the first time after `open`."""
+
+    @abstractmethod
+    def on_calls(self, outcomes: Sequence[Outcome], watermark: int) -> Passing:
+        """Take what came of calls, in any order. `watermark`: what `on_watermark` was told last.
+
+        Returns what is let through of it by now.
+        """

@@ -1,0 +1,98 @@
+"""How every stream is spread over tasks, and where an exchange has to be so that a key's records meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rayflow.api.graph import Feed, Node
+from rayflow.api.specs.stream import StreamSpec
+from rayflow.core.ports import OUT
+from rayflow.core.topics import TopicRef
+from rayflow.serde.base import Serde
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """What decides the task that a record is in.
+
+    Attributes:
+        by: "topic": as whoever wrote the topic has it; "exchange": our hash of the key; "mixed": several ways at once,
+            so that records of one key may be in several tasks.
+        scheme: the hash, and the serde that gives the bytes that are hashed. Streams of one scheme may be read side by
+            side, as long as their topics have equally many partitions (which is checked when the job starts).
+    """
+
+    by: Literal["topic", "exchange", "mixed"]
+    scheme: str
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.scheme}"
+
+
+BY_EXCHANGE = Partitioning("exchange", "hash of the key")
+
+
+def of_topic(topic: TopicRef, key: Serde[Any]) -> Partitioning:
+    """As a topic is: Kafka's clients and the embedded log hash the key's bytes with murmur2; files have their own way.
+
+    >>> from rayflow.serde import text
+    >>> str(of_topic(TopicRef("orders"), text))
+    'topic: murmur2 of text'
+    """
+    scheme = "kafka" if topic.connector is None else topic.connector.url.partition(":")[0]
+    return Partitioning("topic", f"{'murmur2' if scheme in ('kafka', 'embedded') else scheme} of {key.name}")
+
+
+def of_all(ways: Sequence[Partitioning]) -> Partitioning:
+    """How streams are partitioned that have become one."""
+    different = list(dict.fromkeys(ways))
+    if len(different) == 1:
+        return different[0]
+    return Partitioning("mixed", " and ".join(dict.fromkeys(way.scheme for way in different)))
+
+
+class Partitions:
+    """The partitioning of every stream of a graph, and the edges that an exchange is on.
+
+    An exchange follows `key_by`, always. Where an operator that works by key would take records of a key from several
+    tasks, because streams were merged, or meet in it, that are partitioned in different ways, it takes those that no
+    exchange has brought through one: never is a record looked for in a task that it is not in.
+
+    Attributes:
+        of: by operator, how what it emits is partitioned.
+    """
+
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        """`nodes` in topological order."""
+        self.of: dict[str, Partitioning] = {}
+        self._moved: dict[tuple[str, Feed], str] = {}
+        for node in nodes.values():
+            self.of[node.id] = self._place(node, nodes)
+
+    def exchange_on(self, consumer: str, feed: Feed) -> str | None:
+        """The id of the exchange that an edge goes through; None where it is direct. What leaves an operator by one
+        port shares an exchange."""
+        if (consumer, feed) not in self._moved:
+            return None
+        return f"{feed.operator}.exchange" if feed.port == OUT else f"{feed.operator}.{feed.port}.exchange"
+
+    def why(self, consumer: str, feed: Feed) -> str:
+        """Why an exchange was put on an edge; "" where the job file asks for it."""
+        return self._moved[consumer, feed]
+
+    def _place(self, node: Node, nodes: Mapping[str, Node]) -> Partitioning:
+        if node.topic is not None and isinstance(node.spec, StreamSpec):
+            return of_topic(node.topic, node.spec.key)
+        ways: list[Partitioning] = []
+        for feed in node.inputs:
+            if nodes[feed.operator].spec.moves_by_key:
+                self._moved[node.id, feed] = ""
+            ways.append(self.of[feed.operator])
+        together = of_all(ways)
+        if node.spec.by_key and together.by == "mixed":
+            for feed, way in zip(node.inputs, ways, strict=True):
+                if way != BY_EXCHANGE:
+                    self._moved[node.id, feed] = together.scheme
+        return BY_EXCHANGE if node.spec.moves_by_key or (node.spec.by_key and together.by == "mixed") else together

@@ -1,0 +1,43 @@
+"""Deleting old checkpoints, beside the commits."""
+
+from __future__ import annotations
+
+from rayflow.checkpoint.retention import collect
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectMissing
+from rayflow.core.logging import get_logger
+from rayflow.runtimes.hosting.ports import Background
+
+log = get_logger("rayflow.coordinator")
+
+
+class GarbageCollection:
+    """Deletes what no kept checkpoint names, on a line of its own: listing a large store can outlast an epoch."""
+
+    def __init__(self, job: str, store: CheckpointStore, retain: int, background: Background) -> None:
+        self._job = job
+        self._store = store
+        self._retain = retain
+        self._background = background
+        self._again = False
+
+    def collect(self) -> None:
+        """Collect in the background. While a collection runs, all further calls together bring one more."""
+        self._again = self._background.waiting > 0
+        if not self._again:
+            self._background.call(self._run, lambda _: self.collect() if self._again else None)
+
+    def step(self) -> bool:
+        """Go on with what follows a collection. True if one was done."""
+        return self._background.collect()
+
+    def close(self) -> None:
+        """Let the running collection finish."""
+        self._background.close()
+
+    def _run(self) -> None:
+        try:
+            collect(self._store, self._retain)
+        except (DamagedObject, ObjectMissing, CheckpointStoreFailed) as error:
+            # It can wait; a checkpoint that is there cannot harm.
+            log.warning("old checkpoints could not be deleted", job=self._job, reason=error.what, code=error.code)

@@ -1,0 +1,151 @@
+"""What coordinator and workers of one attempt say to each other, besides the engine's own events and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.engine.orders import StartTasks
+
+Ends: TypeAlias = dict[tuple[str, int], int]
+"""Where a bounded run ends, by source and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What reaches a worker of one attempt: the coordinator's messages, and what its links notice."""
+
+    attempt: Attempt
+    body: object
+
+
+# From the coordinator
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Open the publishers of a slot: no earlier one can publish from then on."""
+
+    slot: WorkerId
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMarkers:
+    """Read the markers, fencing nobody."""
+
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class Republish:
+    """Publish what these sinks staged for the checkpoint of `epoch`, as the slot that staged it.
+
+    Its manifest is in the store: a copy for every worker would be too much for one coordinator to send.
+    """
+
+    slot: WorkerId
+    epoch: Epoch
+    sources: Mapping[str, int]
+    sinks: Sequence[SinkTask]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until readers see what was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the tasks that are placed on the worker.
+
+    Small, since there is one for each worker. `order` is without its manifest: that of epoch `checkpoint` in the store,
+    if there is one. `places`: the worker of each partition, by stage. `progress`: of the worker's own tasks. `ends`: as
+    far as earlier attempts of a bounded run fixed them.
+    """
+
+    order: StartTasks
+    checkpoint: Epoch | None
+    places: Mapping[str, Sequence[WorkerId]]
+    progress: Mapping[TaskId, Mapping[str, Any]]
+    ends: Ends
+    systems: Mapping[str, str]
+
+    @property
+    def placement(self) -> dict[TaskId, WorkerId]:
+        """The worker of every task."""
+        return {TaskId(stage, p): worker for stage, workers in self.places.items() for p, worker in enumerate(workers)}
+
+
+# From a worker
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFenced:
+    """The slot's publishers are open; `markers` as they were then."""
+
+    slot: WorkerId
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkersRead:
+    """The markers as they are."""
+
+    markers: Mapping[SinkTask, Marker | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """The slot's part of the last epoch is visible."""
+
+    slot: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """All tasks of the worker are restored and read; in a bounded run up to `ends`."""
+
+    worker: WorkerId
+    ends: Ends
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Readers see it."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Records or timers have been processed since the barrier before `epoch`."""
+
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """The worker has read everything up to the ends as they were at the start."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot go on with this attempt."""
+
+    worker: WorkerId
+    error: Exception
+
+
+# From a worker's links
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The connection to another worker of the attempt has ended."""
+
+    slot: WorkerId

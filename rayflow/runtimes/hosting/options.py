@@ -1,0 +1,88 @@
+"""How a job is run: what every runtime is told besides the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rayflow.engine.recovery import LostMarker
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of one run.
+
+    Attributes:
+        broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
+        broker_config: the connector's settings (Kafka: librdkafka's, secrets included).
+        state: directory of everything local: LMDB, lock, and by default embedded log and checkpoints.
+        checkpoints: URI of the job's own checkpoint store; None: `file:` under `state`.
+        until_end: stop at the end positions seen at the start.
+        from_savepoint: URI of a savepoint to start from. from_checkpoint: an older checkpoint's epoch to start from.
+        savepoint_at_stop: URI to write a savepoint to when the job stops.
+        drop_state: accept that state of operators that are gone is discarded.
+        allow_new_partitions: accept that a source partitioned by key has more partitions than its state.
+        new_lineage: begin anew although the sinks hold markers of a run with other checkpoints.
+        lost_marker: what to do about the epoch whose marker is lost; None: refuse.
+        checkpoint_interval: ms; None: the job's own. retain: checkpoints kept.
+        memory_limit: bytes that overlays and staged output may take, of the open epoch and of the one on its way, an
+            estimate; half of it in the open one brings the next barrier forward.
+        max_poll_records: records taken from a source at once.
+    """
+
+    broker: str | None = None
+    broker_config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    state: Path = Path("rayflow-data")
+    checkpoints: str | None = None
+    until_end: bool = False
+    from_savepoint: str | None = None
+    from_checkpoint: int | None = None
+    savepoint_at_stop: str | None = None
+    drop_state: bool = False
+    allow_new_partitions: bool = False
+    new_lineage: bool = False
+    lost_marker: LostMarker | None = None
+    checkpoint_interval: int | None = None
+    retain: int = 3
+    memory_limit: int = 256 << 20
+    max_poll_records: int = 10_000
+
+    @property
+    def broker_url(self) -> str:
+        """The broker of the run."""
+        return self.broker or f"embedded:{self.state.absolute() / 'log'}"
+
+    def job_folder(self, job: str) -> Path:
+        """Where everything local of a job lies."""
+        return self.state.absolute() / "jobs" / job
+
+    def checkpoint_store(self, job: str) -> str:
+        """URI of a job's checkpoint store."""
+        return self.checkpoints or f"file:{self.job_folder(job) / 'checkpoints'}"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run shows of itself, a few times a second.
+
+    Attributes:
+        state: "starting", "restoring", "running", "waiting" (for a broker; see `detail`), "stopping", "done".
+        records_in, records_out: since the start of the run. lag: records not yet read, None when unknown.
+        epoch: last completed. epoch_ms: how long it took from barrier to published. checkpoint_bytes: its size.
+        watermark: lowest event time of all tasks in ms, None when there is none.
+        errors: failed, skipped and dead-lettered records.
+    """
+
+    job: str
+    state: str = "starting"
+    detail: str = ""
+    records_in: int = 0
+    records_out: int = 0
+    lag: int | None = None
+    epoch: int = 0
+    epoch_ms: float = 0.0
+    checkpoint_bytes: int = 0
+    watermark: int | None = None
+    errors: int = 0
+    elapsed: float = 0.0

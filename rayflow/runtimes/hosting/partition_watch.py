@@ -1,0 +1,48 @@
+"""Sees that a topic has got more partitions while the job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rayflow.core.errors import BrokerUnavailable, UnknownTopic
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.sources import Sources
+
+EVERY = 10.0
+"""Seconds between two looks."""
+
+
+class PartitionWatch:
+    """Asks the brokers now and then, off the driver's thread."""
+
+    def __init__(self, sources: Sources, ports: Ports) -> None:
+        self._sources = sources
+        self._monotonic = ports.monotonic
+        self._background = ports.background()
+        self._next = ports.monotonic() + EVERY
+        self._found: dict[str, int] = {}
+        self._told = False
+
+    def grown(self, known: Mapping[str, int]) -> bool:
+        """True once, when a source has more partitions than `known` says. Returns at once.
+
+        Raises what a look raised, if waiting cannot mend it (AuthenticationFailed).
+        """
+        now = self._monotonic()
+        if now >= self._next and not self._background.waiting:
+            self._next = now + EVERY
+            self._background.call(self._look, self._found.update)
+        self._background.collect()
+        grown = not self._told and any(self._found.get(source, 0) > count for source, count in known.items())
+        self._told = self._told or grown
+        return grown
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._background.close()
+
+    def _look(self) -> dict[str, int]:
+        try:
+            return self._sources.partitions()
+        except (BrokerUnavailable, UnknownTopic):  # told by whoever reads; here it only means: look again later
+            return {}

@@ -1,0 +1,106 @@
+"""What a driver is given to reach the world: time, background work, the checkpoint store, connectors.
+
+The network is a port too: the calls `tell` and `send` that a driver is made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.connectors.base import Connector
+from rayflow.core.clock import Clock
+from rayflow.core.ids import TaskId
+from rayflow.core.topics import ConnectorSpec, TopicRef
+from rayflow.engine.events import CallsDone
+from rayflow.operators.calling import Call
+
+T = TypeVar("T")
+
+OnStep = Callable[[str], None]
+"""Is told the name of a step before and after it is done. Tests crash there."""
+
+
+def no_step(name: str) -> None:
+    """A step hook that does nothing."""
+
+
+class Background(Protocol):
+    """Calls that run off the driver's thread, one after the other; what follows each runs on the driver's thread."""
+
+    def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `call`; a later `collect` passes its result to `then`, or raises what it raised. Returns at once."""
+
+    def collect(self) -> bool:
+        """Run what follows the calls that are finished, in order. True if there was one."""
+
+    def wait(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the oldest call to finish, or for nothing at all."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have not been collected yet."""
+
+    def close(self) -> None:
+        """Let the running call finish, drop those that have not begun."""
+
+
+class Calls(Protocol):
+    """Calls that operators ask for (`StartCalls` says what is owed to each), made away from the driver's thread."""
+
+    def start(self, task: TaskId, operator: str, calls: Sequence[Call]) -> None:
+        """Make calls. Returns at once."""
+
+    def done(self) -> list[CallsDone]:
+        """What has come of calls since the last look: one outcome for each call, in any order."""
+
+    def close(self) -> None:
+        """The attempt is over: forget what is still out."""
+
+
+class Together(Protocol):
+    """Makes several calls that wait for answers."""
+
+    def __call__(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """The results in order; the calls may run at the same time. Raises what one of them raises."""
+
+
+def one_by_one(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """One call after the other, on the caller's thread."""
+    return [call() for call in calls]
+
+
+class Connectors(Protocol):
+    """The connectors of a run, by the topics that a job refers to."""
+
+    def spec(self, topic: TopicRef) -> ConnectorSpec:
+        """Which connector a topic lies on."""
+
+    def of(self, topic: TopicRef) -> Connector:
+        """The connector that a topic lies on."""
+
+    def open(self, spec: ConnectorSpec) -> Connector:
+        """The connector of a spec; the same one each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a driver reaches the world by.
+
+    Attributes:
+        clock: the wall clock, ms since the Unix epoch. monotonic: seconds; only differences mean anything.
+        background: makes a line of background calls. calls: makes what an attempt's operators call by.
+        checkpoints: the job's checkpoint store.
+        on_step: is told of everything that is done to the outside world. together: for reads of many objects.
+    """
+
+    clock: Clock
+    monotonic: Callable[[], float]
+    background: Callable[[], Background]
+    calls: Callable[[], Calls]
+    checkpoints: CheckpointStore
+    connectors: Connectors
+    on_step: OnStep = no_step
+    together: Together = one_by_one

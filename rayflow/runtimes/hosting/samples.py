@@ -1,0 +1,48 @@
+"""Sample data of a job: written into the embedded log when a topic of the job does not exist there yet."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from rayflow.api.specs.stream import Sample
+from rayflow.connectors.base import Connector
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.clock import system_clock
+from rayflow.core.errors import UnknownTopic
+from rayflow.core.logging import get_logger
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.ports import Connectors
+
+log = get_logger("rayflow.samples")
+
+SAMPLE_PARTITIONS = 4
+CHUNK = 10_000
+
+
+def write_samples(plan: JobPlan, connectors: Connectors) -> None:
+    """Make the topics that have sample data and do not exist. Only on the embedded log: never on a real broker."""
+    sampled = {s.topic: s.sample for stage in plan.stages for s in stage.sources if s.sample is not None}
+    for topic, sample in sampled.items():
+        if not connectors.spec(topic).url.startswith("embedded:"):
+            continue
+        connector = connectors.of(topic)
+        try:
+            connector.partitions(topic.name)
+        except UnknownTopic:
+            written = _write(connector, topic.name, sample)
+            log.info("made a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
+
+
+def _write(connector: Connector, topic: str, sample: Sample) -> int:
+    connector.create(topic, SAMPLE_PARTITIONS)
+    appender = connector.appender()
+    written = 0
+    values = iter(sample.values())
+    while chunk := list(islice(values, CHUNK)):
+        now = system_clock()
+        timestamps = [now] * len(chunk) if sample.timestamp is None else list(map(sample.timestamp, chunk))
+        appender.append(EncodedBatch(topic, [None] * len(chunk), sample.value.encode(chunk), timestamps))
+        written += len(chunk)
+    appender.flush()
+    appender.close()
+    return written

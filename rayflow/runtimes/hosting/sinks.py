@@ -1,0 +1,128 @@
+"""The sinks of a run: one publisher per connector, for the one worker slot of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rayflow.connectors.base import Publisher
+from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import UnknownTopic
+from rayflow.core.ids import Marker, SinkTask, WorkerId
+from rayflow.core.topics import ConnectorSpec, TopicRef
+from rayflow.engine.topology import Topology
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.ports import Connectors
+from rayflow.runtimes.hosting.sources import Sources
+
+
+class Sinks:
+    """Publishes every sink task's output in one thread."""
+
+    def __init__(self, plan: JobPlan, connectors: Connectors) -> None:
+        self._plan = plan
+        self._connectors = connectors
+        self._topics: dict[str, tuple[TopicRef, str]] = {
+            sink.operator: (sink.topic, stage.id) for stage in plan.stages for sink in stage.sinks
+        }
+        self._publishers: dict[ConnectorSpec, Publisher] = {}
+
+    def create_topics(self, topology: Topology) -> list[str]:
+        """Make the topics that do not exist yet, with a partition per sink task. Their names."""
+        made: list[str] = []
+        for topic, stage in self._topics.values():
+            connector = self._connectors.of(topic)
+            try:
+                connector.partitions(topic.name)
+            except UnknownTopic:
+                connector.create(topic.name, topology.stages[stage])
+                made.append(topic.name)
+        return made
+
+    def open(self, slot: WorkerId, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Fence earlier publishers of `slot` on every connector that has a sink, and read the markers."""
+        markers: dict[SinkTask, Marker | None] = {}
+        for spec, tasks in self._by_connector(sinks).items():
+            if self._plan.delivery == "at_least_once" and tasks:
+                # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
+                earlier = self._make(spec, slot, "exactly_once")
+                try:
+                    markers.update(earlier.open(tasks))
+                finally:
+                    earlier.close()
+                tasks = []
+            markers.update(self._publisher(spec, slot).open(tasks))
+        return markers
+
+    def look(self, slot: WorkerId, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
+        """Read the markers, fencing nobody."""
+        markers: dict[SinkTask, Marker | None] = {}
+        for spec, tasks in self._by_connector(sinks).items():
+            markers.update(self._publisher(spec, slot).markers(tasks))
+        return markers
+
+    def _publisher(self, spec: ConnectorSpec, slot: WorkerId) -> Publisher:
+        if spec not in self._publishers:
+            self._publishers[spec] = self._make(spec, slot, self._plan.delivery)
+        return self._publishers[spec]
+
+    def _make(self, spec: ConnectorSpec, slot: WorkerId, delivery: str) -> Publisher:
+        topics = {op: topic.name for op, (topic, _) in self._topics.items() if self._connectors.spec(topic) == spec}
+        return self._connectors.open(spec).publisher(self._plan.name, slot, delivery, topics)
+
+    def _by_connector(self, sinks: Sequence[SinkTask]) -> dict[ConnectorSpec, list[SinkTask]]:
+        """The sink tasks of each connector that has a sink; those of operators that are gone are left out."""
+        found: dict[ConnectorSpec, list[SinkTask]] = {
+            self._connectors.spec(topic): [] for topic, _ in self._topics.values()
+        }
+        for sink in sinks:
+            if sink.operator in self._topics:
+                found[self._connectors.spec(self._topics[sink.operator][0])].append(sink)
+        return found
+
+    def publish(
+        self,
+        marker: Marker,
+        outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
+        positions: Mapping[tuple[str, int], int],
+        sources: Sources,
+    ) -> Iterator[str]:
+        """Publish an epoch, one connector after the other, each in one atomic step; yields the steps' names."""
+        if self._plan.delivery == "at_least_once":  # there is output only of a checkpoint taken with exactly-once
+            for sink, batches in outputs.items():
+                self.append(sink, batches)
+            yield from self.flush()
+            sources.commit(positions, marker.epoch, set())
+            return
+        for spec, publisher in self._publishers.items():
+            mine = {
+                sink: batches
+                for sink, batches in outputs.items()
+                if self._connectors.spec(self._topics[sink.operator][0]) == spec
+            }
+            yield from publisher.publish(marker, mine, sources.of_connector(spec, positions))
+        sources.commit(positions, marker.epoch, set(self._publishers))
+
+    def append(self, sink: SinkTask, batches: Sequence[EncodedBatch]) -> None:
+        """At-least-once: hand records over at once."""
+        self._publishers[self._connectors.spec(self._topics[sink.operator][0])].append(batches)
+
+    def flush(self) -> Iterator[str]:
+        """At-least-once: iterate until everything appended is durable."""
+        for publisher in self._publishers.values():
+            yield from publisher.flush()
+
+    @property
+    def outage(self) -> str | None:
+        """Why publishing waits, while a system is out of reach."""
+        return next((outage for publisher in self._publishers.values() if (outage := publisher.outage)), None)
+
+    def settle(self) -> None:
+        """Wait until readers see everything that was published; for some seconds at most."""
+        for publisher in self._publishers.values():
+            publisher.settle()
+
+    def close(self) -> None:
+        """Close the publishers."""
+        for publisher in self._publishers.values():
+            publisher.close()
+        self._publishers.clear()

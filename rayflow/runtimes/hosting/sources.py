@@ -1,0 +1,199 @@
+"""The sources of a run: one reader per connector, and whose task each of its partitions is."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+from rayflow.connectors.base import Reader
+from rayflow.core.errors import SourceDataLost
+from rayflow.core.ids import Epoch, TaskId, TopicPartition
+from rayflow.core.topics import ConnectorSpec
+from rayflow.engine.events import Listened, RecordsPolled
+from rayflow.engine.recovery import continues
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.listening import Listening
+from rayflow.runtimes.hosting.ports import Ports
+
+
+class Sources:
+    """Reads the source partitions of a worker's tasks, in its thread."""
+
+    def __init__(self, plan: JobPlan, ports: Ports) -> None:
+        self._plan = plan
+        self._listening = Listening(plan, ports.clock)
+        self._full = False
+        self._stop_at: dict[tuple[str, int], int] = {}
+        self._connectors = ports.connectors
+        self._readers: dict[ConnectorSpec, Reader] = {}
+        self._owners: dict[ConnectorSpec, dict[TopicPartition, tuple[TaskId, str]]] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        self.positions: dict[tuple[str, int], int] = {}
+
+    def partitions(self) -> dict[str, int]:
+        """How many partitions each source has now. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        return {
+            source.id: self._connectors.of(source.topic).partitions(source.topic.name)
+            for stage in self._plan.stages
+            for source in stage.sources
+        }
+
+    def systems(self) -> dict[str, str]:
+        """Which topic of which system each source is. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        return {
+            source.id: self._connectors.of(source.topic).identity(source.topic.name)
+            for stage in self._plan.stages
+            for source in stage.sources
+        }
+
+    def place(self, partitions: Mapping[str, int]) -> None:
+        """Fix whose task each source partition is; `partitions`: how many each source has."""
+        self._owners.clear()
+        for stage in self._plan.stages:
+            for source in stage.sources:
+                owners = self._owners.setdefault(self._connectors.spec(source.topic), {})
+                for p in range(partitions[source.id]):
+                    owners[TopicPartition(source.topic.name, p)] = (TaskId(stage.id, p), source.id)
+
+    def start(
+        self, positions: Mapping[tuple[str, int], int], tasks: Container[TaskId], systems: Mapping[str, str]
+    ) -> None:
+        """Read the partitions of `tasks`, each from its position or, without one, from its beginning.
+
+        `systems`: which topic each source was when the attempt began. Raises SourceDataLost when one is another now.
+        """
+        self.positions = dict(positions)
+        for spec, owners in self._owners.items():
+            mine = {
+                partition: positions.get((source, task.partition))
+                for partition, (task, source) in owners.items()
+                if task in tasks
+            }
+            if mine:
+                reader = self._connectors.open(spec).reader(self._plan.name)
+                self._readers[spec] = reader
+                reader.assign(mine)
+        for source, identity in self.systems().items():
+            if not continues(systems[source], identity):
+                raise SourceDataLost(
+                    "The topic was made again, or its files changed places, while the job started",
+                    job=self._plan.name,
+                    topic=source,
+                    advice="Start the job again",
+                )
+
+    def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
+        """What has arrived; waits up to `timeout` seconds for it when there is nothing."""
+        events: list[RecordsPolled] = []
+        self._listening.on_poll()
+        for spec, reader in self._readers.items():
+            owners = self._owners[spec]
+            for polled in reader.poll(max_records, 0.0 if events else timeout):
+                task, source = owners[TopicPartition(*polled.batch.origin)]
+                self.positions[source, task.partition] = polled.next_position
+                events.append(RecordsPolled(task, source, polled.batch, polled.next_position))
+        self._full = sum(len(event.batch) for event in events) >= max_records
+        if self.outage is not None:
+            self._listening.on_break()
+        return events
+
+    @property
+    def listened(self) -> Listened | None:
+        """What the sources have been heard of, for telling which are idle; None when none can be."""
+        if not self._listening.wanted:
+            return None
+        waiting = [
+            (task, source)
+            for owners in self._owners.values()
+            for task, source in owners.values()
+            if self._waits((source, task.partition))
+        ]
+        return Listened(self._listening.since, self._listening.until, frozenset(waiting))
+
+    def _waits(self, key: tuple[str, int]) -> bool:
+        """Whether records of a partition are known to wait. While no end is known, a poll that had all it could take
+        may have left any of them out."""
+        end = self._ends.get(key)
+        return self._full if end is None else self.positions.get(key, 0) < end
+
+    def hold(self) -> None:
+        """Deliver nothing until `release`."""
+        self._listening.on_break()
+        for reader in self._readers.values():
+            reader.pause()
+
+    def release(self) -> None:
+        """Deliver again."""
+        for reader in self._readers.values():
+            reader.resume()
+
+    def look_at_ends(self, timeout: float) -> None:
+        """Ask each connector where its partitions end. Raises BrokerUnavailable after `timeout` seconds."""
+        for spec, reader in self._readers.items():
+            for partition, end in reader.ends(timeout).items():
+                task, source = self._owners[spec][partition]
+                self._ends[source, task.partition] = end
+
+    def fix_ends(self, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
+        """A bounded run stops at the ends as they are now, but for those that earlier attempts of it fixed.
+
+        Raises BrokerUnavailable after `timeout` seconds.
+        """
+        self.look_at_ends(timeout)
+        self._stop_at = {key: known.get(key, end) for key, end in self._ends.items()}
+        return dict(self._stop_at)
+
+    @property
+    def lag(self) -> int | None:
+        """Positions between what was read and the ends as last looked at; None before the first look."""
+        if not self._ends:
+            return None
+        return sum(max(0, end - self.positions.get(key, 0)) for key, end in self._ends.items())
+
+    def lags(self) -> list[tuple[str, int, int]]:
+        """Topic, partition and lag of every source partition whose end has been looked at."""
+        return [
+            (partition.topic, partition.partition, max(0, end - self.positions.get(key, 0)))
+            for owners in self._owners.values()
+            for partition, (task, source) in owners.items()
+            if (end := self._ends.get(key := (source, task.partition))) is not None
+        ]
+
+    def placed(self) -> dict[str, int]:
+        """How many partitions of each source this attempt reads."""
+        counts: dict[str, int] = {}
+        for owners in self._owners.values():
+            for _, source in owners.values():
+                counts[source] = counts.get(source, 0) + 1
+        return counts
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything up to the ends that were fixed has been read."""
+        return all(self.positions.get(key, 0) >= end for key, end in self._stop_at.items())
+
+    def commit(self, positions: Mapping[tuple[str, int], int], epoch: Epoch, published: set[ConnectorSpec]) -> None:
+        """Show positions to the connectors whose publishers have not done so already."""
+        for spec, reader in self._readers.items():
+            if spec not in published:
+                reader.commit(self.of_connector(spec, positions), epoch)
+
+    def of_connector(self, spec: ConnectorSpec, positions: Mapping[tuple[str, int], int]) -> dict[TopicPartition, int]:
+        """Those of `positions` that belong to a connector, by its own names."""
+        return {
+            partition: positions[source, task.partition]
+            for partition, (task, source) in self._owners.get(spec, {}).items()
+            if (source, task.partition) in positions
+        }
+
+    @property
+    def outage(self) -> str | None:
+        """Why nothing arrives, while a system is out of reach."""
+        return next((outage for reader in self._readers.values() if (outage := reader.outage)), None)
+
+    def close(self) -> None:
+        """Close the readers."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        self._owners.clear()
+        self._ends.clear()

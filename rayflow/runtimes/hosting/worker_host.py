@@ -1,0 +1,169 @@
+"""A slot's worker over all attempts: the messages and frames that reach it, and turns of its driver."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Protocol
+
+from rayflow.core.errors import RayflowError, WorkerLost
+from rayflow.core.ids import Attempt, TaskId, WorkerId
+from rayflow.engine.actions import SendToWorker
+from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.channels.incoming import Incoming
+from rayflow.runtimes.hosting.channels.outgoing import Frame, Outgoing
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
+from rayflow.runtimes.hosting.messages import Failed, Message, PeerLost
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.worker import WorkerDriver
+from rayflow.serde.codec import Codec
+from rayflow.state.base import Store
+
+
+class Links(Protocol):
+    """How a worker reaches others. Calls return at once; what cannot be delivered is lost with its attempt."""
+
+    def report(self, attempt: Attempt, message: object) -> None:
+        """Tell the coordinator, in order, each message once."""
+
+    def deliver(self, worker: WorkerId, frame: Frame) -> None:
+        """Send to another worker of the attempt."""
+
+
+class WorkerHost:
+    """Hosts a slot: `post` what comes for it, from any thread; `turn` again and again on one thread.
+
+    A message of a newer attempt ends the one before: its publishers, readers and tasks are let go of; the tasks' local
+    stores stay where they are. What comes from an older attempt is refused.
+
+    Attributes:
+        attempt: the newest one heard of; 0: none. driver: that attempt's; None before the first, and after a failure.
+        blocked: seconds of turns in which a task waited for credit, as a sum.
+    """
+
+    def __init__(
+        self,
+        plan: JobPlan,
+        options: RunOptions,
+        slot: WorkerId,
+        ports: Ports,
+        open_state: Callable[[TaskId], Store],
+        links: Links,
+        *,
+        on_epoch: Callable[[EpochTimes], None] = lambda times: None,
+    ) -> None:
+        """`open_state`: see WorkerDriver. `on_epoch`: is told of each epoch that is done."""
+        self.slot = slot
+        self.attempt: Attempt = 0
+        self.driver: WorkerDriver | None = None
+        self.blocked = 0.0
+        self._plan = plan
+        self._options = options
+        self._ports = ports
+        self._open_state = open_state
+        self._links = links
+        self._on_epoch = on_epoch
+        self._posted: deque[Message | Frame] = deque()
+        self._outgoing: Outgoing | None = None
+        self._incoming: Incoming | None = None
+
+    def post(self, arrived: Message | Frame) -> None:
+        """Hand over what came. From any thread."""
+        self._posted.append(arrived)
+
+    def turn(self, timeout: float = 0.0) -> bool:
+        """Take what came, and advance everything by a step. True if anything was done.
+
+        Waits for records up to `timeout` seconds when there is nothing else. Raises what ends the attempt: then `fail`.
+        """
+        worked = False
+        while self._posted:
+            worked = True
+            self._take(self._posted.popleft())
+        driver, outgoing, incoming = self.driver, self._outgoing, self._incoming
+        if driver is None or outgoing is None or incoming is None:
+            return worked
+        worked = driver.step() or worked
+        if driver.worker is not None:
+            full = driver.waiting(outgoing.waiting)
+            began = self._ports.monotonic()
+            if not (driver.holds and driver.worker.sealed):
+                worked = self._take_in(driver, incoming, full) or worked
+            worked = driver.poll(0.0 if worked else timeout, full) or worked
+            incoming.released(driver.worker)
+            if full and worked:
+                self.blocked += self._ports.monotonic() - began
+        for worker, frame in outgoing.frames(self._ports.monotonic()):
+            self._links.deliver(worker, frame)
+        return worked
+
+    def fail(self, error: RayflowError) -> None:
+        """The attempt cannot go on here: let go of it, and tell the coordinator, which decides."""
+        attempt = self.attempt
+        self.drop()
+        self._links.report(attempt, Failed(self.slot, error))
+
+    def drop(self) -> None:
+        """End the attempt; what it had not committed is gone."""
+        driver, self.driver, self._outgoing, self._incoming = self.driver, None, None, None
+        if driver is not None:
+            driver.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written, published or about to be sent."""
+        sending = self._outgoing is not None and self._outgoing.open
+        return sending or (self.driver is not None and self.driver.under_way)
+
+    @property
+    def queued(self) -> int:
+        """Events of other workers that no task has taken yet."""
+        return 0 if self._incoming is None else self._incoming.waiting
+
+    def _take(self, arrived: Message | Frame) -> None:
+        if arrived.attempt > self.attempt:
+            self._begin(arrived.attempt)
+        if arrived.attempt < self.attempt or self.driver is None:
+            return  # of an attempt that is over
+        if isinstance(arrived, Message):
+            if isinstance(arrived.body, PeerLost):
+                raise WorkerLost(f"the connection to worker {arrived.body.slot} has ended", job=self._plan.name)
+            self.driver.receive(arrived.body)
+            return
+        assert self._incoming is not None
+        assert self._outgoing is not None
+        for frame in self._incoming.arrive(arrived):
+            self._outgoing.take(frame.sender, frame.credit)
+
+    def _take_in(self, driver: WorkerDriver, incoming: Incoming, full: Collection[TaskId]) -> bool:
+        assert driver.worker is not None
+        ready = incoming.next(full)
+        for arrived in ready:
+            driver.work(arrived.event)
+            incoming.handled(arrived, driver.worker)
+        return bool(ready)
+
+    def _begin(self, attempt: Attempt) -> None:
+        """Make ready for an attempt that is newer than any before."""
+        self.drop()
+        self.attempt = attempt
+        codec = Codec()
+        self._outgoing = Outgoing(self.slot, attempt, self._plan, codec)
+        self._incoming = Incoming(self._plan, codec, self._outgoing.give)
+        self.driver = WorkerDriver(
+            self._plan,
+            self._options,
+            self._ports,
+            self._open_state,
+            self.slot,
+            attempt,
+            tell=partial(self._links.report, attempt),
+            send=self._send,
+            on_epoch=self._on_epoch,
+        )
+
+    def _send(self, action: SendToWorker) -> None:
+        assert self._outgoing is not None
+        self._outgoing.add(action, self._ports.monotonic())

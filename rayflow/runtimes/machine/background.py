@@ -1,0 +1,73 @@
+"""Blocking calls off the loop's thread: one helper thread, results handed back in the loop's own time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AT_ONCE = 16
+"""Calls that `together` makes at the same time, if there are more."""
+
+
+class Thread:
+    """Runs calls one after the other on one thread; `collect` runs what follows them on the caller's thread.
+
+    One thread, because the store's writes must keep their order and a second busy thread would fight for the GIL.
+    """
+
+    def __init__(self, wake: Callable[[], None] | None = None) -> None:
+        """`wake` is called, on the thread of the calls, when there is something to collect."""
+        self._wake = wake
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rayflow-store")
+        self._calls: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
+
+    def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `call` off the loop; a later `collect` passes its result to `then`, or raises what it raised."""
+        future = self._pool.submit(call)
+        self._calls.append((future, then))
+        if self._wake is not None:
+            wake = self._wake
+            future.add_done_callback(lambda _: wake())
+
+    def collect(self) -> bool:
+        """Run what follows the calls that are finished, in order. True if there was one."""
+        worked = False
+        while self._calls and self._calls[0][0].done():
+            future, then = self._calls.popleft()
+            then(future.result())
+            worked = True
+        return worked
+
+    def wait(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the oldest call to finish, or for nothing at all."""
+        if self._calls:
+            wait([self._calls[0][0]], timeout)
+        else:
+            time.sleep(timeout)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have not been collected yet."""
+        return len(self._calls)
+
+    def close(self) -> None:
+        """Let the running call finish, drop those that have not begun."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._calls.clear()
+
+
+def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of several calls, in order; many are made at the same time, each on a thread of its own.
+
+    >>> together([lambda: 1, lambda: 2])
+    [1, 2]
+    """
+    if len(calls) <= AT_ONCE:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(AT_ONCE, "rayflow-reads") as pool:
+        return list(pool.map(lambda call: call(), calls))

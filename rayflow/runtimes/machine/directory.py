@@ -1,0 +1,60 @@
+"""What a run keeps under its --state directory, and the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from rayflow.core.errors import AlreadyRunning, DiskFull, StateDirectoryMismatch
+from rayflow.core.ids import TaskId
+
+
+class JobDirectory:
+    """A job's folder under the state directory: lock, the tasks' LMDB directories, and by default the checkpoints.
+
+    A context manager.
+
+    Entering takes the lock. Raises AlreadyRunning when another process holds it, StateDirectoryMismatch when the
+    directory cannot be one.
+    """
+
+    def __init__(self, path: Path, job: str) -> None:
+        self.path = path
+        self._job = job
+        self._lock: int | None = None
+
+    def __enter__(self) -> JobDirectory:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            if error.errno == 28:
+                raise DiskFull(f"{self.path} cannot be made: no space is left", job=self._job) from error
+            raise StateDirectoryMismatch(
+                f"{self.path} cannot be used as state directory: {error.strerror}",
+                job=self._job,
+                advice="Give --state a directory that this user may write",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 64).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise AlreadyRunning(f"process {holder} runs this job on {self.path}", job=self._job) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._lock = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def task(self, task: TaskId) -> Path:
+        """Where a task's LMDB environment lies."""
+        return self.path / "tasks" / f"{task.stage}-{task.partition}"

@@ -1,0 +1,33 @@
+"""Where the tasks of a job keep their state on a node: one directory per task, whichever worker hosts it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from rayflow.core.errors import AlreadyRunning
+from rayflow.core.ids import TaskId
+from rayflow.state.base import Store
+from rayflow.state.lmdb_store import LmdbStore
+
+
+class NodeState:
+    """`tasks/<stage>-<partition>` in the job's folder; a worker that takes a task over finds its state there.
+
+    A worker that was given up may not have gone yet and hold the directory: then the next one is taken, `~1`, and the
+    state is restored from the checkpoint store. What a directory holds is trusted by its stamp only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: the job's on this node."""
+        self._folder = folder / "tasks"
+
+    def open(self, task: TaskId) -> Store:
+        """The task's store. Raises DiskFull."""
+        for number in itertools.count():
+            name = f"{task.stage}-{task.partition}" + (f"~{number}" if number else "")
+            try:
+                return LmdbStore(self._folder / name)
+            except AlreadyRunning:
+                continue
+        raise AssertionError

@@ -1,0 +1,66 @@
+"""The read side of a table: what joins, interactive queries and the command line share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from rayflow.serde.codec import Codec
+from rayflow.serde.keys import decode_key, encode_all_canonical
+from rayflow.state.region import Region, closed_range
+from rayflow.state.sealed_store import SealedStore
+
+
+class TableView(ABC):
+    """Reads rows by key. There are two views of a table, with one contract:
+
+    - a `ValueTable` itself, for operators of its task: as of now, the open epoch included;
+    - `TaskState.completed(operator, name)`, for everybody else: as of the last completed epoch, so that what is seen is
+      never taken back. Two reads can be of two epochs.
+
+    It is used from the task's thread; nothing blocks but for reads of the local store. Rows are read only: they are
+    the table's own objects. Keys that Python holds for equal are one key. Raises KeyNotUsable for what is no key,
+    DamagedObject when the store is damaged.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The row at `key`, or `default`."""
+        (value,) = self.get_many((key,))
+        return default if value is None else value
+
+    @abstractmethod
+    def get_many(self, keys: Sequence[Any]) -> list[Any]:
+        """The row at each key, None where there is none: a batch's look-ups, in one read of the store."""
+
+    @abstractmethod
+    def scan(self, first: Any = None, last: Any = None, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
+        """Rows with first <= key <= last (None: no bound) in order of their keys' canonical bytes, at most `limit`: of
+        one type in its own order, of several types type by type. To go on, begin at the last key seen.
+
+        Rows that are added while it runs may not be seen; those deleted meanwhile are left out. To be finished before
+        the task's next seal or completed epoch.
+        """
+
+
+class CompletedView(TableView):
+    """A value table as of the last completed epoch, also while that is being applied to the store."""
+
+    def __init__(self, below: SealedStore, prefix: bytes, codec: Codec) -> None:
+        self._below = below
+        self._prefix = prefix
+        self._codec = codec
+
+    def get_many(self, keys: Sequence[Any]) -> list[Any]:
+        found = self._region().get_many(encode_all_canonical(keys))
+        values = iter(self._codec.decode_all([data for data in found if data is not None]))
+        return [None if data is None else next(values) for data in found]
+
+    def scan(self, first: Any = None, last: Any = None, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
+        rows = self._region().scan_in_order(*closed_range(first, last))
+        for _, encoded, data in islice(rows, limit):
+            yield decode_key(encoded)[0], self._codec.decode(data)
+
+    def _region(self) -> Region:
+        return Region(self._below.completed, self._prefix, nested=False)

@@ -1,0 +1,134 @@
+"""How the rows of an ordered table are keyed in the store: by key and time, with an index by time.
+
+| row | key | value |
+| --- | --- | --- |
+| row | table, encoded key, time, sequence | its data |
+| index | table, 00, time, encoded key, sequence | nothing |
+
+Time is 8 bytes (signed, the sign bit turned), the sequence 4: together they are a row's *position*. No encoded key
+begins with 00, so the index lies before the rows. An encoded key of more than LONGEST bytes is replaced by FF and its
+hash in both, and put before the data of the row and into the value of the index: the order by time stays.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
+from rayflow.state import row_keys
+from rayflow.state.row_keys import BEYOND, LIMIT, PREFIX, pack_long, unpack_long
+
+FIRST, LAST = WATERMARK_MIN, WATERMARK_MAX
+"""The first and the last time that there can be."""
+
+_TIME, _SEQUENCE = 8, 4
+_POSITION = _TIME + _SEQUENCE
+_INDEX = PREFIX + 1
+LONGEST = LIMIT - _INDEX - _POSITION
+"""Bytes that an encoded key may have to be stored as it is."""
+
+_position = Struct(">QI")
+_SIGN = 1 << 63
+
+
+def position(time: int, sequence: int) -> bytes:
+    """What a row's key ends with.
+
+    >>> position(-1, 0) < position(5, 1) < position(5, 2) < position(6, 0)
+    True
+    """
+    return _position.pack(time + _SIGN, sequence)
+
+
+def positions_of(found: list[tuple[bytes, bytes]]) -> tuple[list[int], list[int]]:
+    """Times and sequences of rows.
+
+    >>> positions_of([(b"table" + position(-7, 3), b"data")])
+    ([-7], [3])
+    """
+    if not found:
+        return [], []
+    times, sequences = zip(*map(_position.unpack, [row_key[-_POSITION:] for row_key, _ in found]), strict=True)
+    return [time - _SIGN for time in times], list(sequences)
+
+
+class TimeKeys:
+    """The row keys of one ordered table."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._index = prefix + b"\x00"
+
+    def base(self, encoded: bytes) -> bytes:
+        """What the rows of an encoded key begin with."""
+        if len(encoded) <= LONGEST:
+            return self._prefix + encoded
+        return self._prefix + BEYOND + row_keys.digest(encoded)
+
+    def span(self, base: bytes, first: int, last: int) -> tuple[bytes, bytes]:
+        """Where the rows of a key with first <= time <= last are: start and stop."""
+        return base + position(first, 0), base + position(last, 0)[:_TIME] + BEYOND * (_SEQUENCE + 1)
+
+    def row_and_index(self, base: bytes, time: int, sequence: int) -> tuple[bytes, bytes]:
+        """The keys of a row and of its index."""
+        at = _position.pack(time + _SIGN, sequence)
+        return base + at, self._index + at[:_TIME] + base[PREFIX:] + at[_TIME:]
+
+    def index_from(self, time: int) -> bytes:
+        """Where the index of a time begins."""
+        return self._index + position(time, 0)[:_TIME]
+
+    @property
+    def index_end(self) -> bytes:
+        """Where the index ends."""
+        return self._index + BEYOND * (_TIME + 1)
+
+    @staticmethod
+    def indexed_time(index_key: bytes) -> int:
+        """The time of the row that an index is for."""
+        return int.from_bytes(index_key[_INDEX : _INDEX + _TIME], "big") - _SIGN
+
+    @staticmethod
+    def indexed_sequence(index_key: bytes) -> int:
+        """The sequence of the row that an index is for."""
+        return int.from_bytes(index_key[-_SEQUENCE:], "big")
+
+    def indexed_row(self, index_key: bytes) -> bytes:
+        """The key of the row that an index is for."""
+        return (
+            self._prefix
+            + index_key[_INDEX + _TIME : -_SEQUENCE]
+            + index_key[_INDEX : _INDEX + _TIME]
+            + index_key[-_SEQUENCE:]
+        )
+
+    @staticmethod
+    def indexed_key(index_key: bytes, value: bytes) -> bytes:
+        """The encoded key of the row that an index is for."""
+        return value or index_key[_INDEX + _TIME : -_SEQUENCE]
+
+
+def stored(encoded: bytes, data: bytes) -> bytes:
+    """The value of a row."""
+    return data if len(encoded) <= LONGEST else pack_long(encoded, data)
+
+
+def index_value(encoded: bytes) -> bytes:
+    """The value of an index."""
+    return b"" if len(encoded) <= LONGEST else encoded
+
+
+def data_of(encoded: bytes, value: bytes) -> bytes:
+    """The data of a row that was found for an encoded key. Raises InvariantBroken when it is another key's."""
+    if len(encoded) <= LONGEST:
+        return value
+    found, data = unpack_long(value)
+    check_hash(encoded, found)
+    return data
+
+
+def check_hash(encoded: bytes, found: bytes) -> None:
+    """Of two long keys with one hash. Raises InvariantBroken when they are not the same."""
+    if found != encoded:
+        raise InvariantBroken("two long keys of one state have the same hash", advice="Use shorter keys")

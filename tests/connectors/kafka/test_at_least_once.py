@@ -1,0 +1,70 @@
+"""What a flush says while it waits: a scripted stream and clock instead of a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rayflow.connectors.kafka import at_least_once
+from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
+from rayflow.connectors.kafka.client import Contact
+from rayflow.connectors.kafka.config import KafkaSettings
+
+
+def flushed(
+    monkeypatch: pytest.MonkeyPatch, left: Sequence[tuple[float, int]], outage: str | None = None
+) -> list[tuple[str, str | None]]:
+    """Each step of a flush with the outage that is shown then, and after it. `left`: at which second how many records
+    are still on their way."""
+    script, now = iter(left), [0.0]
+
+    class Scripted:
+        contact = Contact()
+
+        def __init__(self, _settings: Any) -> None:
+            self.contact.outage = outage
+
+        def connect(self) -> None:
+            pass
+
+        def advance(self, _seconds: float) -> int:
+            now[0], records = next(script)
+            return records
+
+    monkeypatch.setattr(at_least_once, "Stream", Scripted)
+    monkeypatch.setattr(at_least_once, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    publisher = AtLeastOncePublisher(KafkaSettings("localhost:9092"), "job")
+    publisher.open([])
+    steps = [(step, publisher.outage) for step in publisher.flush()]
+    assert publisher._stream is not None
+    assert publisher._stream.contact.outage is None
+    return [*steps, ("done", publisher.outage)]
+
+
+def test_while_records_go_out_a_flush_is_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert flushed(monkeypatch, [(0.9, 3), (1.8, 2), (2.7, 1), (2.8, 0)]) == [
+        ("flushing", None),
+        ("flushing", None),
+        ("flushing", None),
+        ("done", None),
+    ]
+
+
+def test_when_nothing_has_moved_for_a_second_a_flush_waits_until_something_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert flushed(monkeypatch, [(0.5, 3), (1.5, 3), (3.5, 3), (3.6, 2), (3.7, 0)]) == [
+        ("flushing", None),
+        ("flushing", None),
+        ("waiting", "no answer for 3 s"),
+        ("flushing", None),
+        ("done", None),
+    ]
+
+
+def test_a_flush_that_waits_says_what_its_connections_have_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = flushed(monkeypatch, [(0.5, 3), (3.5, 3), (3.6, 0)], outage="refused")
+    assert steps == [("flushing", None), ("waiting", "refused"), ("done", None)]

@@ -1,0 +1,148 @@
+"""What is wanted of a job outlives the process that was told, without Ray."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from rayflow.checkpoint.open import open_store
+from rayflow.core.errors import InvariantBroken, RayflowError
+from rayflow.runtimes.hosting.channels.outgoing import Frame
+from rayflow.runtimes.hosting.messages import Failed
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.machine.background import Thread
+from rayflow.runtimes.ray.client import folder_of
+from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
+from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
+from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.wishes import Rescale, Wishes
+from rayflow.runtimes.ray.worker_loop import WorkerLoop
+from tests.checkpoint.model import example_manifest
+from tests.runtimes.ray.test_links import plan
+
+
+def spec(folder: Path, submission: str = "first") -> JobSpec:
+    return JobSpec("links", "links.py", RunOptions(state=folder), submission, "secret", workers=2)
+
+
+def test_the_next_process_of_a_submission_knows_its_wishes(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Wishes(spec(tmp_path))
+    assert first.open(store) is None
+    first.save("running")
+    first.resize(3)
+    first.stop("drain", "file:/there")
+    next_one = Wishes(spec(tmp_path))
+    assert next_one.open(store) is not None
+    assert (next_one.workers, next_one.ending, next_one.savepoint) == (3, "drain", "file:/there")
+
+
+def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Wishes(spec(tmp_path))
+    first.open(store)
+    first.stop("stop", None)
+    other = Wishes(spec(tmp_path, "other"))
+    assert other.open(store) is None
+    assert (other.workers, other.ending) == (2, None)
+
+
+def test_a_process_sees_that_another_has_taken_its_job_over(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first, second = Wishes(spec(tmp_path)), Wishes(spec(tmp_path))
+    first.open(store)
+    assert not first.superseded()
+    first.save("running")
+    assert not first.superseded()
+    second.open(store)
+    second.save("running")
+    assert first.superseded()
+    assert not second.superseded()
+
+
+def test_an_asked_stop_becomes_a_drain_but_never_the_reverse(tmp_path: Path) -> None:
+    wishes = Wishes(spec(tmp_path))
+    wishes.stop("stop", None)
+    wishes.stop("drain", None)
+    wishes.stop("stop", None)
+    assert wishes.ending == "drain"
+
+
+def test_a_deployment_without_the_newer_fields_is_read(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    store.put("deployment.json", [b'{"submission":"s","workers":2}'])
+    assert read_deployment(store) == Deployment("s", 2)
+    write_deployment(store, Deployment("s", 3, ending="stop"))
+    assert read_deployment(store) == Deployment("s", 3, ending="stop")
+
+
+def test_who_asks_for_other_workers_is_told_why_not() -> None:
+    rescale, error = Rescale(3), RayflowError("no room")
+    rescale.answer(error)
+    assert (rescale.done, rescale.error) == (True, error)
+
+
+def test_a_savepoint_that_nobody_has_asked_for_is_not_written(tmp_path: Path) -> None:
+    background = Thread()
+    Savepoints().write(open_store(f"file:{tmp_path}"), None, background)  # type: ignore[arg-type]
+    assert background.waiting == 0
+    background.close()
+
+
+def test_what_goes_wrong_with_a_savepoint_is_kept_for_who_asked(tmp_path: Path) -> None:
+    savepoint = Savepoint("nothing:at/all")
+    savepoint.write(open_store(f"file:{tmp_path}"), example_manifest())
+    assert savepoint.done
+    assert savepoint.error is not None
+
+
+def test_no_last_savepoint_is_written_of_a_job_without_checkpoints(tmp_path: Path) -> None:
+    write_last(open_store(f"file:{tmp_path / 'checkpoints'}"), f"file:{tmp_path / 'savepoint'}")
+    assert not (tmp_path / "savepoint").exists()
+
+
+class Odd(Exception):
+    """Can be pickled, but not be read again."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("odd")
+
+
+class Told:
+    """Keeps what the coordinator would be told."""
+
+    def __init__(self) -> None:
+        self.bodies: list[object] = []
+
+    def report(self, attempt: int, message: object) -> None:
+        self.bodies.append(pickle.loads(pickle.dumps(message)))
+
+    def deliver(self, worker: int, frame: Frame) -> None:
+        raise AssertionError
+
+
+def test_an_error_that_does_not_travel_is_told_in_words(tmp_path: Path) -> None:
+    def fails() -> bool:
+        raise Odd(1, 2)
+
+    told = Told()
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    loop = WorkerLoop(spec(tmp_path), plan(), store, 1, told, Journal())
+    loop._guarded(fails)
+    (failed,) = [body for body in told.bodies if isinstance(body, Failed)]
+    assert isinstance(failed.error, InvariantBroken)
+    assert "Odd" in failed.error.what
+
+
+def test_a_job_is_shipped_with_the_folder_of_its_project(tmp_path: Path) -> None:
+    (tmp_path / "project" / "jobs").mkdir(parents=True)
+    file = tmp_path / "project" / "jobs" / "a.py"
+    file.touch()
+    assert folder_of(str(file)) == (file.parent, "a.py")
+    (tmp_path / "project" / "rayflow.toml").touch()
+    assert folder_of(f"{file}:job") == (tmp_path / "project", "jobs/a.py:job")
+    with pytest.raises(RayflowError):
+        folder_of(str(tmp_path / "none.py"))
