@@ -14,7 +14,7 @@ from typing import Any
 
 import rayflow as rf
 from benchmarks.counted_store import CountedStore
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.layout import base_part_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, write_manifest
 from rayflow.checkpoint.sealed import TaskSealed

@@ -10,7 +10,7 @@ from itertools import compress, islice
 from operator import eq, ne
 from typing import cast
 
-from rayflow.checkpoint.base import BaseRef, read_base
+from rayflow.checkpoint.bases import BaseRef, read_base
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayflow.checkpoint.base import check_base_part
+from rayflow.checkpoint.bases import check_base_part
 from rayflow.checkpoint.layout import BasePartObject, SegmentObject, parse_name
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore

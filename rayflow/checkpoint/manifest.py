@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.layout import MANIFESTS, SAVEPOINT, ManifestObject, manifest_name, parse_name
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, FormatTooNew

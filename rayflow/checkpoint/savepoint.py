@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
 from rayflow.checkpoint.layout import SAVEPOINT, SegmentObject, base_part_name, parse_name, segment_name

@@ -41,7 +41,7 @@ def open_connector(spec: ConnectorSpec) -> Connector:
     if scheme == "embedded":
         if not rest:
             raise InvalidConnector("embedded: needs a path", advice="Use embedded:PATH")
-        from rayflow.connectors.local.connector import EmbeddedConnector
+        from rayflow.connectors.embedded.connector import EmbeddedConnector
 
         return EmbeddedConnector(path)
     from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector

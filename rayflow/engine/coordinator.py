@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import Fenced, InvariantBroken

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Epoch, TaskId
 

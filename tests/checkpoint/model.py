@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from rayflow.checkpoint.base import BaseRef, encode_base_part, split_rows
+from rayflow.checkpoint.bases import BaseRef, encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name, manifest_name, output_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, SinkEntry, StateEntry, encode_manifest
 from rayflow.checkpoint.sealed import TaskSealed

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.manifest import (
     _checksum,
     decode_manifest,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
-from rayflow.connectors.local.connector import EmbeddedConnector
 from rayflow.connectors.registry import open_connector
 from rayflow.core.errors import InvalidConnector
 from rayflow.core.topics import ConnectorSpec

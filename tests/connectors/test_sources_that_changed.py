@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rayflow as rf
-from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import SourceDataLost
 from rayflow.core.ids import TopicPartition

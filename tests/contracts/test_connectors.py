@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rayflow.connectors.base import Connector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
-from rayflow.connectors.local.connector import EmbeddedConnector
 from rayflow.core.ids import TopicPartition
 from tests.contracts.connector_publishing import PublishContract
 from tests.contracts.connector_reading import ReadContract

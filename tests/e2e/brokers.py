@@ -13,8 +13,8 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from rayflow.cli.topics.reading import read_topic
-from rayflow.connectors.local.connector import EmbeddedConnector
-from rayflow.connectors.local.environment import acquire
+from rayflow.connectors.embedded.connector import EmbeddedConnector
+from rayflow.connectors.embedded.environment import acquire
 from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import TopicExists

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 import rayflow as rf
-import rayflow.connectors.local.packing as packing
+import rayflow.connectors.embedded.packing as packing
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.core.errors import RecordTooLarge

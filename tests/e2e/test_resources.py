@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import rayflow as rf
-import rayflow.connectors.local.environment as environments
+import rayflow.connectors.embedded.environment as environments
 import rayflow.state.state_directory as directories
-from rayflow.connectors.local.publisher import EmbeddedPublisher
+from rayflow.connectors.embedded.publisher import EmbeddedPublisher
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import UserFunctionFailed
 from rayflow.core.ids import Marker, SinkTask, TopicPartition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayflow.checkpoint.base import BaseRef
+from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import TaskId
 from rayflow.engine.history import BASE_FLOOR, MAX_CHAIN, History

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rayflow.checkpoint import base, manifest, segment
+from rayflow.checkpoint import bases, manifest, segment
 from rayflow.checkpoint.attempts import claim_attempt, read_claim
-from rayflow.checkpoint.base import decode_base_part, encode_base_part
+from rayflow.checkpoint.bases import decode_base_part, encode_base_part
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.layout import attempt_name
 from rayflow.checkpoint.manifest import decode_manifest, encode_manifest
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.checkpoint.segment import SegmentReader, encode_segment
-from rayflow.connectors.local import layout
+from rayflow.connectors.embedded import layout
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import TaskId
 from rayflow.runtimes.ray.deployment import NAME, Deployment, read_deployment, write_deployment
@@ -152,7 +152,7 @@ GOLDENS = [
     Golden(
         "base",
         ".bin",
-        base.FORMAT,
+        bases.FORMAT,
         lambda: b"".join(encode_base_part(ROWS)),
         lambda data: decode_base_part("golden", data),
         ROWS,

@@ -11,8 +11,8 @@ from typing import Any
 
 from rayflow.cli.topics.reading import read_topic
 from rayflow.connectors.base import Connector
-from rayflow.connectors.local.environment import Environment, acquire
-from rayflow.connectors.local.layout import fence_of, positions_of
+from rayflow.connectors.embedded.environment import Environment, acquire
+from rayflow.connectors.embedded.layout import fence_of, positions_of
 from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Marker, SinkTask, TopicPartition

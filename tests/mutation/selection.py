@@ -16,7 +16,7 @@ UNITS: Mapping[str, Sequence[str]] = {
     "operators": ("tests/operators",),
     "connectors": ("tests/connectors/test_registry.py", "tests/connectors/test_sources_that_changed.py"),
     "connectors/files": ("tests/connectors/files",),
-    "connectors/local": ("tests/connectors/local",),
+    "connectors/embedded": ("tests/connectors/embedded",),
     "connectors/kafka": (
         *(
             f"tests/connectors/kafka/test_{name}.py"
@@ -30,7 +30,7 @@ CONTRACTS: Mapping[str, Sequence[str]] = {
     "checkpoint": ("tests/contracts/test_checkpoint_stores.py",),
     "connectors": ("tests/contracts/test_connectors.py",),
     "connectors/files": ("tests/contracts/test_connectors.py",),
-    "connectors/local": ("tests/contracts/test_connectors.py",),
+    "connectors/embedded": ("tests/contracts/test_connectors.py",),
     "connectors/kafka": (
         *(f"tests/connectors/kafka/test_{name}.py" for name in ("contract", "crash", "security")),
         "tests/cli/test_kafka.py",

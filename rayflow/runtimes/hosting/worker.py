@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from rayflow.checkpoint import base
-from rayflow.checkpoint.base import encode_base_part, split_rows
+from rayflow.checkpoint import bases
+from rayflow.checkpoint.bases import encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
 from rayflow.checkpoint.manifest import read_manifest
 from rayflow.core.batch import EncodedBatch
@@ -385,7 +385,7 @@ class WorkerDriver:
     def _write_base(self, order: WriteBase, runs: Iterator[Rows]) -> Generator[None, None, None]:
         names: list[str] = []
         size = 0
-        for part, rows in enumerate(split_rows(runs, base.PART_BYTES)):
+        for part, rows in enumerate(split_rows(runs, bases.PART_BYTES)):
             name = base_part_name(order.task, order.epoch, self.attempt, part)
             buffers = encode_base_part(rows)
             names.append(name)

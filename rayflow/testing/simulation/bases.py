@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rayflow.checkpoint import base
+from rayflow.checkpoint import bases
 from rayflow.engine import history
 
 PART = 400
@@ -15,9 +15,9 @@ PART = 400
 @contextmanager
 def small_bases(floor: int, chain: int) -> Iterator[None]:
     """Have bases written for states as small as simulated ones."""
-    before = history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES
-    history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES = floor, chain, PART
+    before = history.BASE_FLOOR, history.MAX_CHAIN, bases.PART_BYTES
+    history.BASE_FLOOR, history.MAX_CHAIN, bases.PART_BYTES = floor, chain, PART
     try:
         yield
     finally:
-        history.BASE_FLOOR, history.MAX_CHAIN, base.PART_BYTES = before
+        history.BASE_FLOOR, history.MAX_CHAIN, bases.PART_BYTES = before

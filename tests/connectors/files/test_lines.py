@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import rayflow as rf
-from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import EncodeFailed
 from rayflow.plan.compile import plan_of

@@ -242,7 +242,7 @@ def test_a_publisher_killed_many_times_writes_each_epoch_once(files: JsonLinesCo
     chance = random.Random(seed)
     files.create("u", 1)
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["rayflow.connectors.local.connector"])
+    processes.set_forkserver_preload(["rayflow.connectors.embedded.connector"])
     for _ in range(12):
         here, there = processes.Pipe(duplex=False)
         process = processes.Process(target=publish_epochs, args=(tmp_path, there))

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rayflow.connectors.base import Polled, Reader
-from rayflow.connectors.local import layout
-from rayflow.connectors.local.blob import Columns, Damaged, decode, joined
-from rayflow.connectors.local.environment import ADVICE, Environment, Transaction
+from rayflow.connectors.embedded import layout
+from rayflow.connectors.embedded.blob import Columns, Damaged, decode, joined
+from rayflow.connectors.embedded.environment import ADVICE, Environment, Transaction
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import DamagedObject, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Epoch, TopicPartition

@@ -7,7 +7,7 @@ import random
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
@@ -39,7 +39,7 @@ def test_a_writer_killed_many_times_leaves_only_whole_transactions_in_order(tmp_
     print(f"seed {seed}")
     chance = random.Random(seed)
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["rayflow.connectors.local.connector"])
+    processes.set_forkserver_preload(["rayflow.connectors.embedded.connector"])
     log = EmbeddedConnector(tmp_path)
     log.create("t", PARTITIONS)
     reader = log.reader("g")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from rayflow.connectors.local.blob import Columns, encode, joined
-from rayflow.connectors.local.layout import Topic
+from rayflow.connectors.embedded.blob import Columns, encode, joined
+from rayflow.connectors.embedded.layout import Topic
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import RecordTooLarge, UnknownTopic
 from rayflow.core.hashing import Partitioner, murmur2

@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from rayflow.connectors.base import Publisher
-from rayflow.connectors.local import layout
-from rayflow.connectors.local.environment import Environment, Transaction
-from rayflow.connectors.local.packing import Chunk, Packer
+from rayflow.connectors.embedded import layout
+from rayflow.connectors.embedded.environment import Environment, Transaction
+from rayflow.connectors.embedded.packing import Chunk, Packer
 from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import Fenced, InvariantBroken, UnknownTopic

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayflow.checkpoint.base import (
+from rayflow.checkpoint.bases import (
     _HEAD,
     _MAGIC,
     _VERSIONED,

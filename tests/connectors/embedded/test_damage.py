@@ -10,8 +10,8 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from rayflow.connectors.local import environment
-from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.embedded import environment
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import DamagedObject, DiskFull, FormatTooNew, InvalidConnector, RayflowError
 from rayflow.core.ids import Marker, SinkTask, TopicPartition

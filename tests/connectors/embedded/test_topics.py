@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rayflow.connectors.local import reader as reading
-from rayflow.connectors.local.connector import EmbeddedConnector
+from rayflow.connectors.embedded import reader as reading
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerRefused, Fenced, InvariantBroken, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from rayflow.connectors.base import TopicInfo
-from rayflow.connectors.local.environment import Environment, Transaction
+from rayflow.connectors.embedded.environment import Environment, Transaction
 from rayflow.core.errors import BrokerRefused, FormatTooNew, TopicExists, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import lmdb
 
 from rayflow.connectors.base import NO_TOPICS, Appender, Connector, TopicInfo
-from rayflow.connectors.local import layout
-from rayflow.connectors.local.environment import Environment, acquire
-from rayflow.connectors.local.packing import BLOB_BYTES, Packer
-from rayflow.connectors.local.publisher import EmbeddedPublisher, pack, write_chunks
-from rayflow.connectors.local.reader import EmbeddedReader
+from rayflow.connectors.embedded import layout
+from rayflow.connectors.embedded.environment import Environment, acquire
+from rayflow.connectors.embedded.packing import BLOB_BYTES, Packer
+from rayflow.connectors.embedded.publisher import EmbeddedPublisher, pack, write_chunks
+from rayflow.connectors.embedded.reader import EmbeddedReader
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import TopicPartition
 

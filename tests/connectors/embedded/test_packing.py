@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayflow.connectors.local import packing
-from rayflow.connectors.local.blob import Columns, Damaged, decode, encode
-from rayflow.connectors.local.layout import Topic
-from rayflow.connectors.local.packing import Packer
+from rayflow.connectors.embedded import packing
+from rayflow.connectors.embedded.blob import Columns, Damaged, decode, encode
+from rayflow.connectors.embedded.layout import Topic
+from rayflow.connectors.embedded.packing import Packer
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.hashing import murmur2
 
