@@ -96,7 +96,7 @@ class Chain:
     def rows(self, task: TaskId) -> Iterator[Rows]:
         """The rows of `task` at the checkpoint: base and deltas merged, in runs in ascending order over all.
 
-        None for a task that the checkpoint does not hold.
+        Nothing for a task that the checkpoint does not hold.
         Holds the deltas in memory; they are at most about as large as the base.
         """
         if not self.knows(task):

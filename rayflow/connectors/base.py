@@ -20,7 +20,7 @@ NO_TOPICS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic and, per partition, its first and its end position (the position the next record will get)."""
+    """A topic, its number of partitions and, where the system can tell cheaply, its number of records."""
 
     name: str
     partitions: int

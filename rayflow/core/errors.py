@@ -351,7 +351,7 @@ class ClusterUnavailable(RayflowError):
 
     code = "RF-6001"
     exit_code = 3
-    default_advice = "Start one (ray start --head), or correct --ray; `rayflow doctor` looks for it"
+    default_advice = "Start one (ray start --head), or correct --ray"
 
 
 class JobNameTaken(RayflowError):

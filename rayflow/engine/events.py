@@ -82,7 +82,7 @@ class BarrierContinued:
 @dataclass(frozen=True, slots=True)
 class Listened:
     """Over which stretch of wall-clock time (ms) the sources were polled without a break, and in which of them records
-    are known to wait all the same, as (task, source)."""
+    are known to wait anyway, as (task, source)."""
 
     since: int
     until: int

@@ -1,7 +1,7 @@
 """Which operator runs which spec: each says so itself.
 
 Specs are below operators in the layers, so that the plan can be made and described without them: a spec cannot name its
-operator. A decorator at the operator keeps the two together all the same, and a type checker follows it.
+operator. A decorator at the operator keeps the two together instead, and a type checker follows it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes plainly: an idempotent producer that sends again for as long as the broker is away.
 
-A record whose delivery fails all the same ends the writer: its caller must not take the record for written.
+A record whose delivery fails in spite of that ends the writer: its caller must not take the record for written.
 """
 
 from __future__ import annotations

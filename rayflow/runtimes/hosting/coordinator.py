@@ -338,7 +338,7 @@ class CoordinatorDriver:
             try:
                 write_manifest(self._store, manifest)
             except ObjectExists:
-                # Ours all the same, if the store did it but its answer was lost.
+                # Ours nevertheless, if the store did it but its answer was lost.
                 return read_manifest(self._store, manifest.epoch).attempt
             newest = max(manifest_epochs(self._store), default=manifest.epoch)
             if newest > manifest.epoch:

@@ -1,4 +1,4 @@
-"""At least once: what may come twice, and what must come all the same."""
+"""At least once: what may come twice, and what must come anyway."""
 
 from __future__ import annotations
 
