@@ -21,14 +21,14 @@ from rayflow.runtimes.hosting.messages import Message, PeerLost
 from rayflow.runtimes.ray.journal import Journal
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.transport import Address, Transport
-from rayflow.runtimes.ray.vitals import Vitals
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
+from rayflow.runtimes.ray.worker_metrics import WorkerMetrics
 from rayflow.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
-    """What a worker says once it is ready."""
+class WorkerStarted:
+    """The worker's report that it is ready: where it runs, its version, and where it takes frames."""
 
     node: str
     host: str
@@ -78,7 +78,7 @@ class WorkerActor:
         self._loop: WorkerLoop | None = None
         self._transport: Transport | None = None
 
-    async def ready(self) -> Birth:
+    async def ready(self) -> WorkerStarted:
         """Import the job and begin. Raises what importing or compiling it raises."""
         spec = self._spec
         plan, store = spec.plan(), open_store(spec.checkpoints)
@@ -88,7 +88,7 @@ class WorkerActor:
         self._loop = WorkerLoop(spec, plan, store, self._slot, links, self._journal)
         threading.Thread(target=self._loop.run, name="rayflow-worker", daemon=True).start()
         node = ray.get_runtime_context().get_node_id()
-        return Birth(node, socket.gethostname(), os.getpid(), __version__, address)
+        return WorkerStarted(node, socket.gethostname(), os.getpid(), __version__, address)
 
     async def tell(self, number: int, attempt: Attempt, body: object) -> None:
         """A message of the coordinator."""
@@ -100,11 +100,11 @@ class WorkerActor:
             else:
                 self._loop.post(Message(its_attempt, its_body))
 
-    async def ping(self) -> Vitals:
-        """Say that the process lives, and how it does. It ends itself when nobody has asked for long."""
+    async def ping(self) -> WorkerMetrics:
+        """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
         assert self._loop is not None
         self._loop.asked()
-        return self._loop.vitals
+        return self._loop.metrics
 
     async def watch(self) -> None:
         """Never returns: the caller learns by its end that the process is gone."""
