@@ -27,7 +27,6 @@ class WorkerMetrics:
     records_in: int = 0
     records_out: int = 0
     errors: int = 0
-    rows: int = 0
     lag: int | None = None
     watermark: int | None = None
     busy: float = 0.0
@@ -62,7 +61,6 @@ def look(hosted: WorkerDriver) -> WorkerMetrics:
     if hosted.worker is not None:
         tasks = hosted.worker.tasks.values()
         metrics.tasks = [str(task.id) for task in tasks]
-        metrics.rows = sum(task.state.row_count() for task in tasks)
         lowest = min((task.time.watermark for task in tasks), default=WATERMARK_MIN)
         metrics.watermark = lowest if WATERMARK_MIN < lowest < WATERMARK_MAX else None
     return metrics
