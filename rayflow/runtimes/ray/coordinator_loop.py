@@ -37,17 +37,17 @@ from rayflow.runtimes.hosting.samples import write_samples
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.autoscaling import Autoscaling
 from rayflow.runtimes.ray.deployment import ENDED, JobState
-from rayflow.runtimes.ray.journal import Journal, LogLines
-from rayflow.runtimes.ray.metrics import JobMetrics
-from rayflow.runtimes.ray.overview import Overview, first_status
+from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
 from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.worker_actor import Peers
+from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
+from rayflow.runtimes.ray.watching.journal import Journal, LogLines
+from rayflow.runtimes.ray.watching.metrics import JobMetrics
+from rayflow.runtimes.ray.watching.overview import Overview, first_status
 
 log = get_logger("rayflow.coordinator")
 

@@ -19,11 +19,11 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
+from rayflow.runtimes.ray.links.transport import Address
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.transport import Address
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_actor import WorkerActor, WorkerStarted
 from rayflow.runtimes.ray.worker_loop import LEASE
-from rayflow.runtimes.ray.worker_metrics import WorkerMetrics
 from rayflow.version import __version__
 
 log = get_logger("rayflow.coordinator")

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +15,14 @@ from rayflow.checkpoint.open import open_store
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
 from rayflow.runtimes.hosting.channels.ordered import Ordered
-from rayflow.runtimes.hosting.channels.outgoing import Frame, decode_frame, encode_frame
+from rayflow.runtimes.hosting.channels.outgoing import decode_frame
 from rayflow.runtimes.hosting.messages import Message, PeerLost
-from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.links.actor_links import ActorLinks, Peers
+from rayflow.runtimes.ray.links.transport import Address, Transport
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.transport import Address, Transport
+from rayflow.runtimes.ray.watching.journal import Journal
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
-from rayflow.runtimes.ray.worker_metrics import WorkerMetrics
 from rayflow.version import __version__
 
 
@@ -35,33 +35,6 @@ class WorkerStarted:
     pid: int
     version: str
     address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """The workers of an attempt, by slot."""
-
-    addresses: Mapping[WorkerId, Address]
-
-
-class ActorLinks:
-    """To the coordinator by one-way calls, to other workers by frames."""
-
-    def __init__(self, slot: WorkerId, generation: int, coordinator: Any, transport: Transport) -> None:
-        self._slot = slot
-        self._generation = generation
-        self._report = coordinator.report.options(num_returns=0)
-        self._transport = transport
-        self._reported = 0
-
-    def report(self, attempt: Attempt, message: object) -> None:
-        """Tell the coordinator. From the worker's thread alone: its messages are numbered."""
-        self._report.remote(self._slot, self._generation, self._reported, attempt, message)
-        self._reported += 1
-
-    def deliver(self, worker: WorkerId, frame: Frame) -> None:
-        """Send to another worker."""
-        self._transport.send(worker, encode_frame(frame))
 
 
 class WorkerActor:

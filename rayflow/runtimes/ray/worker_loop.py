@@ -22,10 +22,10 @@ from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.garbage import collected_seldom
 from rayflow.runtimes.machine.node_state import NodeState
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.journal import Journal, LogLines
-from rayflow.runtimes.ray.metrics import figures
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.worker_metrics import WorkerMetrics, counted, look
+from rayflow.runtimes.ray.watching.journal import Journal, LogLines
+from rayflow.runtimes.ray.watching.metrics import figures
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics, counted, look
 
 log = get_logger("rayflow.worker")
 

@@ -17,8 +17,8 @@ from rayflow.core.ids import TaskId
 from rayflow.core.metrics import METRICS
 from rayflow.engine.events import BarrierInjected, EpochDone
 from rayflow.operators.base import OperatorCounters
-from rayflow.runtimes.ray.metrics import Figures, JobMetrics, TaskFigures
-from rayflow.runtimes.ray.worker_metrics import WorkerMetrics
+from rayflow.runtimes.ray.watching.metrics import Figures, JobMetrics, TaskFigures
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 
 TASK = TaskId("s1", 2)
 

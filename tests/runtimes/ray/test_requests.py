@@ -15,10 +15,10 @@ from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.ray.client import folder_of
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
-from rayflow.runtimes.ray.journal import Journal
 from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.watching.journal import Journal
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from tests.checkpoint.model import example_manifest
 from tests.runtimes.ray.test_links import plan

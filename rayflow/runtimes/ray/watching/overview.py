@@ -8,10 +8,10 @@ import time
 from collections import deque
 
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
-from rayflow.runtimes.ray.autoscaling import Load
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
+from rayflow.runtimes.ray.watching.autoscaling import Load
+from rayflow.runtimes.ray.watching.status import JobStatus, WorkerStatus
 
 LOOKS = 50
 """Rates are taken over so many looks."""

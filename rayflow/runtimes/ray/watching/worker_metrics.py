@@ -8,7 +8,7 @@ from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.runtimes.hosting.worker import WorkerDriver
-from rayflow.runtimes.ray.metrics import Figures
+from rayflow.runtimes.ray.watching.metrics import Figures
 
 
 @dataclass(slots=True)
