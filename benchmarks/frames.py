@@ -21,7 +21,7 @@ from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.incoming import Incoming
 from rayflow.runtimes.hosting.channels.outgoing import Outgoing, decode_frame, encode_frame
-from rayflow.runtimes.ray.transport import Transport
+from rayflow.runtimes.ray.links.transport import Transport
 from rayflow.serde.codec import Codec
 
 HERE, THERE = 0, 1

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 from rayflow.api.location import invalid
 from rayflow.core.errors import InvalidJob
 from rayflow.serde import auto, bytes_, json, serde_for
 from rayflow.serde.base import Serde
 from rayflow.serde.record_names import is_record_class
-
-SerdeSpec: TypeAlias = "Serde[Any] | type[Any]"
-"""What `key=` and `value=` take: a serde (`rf.json`, `rf.text`) or a type (`Order`, `str`, `bytes`)."""
 
 
 def serde_of(spec: Any, option: str) -> Serde[Any]:

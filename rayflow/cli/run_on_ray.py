@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rayflow.plan.physical import JobPlan
     from rayflow.runtimes.hosting.options import Progress, RunOptions
     from rayflow.runtimes.ray.client import JobHandle
-    from rayflow.runtimes.ray.status import JobStatus
+    from rayflow.runtimes.ray.watching.status import JobStatus
 
 EVERY = 0.25
 """Seconds between two looks at the job."""

@@ -39,5 +39,4 @@ class FailedRecord:
     value: Any
 
 
-Decision: TypeAlias = "Stop | Skip"
 OnError: TypeAlias = "Stop | Skip | DeadLetter | Callable[[FailedRecord], Stop | Skip]"

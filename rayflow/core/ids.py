@@ -52,12 +52,6 @@ class SinkTask(NamedTuple):
     def __str__(self) -> str:
         return f"{self.operator}/{self.partition}"
 
-    @classmethod
-    def parse(cls, text: str) -> SinkTask:
-        """The inverse of ``str()``."""
-        operator, _, partition = text.rpartition("/")
-        return cls(operator, int(partition))
-
 
 class TopicPartition(NamedTuple):
     """A partition of a topic within one connector."""

@@ -153,7 +153,7 @@ class RequestBarrier:
 
 @dataclass(frozen=True, slots=True)
 class HoldSources:
-    """Poll nothing until ReleaseSources: memory is short and an epoch is on its way out."""
+    """Poll nothing until ReleaseSources: memory is short and an epoch is in flight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ from rayflow.plan.physical import JobPlan
 
 
 class Coordinator:
-    """Takes one attempt from its claim to its end; one epoch is on its way at a time.
+    """Takes one attempt from its claim to its end; one epoch is in flight at a time.
 
     `lineage`: that of the checkpoints that it goes on with, once it is known.
 
@@ -93,7 +93,7 @@ class Coordinator:
         self._history = History([], None)
         self._acks: dict[WorkerId, SegmentAcked] = {}
         self._done: set[WorkerId] = set()
-        self._under_way = False
+        self._epoch_in_flight = False
         self._written: Manifest | None = None
         self._last_barrier: int | None = None
         self._now = 0
@@ -103,7 +103,7 @@ class Coordinator:
         self._markers: Mapping[SinkTask, Marker | None] = {}
         self._missing: list[SinkTask] = []
         self._opening: OpenPublishers | None = None
-        self._bases_under_way: set[TaskId] = set()
+        self._bases_in_flight: set[TaskId] = set()
 
     def start(self) -> list[Order]:
         """Begin the attempt."""
@@ -157,7 +157,7 @@ class Coordinator:
             case PublishedRecorded():
                 return [self._finish(Phase.CLOSING)]
             case BaseWritten():
-                self._bases_under_way.discard(event.task)
+                self._bases_in_flight.discard(event.task)
                 self._history.on_base(event.task, BaseRef(event.epoch, event.parts, event.size), self.epoch)
                 return self._tick_if_asked()
             case SourcesExhausted():
@@ -253,7 +253,7 @@ class Coordinator:
         return StartTasks(self.attempt, self.lineage, self._topology, self._manifest, self.epoch + 1)
 
     def _tick(self, busy: bool) -> list[Order]:
-        if self.phase is not Phase.RUNNING or self._under_way or self._history.owed:
+        if self.phase is not Phase.RUNNING or self._epoch_in_flight or self._history.owed:
             return []
         if self._last_barrier is None or self._now < self._last_barrier:  # the first tick, or a clock set back
             self._last_barrier = self._now
@@ -271,7 +271,7 @@ class Coordinator:
     def _inject(self, *, drain: bool) -> list[Order]:
         self._last_barrier = self._now
         self._requested = False
-        self._under_way = True
+        self._epoch_in_flight = True
         self.epoch += 1
         self._acks = {}
         self._done = set()
@@ -315,13 +315,13 @@ class Coordinator:
         return [WriteManifest(self._written)]
 
     def _on_conflict(self, event: ManifestConflict) -> list[Order]:
-        """An older attempt may still commit the epoch that it had on its way when it was fenced: go on from there."""
+        """An older attempt may still commit the epoch that it had in flight when it was fenced: go on from there."""
         if event.attempt is None or event.attempt > self.attempt:
             raise Fenced(
                 f"another process has committed epoch {event.epoch} (this one is attempt {self.attempt})",
                 job=self._plan.name,
             )
-        self._under_way = False
+        self._epoch_in_flight = False
         self.phase = Phase.FINISHED
         return [FinishAttempt(restart=True)]
 
@@ -332,15 +332,15 @@ class Coordinator:
             return []
         assert self._written is not None
         self._manifest = self._written
-        self._under_way = False
+        self._epoch_in_flight = False
         orders: list[Order] = [CollectGarbage()]
         if self._final == self.epoch:
             if self._written.published < self.epoch:
                 self._enter(Phase.RUNNING, Phase.CLOSING)
                 return [RecordPublished(self.lineage, self.epoch), *orders]
             return [*orders, self._finish(Phase.RUNNING)]
-        tasks = self._history.wants_bases(self.epoch, self._bases_under_way)
-        self._bases_under_way.update(tasks)
+        tasks = self._history.wants_bases(self.epoch, self._bases_in_flight)
+        self._bases_in_flight.update(tasks)
         orders += [WriteBase(task, self.epoch) for task in tasks]
         return [*orders, *self._tick_if_asked()]
 
@@ -354,15 +354,15 @@ class Coordinator:
         self.phase = phase
 
     def _expect(self, epoch: Epoch) -> None:
-        if not self._under_way or epoch != self.epoch:
+        if not self._epoch_in_flight or epoch != self.epoch:
             raise InvariantBroken(f"epoch {epoch} was reported while epoch {self.epoch} is open", job=self._plan.name)
 
     def validate(self) -> None:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
-        if self._under_way and self.phase is not Phase.RUNNING:
-            raise InvariantBroken("an epoch is on its way outside of a running attempt")
-        if self._under_way and self._history.owed:
-            raise InvariantBroken("an epoch is on its way before every regrouped task has its base")
+        if self._epoch_in_flight and self.phase is not Phase.RUNNING:
+            raise InvariantBroken("an epoch is in flight outside of a running attempt")
+        if self._epoch_in_flight and self._history.owed:
+            raise InvariantBroken("an epoch is in flight before every regrouped task has its base")
         if self._done and len(self._acks) < len(self._options.workers):
             raise InvariantBroken(f"epoch {self.epoch} is done at a worker before it was committed")
         recovering = self.phase in (Phase.READING, Phase.LOOKING, Phase.FENCING, Phase.READING_AGAIN)

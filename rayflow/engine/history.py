@@ -82,17 +82,17 @@ class History:
         history.delta_bytes = 0
         history.first_delta = base.epoch + 1 if base.epoch < epoch else None
 
-    def wants_bases(self, epoch: Epoch, under_way: Collection[TaskId]) -> list[TaskId]:
+    def wants_bases(self, epoch: Epoch, in_flight: Collection[TaskId]) -> list[TaskId]:
         """The tasks whose bases are to be begun now: those whose deltas since their base most outweigh it.
 
-        With those `under_way` they are no more than it takes for every task to have its turn within MAX_CHAIN epochs:
+        With those `in_flight` they are no more than it takes for every task to have its turn within MAX_CHAIN epochs:
         one at a time would let the chain, and so every manifest, grow with the number of tasks.
         """
-        room = -(-len(self._tasks) // MAX_CHAIN) - len(under_way)
+        room = -(-len(self._tasks) // MAX_CHAIN) - len(in_flight)
         if room <= 0:
             return []
-        needs = ((self._need(history, epoch), task) for task, history in self._tasks.items() if task not in under_way)
-        return [task for _, task in nlargest(room, (wish for wish in needs if wish[0] >= 1.0))]
+        needs = ((self._need(history, epoch), task) for task, history in self._tasks.items() if task not in in_flight)
+        return [task for _, task in nlargest(room, (need for need in needs if need[0] >= 1.0))]
 
     def _need(self, history: _TaskHistory, epoch: Epoch) -> float:
         """How much a base is worth: from 1 on it is."""

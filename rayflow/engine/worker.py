@@ -59,7 +59,7 @@ CHECKED_BATCHES = 3
 
 
 @dataclass(slots=True)
-class _EpochOnItsWay:
+class EpochInFlight:
     """An epoch between its first sealed task and its end."""
 
     parts: list[TaskSealed] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _EpochOnItsWay:
 class Worker:
     """Hosts tasks: routes between them, gathers their sealed parts into one segment, and sees each epoch through.
 
-    `handle(event)` returns what the runtime has to do, in order. At most one epoch is on its way at a time.
+    `handle(event)` returns what the runtime has to do, in order. At most one epoch is in flight at a time.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Worker:
         codec: Codec,
         memory_limit: int,
     ) -> None:
-        """`memory_limit` in bytes, for the open epoch and the one that is on its way together: past it the sources are
+        """`memory_limit` in bytes, for the open epoch and the one in flight together: past it the sources are
         held. At half of it a barrier is asked for, so that one epoch fills while the other goes out."""
         self.id = id
         self.tasks = dict(tasks)
@@ -102,7 +102,7 @@ class Worker:
         self._actions: list[WorkerAction] = []
         self._unsealed: deque[tuple[Task, BarrierInjected]] = deque()
         self._epoch: Epoch | None = None
-        self._under_way = _EpochOnItsWay()
+        self._in_flight = EpochInFlight()
         self._held = False
         self._asked = False
         self._pending = dict.fromkeys(self.tasks, 0)
@@ -145,12 +145,12 @@ class Worker:
                 self._commit(event.epoch)
             case EpochApplied():
                 self._expect(event.epoch)
-                self._under_way.applied = True
+                self._in_flight.applied = True
                 self._touched.update(self.tasks)  # the runtime has completed them
                 self._finish(event.epoch)
             case EpochPublished():
                 self._expect(event.epoch)
-                self._under_way.published = True
+                self._in_flight.published = True
                 self._finish(event.epoch)
         self._watch_memory()
         return self._done()
@@ -162,8 +162,8 @@ class Worker:
 
     @property
     def sealed(self) -> bool:
-        """Whether every task has sealed the epoch that is on its way: nothing that is read now can hold it up."""
-        return self._epoch is not None and len(self._under_way.parts) == len(self.tasks)
+        """Whether every task has sealed the epoch in flight: nothing that is read now can hold it up."""
+        return self._epoch is not None and len(self._in_flight.parts) == len(self.tasks)
 
     def waiting(self, full: Collection[TaskId]) -> set[TaskId]:
         """The tasks that must take nothing while those of `full` can send nothing: they, and what feeds them here."""
@@ -190,7 +190,7 @@ class Worker:
         """Bytes of values that are sealed and wait to be published."""
         return sum(
             sum(map(len, filter(None, batch.values)))
-            for part in self._under_way.parts
+            for part in self._in_flight.parts
             for batches in part.staged.values()
             for batch in batches
         )
@@ -199,7 +199,7 @@ class Worker:
         if self._epoch is None:
             self._open_way(event.epoch)
         elif self._epoch != event.epoch or self.sealing:
-            raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is on its way")
+            raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is in flight")
         self._unsealed.extend((task, event) for task in self.tasks.values() if task.reads_sources)
         self._continue()
         if not self.tasks:  # no barrier will come through a channel: its part is empty, and the epoch waits for it
@@ -264,20 +264,20 @@ class Worker:
         if self._epoch is None:  # a barrier through an exchange may be ahead of the coordinator's own
             self._open_way(action.epoch)
         self._expect(action.epoch)
-        self._under_way.parts.append(action.sealed)
-        self._under_way.bytes += action.bytes
-        if len(self._under_way.parts) == len(self.tasks):
-            self._actions.append(WriteSegment(action.epoch, tuple(self._under_way.parts)))
+        self._in_flight.parts.append(action.sealed)
+        self._in_flight.bytes += action.bytes
+        if len(self._in_flight.parts) == len(self.tasks):
+            self._actions.append(WriteSegment(action.epoch, tuple(self._in_flight.parts)))
 
     def _commit(self, epoch: Epoch) -> None:
         self._expect(epoch)
-        under_way = self._under_way
-        if len(under_way.parts) != len(self.tasks):
+        in_flight = self._in_flight
+        if len(in_flight.parts) != len(self.tasks):
             raise InvariantBroken(f"epoch {epoch} was committed before worker {self.id} had sealed it")
-        under_way.committed = True
+        in_flight.committed = True
         outputs: dict[SinkTask, tuple[EncodedBatch, ...]] = {}
         positions: dict[tuple[str, int], int] = {}
-        for part in under_way.parts:
+        for part in in_flight.parts:
             stage = next(stage for stage in self._plan.stages if stage.id == part.task.stage)
             for sink in stage.sinks:
                 staged = part.staged.get(sink.operator, ())
@@ -288,11 +288,11 @@ class Worker:
         self._actions.append(ApplyEpoch(epoch, tuple(self.tasks)))
 
     def _finish(self, epoch: Epoch) -> None:
-        under_way = self._under_way
-        if not under_way.committed:
+        in_flight = self._in_flight
+        if not in_flight.committed:
             raise InvariantBroken(f"epoch {epoch} was applied or published before it was committed")
-        if under_way.applied and under_way.published:
-            self._under_way = _EpochOnItsWay()
+        if in_flight.applied and in_flight.published:
+            self._in_flight = EpochInFlight()
             self._epoch = None
             self._asked = False
             self._actions.append(ReportDone(epoch))
@@ -303,8 +303,8 @@ class Worker:
             self._pending_bytes += size - self._pending[task]
             self._pending[task] = size
         self._touched.clear()
-        full = self._pending_bytes + self._under_way.bytes > self._memory_limit
-        if full != self._held:  # without an epoch on its way too: the barrier may have to wait for a base
+        full = self._pending_bytes + self._in_flight.bytes > self._memory_limit
+        if full != self._held:  # without an epoch in flight too: the barrier may have to wait for a base
             self._held = full
             self._actions.append(HoldSources() if full else ReleaseSources())
         if self._pending_bytes > self._memory_limit // 2 and self._epoch is None and not self._asked:
@@ -313,7 +313,7 @@ class Worker:
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:
-            raise InvariantBroken(f"worker {self.id} was told of epoch {epoch} while {self._epoch} is on its way")
+            raise InvariantBroken(f"worker {self.id} was told of epoch {epoch} while {self._epoch} is in flight")
 
     def _done(self) -> list[WorkerAction]:
         actions, self._actions = self._actions, []
@@ -327,7 +327,7 @@ class Worker:
             raise InvariantBroken(f"worker {self.id} left {len(self._queue)} events undelivered")
         if self._pending_bytes < self.pending_bytes and not self._touched:
             raise InvariantBroken(f"worker {self.id} holds more in memory than it has counted")
-        sealed = [part.task for part in self._under_way.parts]
+        sealed = [part.task for part in self._in_flight.parts]
         if len(sealed) != len(set(sealed)):
             raise InvariantBroken(f"worker {self.id} sealed a task twice in epoch {self._epoch}")
         if self._epoch is not None:

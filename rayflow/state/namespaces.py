@@ -189,14 +189,6 @@ class Namespaces:
         taken.sort(key=None if is_natural([key for _, key in taken]) else _encoded_key)
         return taken
 
-    def first_bound(self) -> int | None:
-        """At most the first int namespace with a row."""
-        self._heap_created()
-        if self._floor == -inf:
-            self._floor = self._first_from(_INTS_FROM)
-        first = min(self._heap[0], self._floor) if self._heap else self._floor
-        return None if first == inf else int(first)
-
     def last(self) -> Any:
         """The last namespace with a row."""
         live = [self.encoded(namespace) for namespace, space in self._spaces.items() if space]

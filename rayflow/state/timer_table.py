@@ -31,11 +31,6 @@ class TimerTable(Table):
         return [(time, key, tag) for time, (key, tag) in self._times.take(upto)]
 
     @property
-    def next_time(self) -> int | None:
-        """No timer is due before this time; None when there is no timer. After `due(t)` it is later than t."""
-        return self._times.first_bound()
-
-    @property
     def last_time(self) -> int | None:
         """The latest time for which there is a timer. It looks at all timers of the epoch: not for hot paths."""
         last: int | None = self._times.last()

@@ -89,14 +89,14 @@ def test_segments_that_only_others_needed_are_let_go() -> None:
 def test_chains_stay_short_however_many_tasks_there_are() -> None:
     tasks = [TaskId("s1", p) for p in range(3 * MAX_CHAIN)]
     history = History(tasks, None)
-    under_way: list[TaskId] = []
+    in_flight: list[TaskId] = []
     for epoch in range(1, 3 * MAX_CHAIN):
         history.on_epoch(epoch, ("e",), dict.fromkeys(tasks, 1))
         assert len(history.segments) <= 2 * MAX_CHAIN
-        for task in under_way:
+        for task in in_flight:
             history.on_base(task, BaseRef(epoch - 1, ("b",), 1), epoch)
-        under_way = history.wants_bases(epoch, ())
-        assert len(under_way) <= 3
-        assert len(set(under_way)) == len(under_way)
-        assert history.wants_bases(epoch, under_way) == []
+        in_flight = history.wants_bases(epoch, ())
+        assert len(in_flight) <= 3
+        assert len(set(in_flight)) == len(in_flight)
+        assert history.wants_bases(epoch, in_flight) == []
     assert len(history.segments) <= MAX_CHAIN + 2

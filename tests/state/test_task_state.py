@@ -291,11 +291,9 @@ def test_asking_for_due_namespaces_does_not_touch_the_store_while_none_can_be(
     for watermark in range(1, 1_000):
         assert table.namespaces(watermark) == []
         assert timers.due(watermark) == []
-        assert timers.next_time == 1_000
     assert store.reads == 0
     assert table.namespaces(3_000) == [1_000, 2_000]
     assert timers.due(3_000) == [(1_000, "a", ""), (2_000, "a", "")]
-    assert timers.next_time is None
 
 
 def test_a_new_window_costs_one_look_at_the_store(state: TaskState, store: CountingStore) -> None:
@@ -425,7 +423,6 @@ def test_timers_come_in_order_of_time_key_and_tag(state: TaskState) -> None:
     timers.add(5, 7)
     timers.add(5, "a")
     timers.add(9, "z")
-    assert timers.next_time == -3
     assert timers.last_time == 9
     assert timers.due(5) == [
         (-3, ("k", 1), ""),
@@ -436,7 +433,7 @@ def test_timers_come_in_order_of_time_key_and_tag(state: TaskState) -> None:
         (5, 7, ""),
     ]
     assert timers.due(5) == []
-    assert timers.next_time == timers.last_time == 9
+    assert timers.last_time == 9
     checkpoint(state, 2)
     assert state.row_count() == 1
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from rayflow.cli.figures import size_text, time_text
 
 if TYPE_CHECKING:
-    from rayflow.runtimes.ray.status import JobStatus
+    from rayflow.runtimes.ray.watching.status import JobStatus
 
 STYLES = {"running": "green", "done": "green", "stopped": "dim", "failed": "red bold"}
 

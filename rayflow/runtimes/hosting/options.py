@@ -26,7 +26,7 @@ class RunOptions:
         new_lineage: begin anew although the sinks hold markers of a run with other checkpoints.
         lost_marker: what to do about the epoch whose marker is lost; None: refuse.
         checkpoint_interval: ms; None: the job's own. retain: checkpoints kept.
-        memory_limit: bytes that overlays and staged output may take, of the open epoch and of the one on its way, an
+        memory_limit: bytes that overlays and staged output may take, of the open epoch and of the one in flight, an
             estimate; half of it in the open one brings the next barrier forward.
         max_poll_records: records taken from a source at once.
     """

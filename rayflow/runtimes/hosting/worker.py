@@ -74,8 +74,8 @@ CLOCK_EVERY = 50
 
 LONG_TURN = 0.1
 SHORT_TURN = 0.01
-"""Seconds that the records of one poll may take, as far as those before them tell; while an epoch is under way. So long
-may applying an epoch take before records come in between."""
+"""Seconds that the records of one poll may take, by the cost of those before: without and with an epoch in flight.
+SHORT_TURN is also how long applying an epoch may run before it yields to records."""
 
 _DONE = object()
 
@@ -167,14 +167,14 @@ class WorkerDriver:
                 self.work(message)
 
     def step(self) -> bool:
-        """One turn of what is under way, without records. True if something came of it."""
+        """One turn of the work in hand, without records. True if something came of it."""
         worked = self._background.collect()
         for done in self._calls.done():
             worked = True
             self.work(done)
-        for under_way in list(self._slices):
-            if next(under_way, _DONE) is _DONE:
-                self._slices.remove(under_way)
+        for work in list(self._slices):
+            if next(work, _DONE) is _DONE:
+                self._slices.remove(work)
         now = self._ports.clock()
         if self.worker is not None and (now >= self._next_clock or now < self._next_clock - CLOCK_EVERY):
             self._next_clock = now + CLOCK_EVERY
@@ -212,8 +212,8 @@ class WorkerDriver:
         return bool(events)
 
     def _room(self) -> int:
-        """How many records to take at once: short turns while an epoch is under way, which advances once a turn."""
-        turn = SHORT_TURN if self.under_way else LONG_TURN
+        """How many records to take at once: short turns while an epoch is in flight, which advances once a turn."""
+        turn = SHORT_TURN if self.writing else LONG_TURN
         most = self._options.max_poll_records
         return most if self._cost * most <= turn else max(1, int(turn / self._cost))
 
@@ -232,7 +232,7 @@ class WorkerDriver:
         return self._held
 
     @property
-    def under_way(self) -> bool:
+    def writing(self) -> bool:
         """Whether something is being written or published."""
         return bool(self._slices) or self._background.waiting > 0
 
@@ -248,9 +248,9 @@ class WorkerDriver:
         self._do(self.worker.handle(event))
 
     def close(self) -> None:
-        """Let go of everything; what is under way is dropped."""
-        for under_way in self._slices:
-            under_way.close()
+        """Let go of everything; unfinished work is dropped."""
+        for work in self._slices:
+            work.close()
         self._slices.clear()
         self._background.close()
         self._calls.close()

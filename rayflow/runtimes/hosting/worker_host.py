@@ -115,7 +115,7 @@ class WorkerHost:
     def busy(self) -> bool:
         """Whether something is being written, published or about to be sent."""
         sending = self._outgoing is not None and self._outgoing.open
-        return sending or (self.driver is not None and self.driver.under_way)
+        return sending or (self.driver is not None and self.driver.writing)
 
     @property
     def queued(self) -> int:

@@ -66,7 +66,7 @@ class LocalAttempt:
         worked = driver.step() or worked
         if self.coordinator.finished is not None:
             return
-        wait = 0.0 if worked else BUSY_WAIT if driver.under_way else IDLE_WAIT
+        wait = 0.0 if worked else BUSY_WAIT if driver.writing else IDLE_WAIT
         waiting = driver.waiting()
         if waiting or not driver.reads or self.coordinator.coordinator.final_barrier_sent:
             driver.wait(wait)

@@ -22,7 +22,7 @@ from rayflow.core.errors import (
     WorkerLost,
 )
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
-from rayflow.runtimes.ray.status import JobStatus
+from rayflow.runtimes.ray.watching.status import JobStatus
 
 ANSWER = 60.0
 """Seconds within which a coordinator answers a question, also when Ray has to restart it first."""

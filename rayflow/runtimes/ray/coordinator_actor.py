@@ -11,11 +11,11 @@ from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
-from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.requests import Rescale
 from rayflow.runtimes.ray.savepoints import Savepoint
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.status import JobStatus
-from rayflow.runtimes.ray.wishes import Rescale
+from rayflow.runtimes.ray.watching.journal import Journal
+from rayflow.runtimes.ray.watching.status import JobStatus
 
 LOOK = 0.02
 """Seconds between two looks whether what somebody waits for has come."""
@@ -59,7 +59,7 @@ class CoordinatorActor:
         return self._loop.status
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Ask for a last checkpoint and the end; once this answers, the wish outlives this process."""
+        """Ask for a last checkpoint and the end; once this answers, the request outlives this process."""
         taken = threading.Event()
 
         def stop() -> None:
@@ -68,14 +68,14 @@ class CoordinatorActor:
             finally:
                 taken.set()
 
-        self._loop.request(stop)
+        self._loop.call(stop)
         while not taken.is_set() and not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
 
     async def savepoint(self, uri: str) -> int | None:
         """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
         savepoint = Savepoint(uri)
-        self._loop.request(lambda: self._loop.savepoint(savepoint))
+        self._loop.call(lambda: self._loop.savepoint(savepoint))
         while not savepoint.done:
             if self._loop.ended.is_set():
                 raise RayflowError("the job ended before the savepoint was written", job=self._loop.status.name)
@@ -87,7 +87,7 @@ class CoordinatorActor:
     async def rescale(self, workers: int) -> JobStatus:
         """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""
         rescale = Rescale(workers)
-        self._loop.request(lambda: self._loop.rescale(rescale))
+        self._loop.call(lambda: self._loop.rescale(rescale))
         while not rescale.done:
             if self._loop.ended.is_set():
                 raise self._loop.error or RayflowError("the job has ended", job=self._loop.status.name)

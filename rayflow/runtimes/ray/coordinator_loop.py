@@ -37,17 +37,17 @@ from rayflow.runtimes.hosting.samples import write_samples
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.autoscaling import Autoscaling
 from rayflow.runtimes.ray.deployment import ENDED, JobState
-from rayflow.runtimes.ray.journal import Journal, LogLines
-from rayflow.runtimes.ray.metrics import JobMetrics
-from rayflow.runtimes.ray.overview import Overview, first_status
+from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
+from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.wishes import Rescale, Wishes
-from rayflow.runtimes.ray.worker_actor import Peers
+from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
+from rayflow.runtimes.ray.watching.journal import Journal, LogLines
+from rayflow.runtimes.ray.watching.metrics import JobMetrics
+from rayflow.runtimes.ray.watching.overview import Overview, first_status
 
 log = get_logger("rayflow.coordinator")
 
@@ -69,11 +69,11 @@ class CoordinatorLoop:
         self._spec = spec
         self._restarts = Restarts(spec.max_restarts)
         self._connectors = OpenConnectors.of_run(spec.options)
-        self._requests: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._hosted: CoordinatorDriver | None = None
         self._placement: dict[TaskId, WorkerId] = {}
-        self._wishes = Wishes(spec)
+        self._requests = Requests(spec)
         self._savepoints = Savepoints()
         self._ran_with = 0
         self._fault: float | None = None
@@ -92,31 +92,31 @@ class CoordinatorLoop:
         self.pool.post(slot, generation, number, attempt, body)
         self._wake.set()
 
-    def request(self, call: Callable[[], None]) -> None:
+    def call(self, call: Callable[[], None]) -> None:
         """Have the loop's thread do something."""
-        self._requests.append(call)
+        self._calls.append(call)
         self._wake.set()
 
     def stop(self, *, drain: bool, savepoint: str | None) -> None:
         """End the job after a last checkpoint, with everything fired if `drain`."""
-        self._wishes.stop("drain" if drain else "stop", savepoint)
+        self._requests.stop("drain" if drain else "stop", savepoint)
         self.status.state = "stopping"
         self._tell_ending()
 
     def rescale(self, rescale: Rescale) -> None:
         """Go on with other workers."""
-        wishes = self._wishes
-        wishes.answer()  # who asked before gets what there is then
-        wishes.rescale = rescale
-        if rescale.workers == wishes.workers:
-            if self._ran_with == wishes.workers:
+        requests = self._requests
+        requests.answer()  # who asked before gets what there is then
+        requests.rescale = rescale
+        if rescale.workers == requests.workers:
+            if self._ran_with == requests.workers:
                 self._answer_rescale()
             return
-        log.info("rescaling", job=self._spec.name, before=wishes.workers, after=rescale.workers)
-        wishes.resize(rescale.workers)
-        self.pool.resize(range(wishes.workers))  # they begin while the tasks still run
+        log.info("rescaling", job=self._spec.name, before=requests.workers, after=rescale.workers)
+        requests.resize(rescale.workers)
+        self.pool.resize(range(requests.workers))  # they begin while the tasks still run
         if self._hosted is not None:
-            self.pool.shrink(range(max(wishes.workers, len(self._hosted.workers))))
+            self.pool.shrink(range(max(requests.workers, len(self._hosted.workers))))
         if self.status.state == "running":
             self.status.state = "rescaling"
 
@@ -146,7 +146,7 @@ class CoordinatorLoop:
 
     def _live(self) -> None:
         store = open_store(self._spec.checkpoints)
-        before = self._wishes.open(store)
+        before = self._requests.open(store)
         if before is not None:
             if before.state in ENDED:  # this coordinator's process died after the job's end
                 self.status.state, self.status.cause = before.state, before.cause
@@ -161,9 +161,9 @@ class CoordinatorLoop:
         if before is None:
             write_samples(plan, self._connectors)
             choose_start(store, self._spec.options, self._spec.name, system_clock)
-            self._wishes.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
-            self._wishes.save("running")
-        least = self._spec.workers or self._wishes.workers
+            self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
+            self._requests.save("running")
+        least = self._spec.workers or self._requests.workers
         self._scaling = Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown)
         while True:
             try:
@@ -171,24 +171,24 @@ class CoordinatorLoop:
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
-        if self._wishes.savepoint is not None:
-            write_last(store, self._wishes.savepoint)
-        self._end("stopped" if self._wishes.ending == "stop" else "done")
+        if self._requests.savepoint is not None:
+            write_last(store, self._requests.savepoint)
+        self._end("stopped" if self._requests.ending == "stop" else "done")
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
         self._fault = time.monotonic()
         self._established = True
         self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
-        self.pool.resize(range(self._wishes.workers))  # first of all: starting their processes takes longest
-        self._wishes.save("running")
-        log.info("going on with the job", job=self._spec.name, workers=self._wishes.workers)
+        self.pool.resize(range(self._requests.workers))  # first of all: starting their processes takes longest
+        self._requests.save("running")
+        log.info("going on with the job", job=self._spec.name, workers=self._requests.workers)
 
     def _gather(self) -> tuple[WorkerId, ...]:
         """The slots of the next attempt, once all of them have a worker."""
         self.pool.drop_lost()
         while True:
-            slots = tuple(range(self._wishes.workers))
+            slots = tuple(range(self._requests.workers))
             self.pool.resize(slots)
             try:
                 if self.pool.ready(slots):
@@ -264,7 +264,7 @@ class CoordinatorLoop:
 
     def _tell_changes(self, hosted: CoordinatorDriver) -> bool:
         """Tell the coordinator what ends the attempt: a request to end, or other workers. True if it was told."""
-        if self._wishes.ending is not None:
+        if self._requests.ending is not None:
             self._tell_ending()
             return True
         if not self._rescaled(hosted):
@@ -274,9 +274,9 @@ class CoordinatorLoop:
 
     def _rescaled(self, hosted: CoordinatorDriver) -> bool:
         """Whether other workers than those of the attempt are wanted, and there."""
-        slots = range(self._wishes.workers)
+        slots = range(self._requests.workers)
         if set(slots) == set(hosted.workers):
-            if self._wishes.rescale is not None:  # back to what there was, before anything has come of it
+            if self._requests.rescale is not None:  # back to what there was, before anything has come of it
                 self._answer_rescale()
             return False
         try:
@@ -287,23 +287,23 @@ class CoordinatorLoop:
 
     def _scale(self, now: float) -> None:
         """Rescale if the load asks for it and nobody else does."""
-        if self._scaling is None or self.status.state != "running" or self._wishes.rescale is not None:
+        if self._scaling is None or self.status.state != "running" or self._requests.rescale is not None:
             return
         if (workers := self._scaling.wanted(self._overview.load, now)) is not None:
             self.rescale(Rescale(workers))
 
     def _refuse_rescale(self, error: RayflowError) -> bool:
         """Go on with the workers that there were before, if that is not what there is; tell who asked."""
-        if self._ran_with in (0, self._wishes.workers):
+        if self._ran_with in (0, self._requests.workers):
             return False
         log.warning("not rescaled", job=self._spec.name, workers=self._ran_with, reason=error.what)
-        self._wishes.resize(self._ran_with)
+        self._requests.resize(self._ran_with)
         self.pool.shrink(range(self._ran_with))
         self._answer_rescale(error)
         return True
 
     def _answer_rescale(self, error: RayflowError | None = None) -> None:
-        self._wishes.answer(error)
+        self._requests.answer(error)
         if self.status.state == "rescaling":
             self.status.state = "running"
 
@@ -319,18 +319,18 @@ class CoordinatorLoop:
             self.status.pauses.append(time.monotonic() - self._pause)
             self._pause = None
         self._show(hosted)
-        if self._ran_with == self._wishes.workers:
+        if self._ran_with == self._requests.workers:
             self._answer_rescale()
         self.begun.set()
 
     def _tell_ending(self) -> None:
         hosted = self._hosted
-        if hosted is not None and hosted.started and self._wishes.ending is not None:
-            hosted.tell(SourcesExhausted() if self._wishes.ending == "drain" else StopRequested())
+        if hosted is not None and hosted.started and self._requests.ending is not None:
+            hosted.tell(SourcesExhausted() if self._requests.ending == "drain" else StopRequested())
 
     def _serve(self) -> None:
-        while self._requests:
-            self._requests.popleft()()
+        while self._calls:
+            self._calls.popleft()()
 
     def _wait(self) -> None:
         self._wake.wait(WAIT)
@@ -356,7 +356,7 @@ class CoordinatorLoop:
         delay = self._restarts.after(error, progressed=self._committed)
         if delay is None or (isinstance(error, BrokerUnavailable) and not self._established):
             raise error
-        if isinstance(error, Fenced) and self._wishes.superseded():
+        if isinstance(error, Fenced) and self._requests.superseded():
             raise error
         log.warning("recovering", job=self._spec.name, reason=str(error), delay=delay)
         if self.status.state != "stopping":
@@ -384,7 +384,7 @@ class CoordinatorLoop:
         self.status.attempts = self._restarts.total + 1
         self.status.epoch_ms = self._metrics.epoch_seconds * 1000
         self._overview.show(hosted)
-        self._metrics.look(self.status.attempt, {slot: member.vitals for slot, member in self.pool.members.items()})
+        self._metrics.look(self.status.attempt, {slot: member.metrics for slot, member in self.pool.members.items()})
 
     def _fail(self, error: Exception) -> None:
         self.error = error
@@ -394,7 +394,7 @@ class CoordinatorLoop:
 
     def _end(self, state: JobState) -> None:
         self.status.state = state
-        if not self._wishes.superseded():
+        if not self._requests.superseded():
             with contextlib.suppress(RayflowError):  # the end is kept in memory as well
-                self._wishes.save(state, self.status.cause)
+                self._requests.save(state, self.status.cause)
         log.info("ended", job=self._spec.name, state=state)

@@ -18,7 +18,7 @@ Ending = Literal["stop", "drain"]
 
 
 class Deployment(msgspec.Struct):
-    """The wish and the end of a submitted job.
+    """The requests and the end of a submitted job.
 
     Attributes:
         submission: which submission it belongs to; another one begins anew. workers: slots wanted.

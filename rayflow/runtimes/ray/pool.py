@@ -19,10 +19,10 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
+from rayflow.runtimes.ray.links.transport import Address
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.transport import Address
-from rayflow.runtimes.ray.vitals import Vitals
-from rayflow.runtimes.ray.worker_actor import Birth, WorkerActor
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
+from rayflow.runtimes.ray.worker_actor import WorkerActor, WorkerStarted
 from rayflow.runtimes.ray.worker_loop import LEASE
 from rayflow.version import __version__
 
@@ -37,7 +37,7 @@ class Member:
     """One worker process.
 
     Attributes:
-        generation: tells it from those that had its slot before. birth: what it said when it was ready.
+        generation: tells it from those that had its slot before. started: what it reported once it was ready.
         heard: when it last answered, by the monotonic clock. waits: since when it may have a place.
         attempt: the newest that it was told of. told: since when.
     """
@@ -48,11 +48,11 @@ class Member:
     ready: Any
     watch: Any
     waits: float
-    birth: Birth | None = None
+    started: WorkerStarted | None = None
     heard: float = 0.0
     asked: float = 0.0
     pong: Any = None
-    vitals: Vitals = field(default_factory=Vitals)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     sent: int = 0
     attempt: Attempt = 0
     told: float = 0.0
@@ -99,15 +99,15 @@ class Pool:
             member = self.members.get(slot)
             if member is None:
                 raise WorkerLost(f"worker {slot} is gone", job=self._spec.name)
-            if member.birth is not None:
+            if member.started is not None:
                 continue
             if not _done(member.ready):
                 pending.append(member)
                 continue
-            member.birth = self._birth(member)
+            member.started = self._started(member)
             member.heard = time.monotonic()
-            self._nodes[slot] = member.birth.node
-            log.info("a worker is ready", slot=slot, host=member.birth.host, pid=member.birth.pid)
+            self._nodes[slot] = member.started.node
+            log.info("a worker is ready", slot=slot, host=member.started.host, pid=member.started.pid)
         now = time.monotonic()
         late = [member for member in pending if now - member.waits > self._spec.start_timeout]
         if late:
@@ -122,11 +122,11 @@ class Pool:
         paused = now - self._checked > self._spec.heartbeat_timeout / 2
         self._checked = now
         for slot, member in list(self.members.items()):
-            if member.birth is None:
+            if member.started is None:
                 continue
             if _done(member.watch):
                 self.remove(slot)
-                raise WorkerLost(f"worker {slot} on {member.birth.host} is gone", job=self._spec.name)
+                raise WorkerLost(f"worker {slot} on {member.started.host} is gone", job=self._spec.name)
             if member.pong is not None and _done(member.pong):
                 self._heard(member, now)
             if paused:  # this process has not asked, or not listened: that is no silence of the worker
@@ -136,14 +136,14 @@ class Pool:
                 member.pong = member.actor.ping.remote()
             if reason := self._silence(member, now):
                 self.remove(slot)
-                raise WorkerLost(f"worker {slot} on {member.birth.host} {reason}", job=self._spec.name)
+                raise WorkerLost(f"worker {slot} on {member.started.host} {reason}", job=self._spec.name)
 
     def _silence(self, member: Member, now: float) -> str | None:
         """Why a worker is given up that is there."""
         timeout = self._spec.heartbeat_timeout
         if now - member.heard > timeout:
             return f"has not answered for {now - member.heard:.0f} s"
-        if member.vitals.attempt < member.attempt and now - member.told > LEASE * timeout:
+        if member.metrics.attempt < member.attempt and now - member.told > LEASE * timeout:
             return f"has been stuck in the attempt before for {now - member.told:.0f} s"
         return None
 
@@ -181,20 +181,20 @@ class Pool:
 
     def addresses(self) -> dict[WorkerId, Address]:
         """Where each slot takes frames."""
-        return {slot: member.birth.address for slot, member in self.members.items() if member.birth is not None}
+        return {slot: member.started.address for slot, member in self.members.items() if member.started is not None}
 
     def remove(self, slot: WorkerId) -> None:
         """End a worker at once, if it can be reached."""
         member = self.members.pop(slot, None)
         if member is not None:
-            vitals, gone = member.vitals, self.gone
-            self.gone = (gone[0] + vitals.records_in, gone[1] + vitals.records_out, gone[2] + vitals.errors)
+            metrics, gone = member.metrics, self.gone
+            self.gone = (gone[0] + metrics.records_in, gone[1] + metrics.records_out, gone[2] + metrics.errors)
             ray.kill(member.actor, no_restart=True)
 
     def look(self, timeout: float) -> None:
-        """Ask every worker for its vitals once more, and wait for the answers up to `timeout` seconds."""
+        """Ask every worker for its metrics once more; wait for the answers up to `timeout` seconds."""
         for member in self.members.values():
-            member.pong = member.actor.ping.remote() if member.birth is not None else None
+            member.pong = member.actor.ping.remote() if member.started is not None else None
         pongs = [member.pong for member in self.members.values() if member.pong is not None]
         done = set(ray.wait(pongs, num_returns=len(pongs), timeout=timeout)[0]) if pongs else set()
         for member in self.members.values():
@@ -225,10 +225,10 @@ class Pool:
         )
         return Member(slot, generation, actor, actor.ready.remote(), actor.watch.remote(), time.monotonic())
 
-    def _birth(self, member: Member) -> Birth:
+    def _started(self, member: Member) -> WorkerStarted:
         self._nodes.pop(member.slot, None)  # whatever comes of this, the next one is free to begin elsewhere
         try:
-            birth: Birth = ray.get(member.ready)
+            started: WorkerStarted = ray.get(member.ready)
         except ray.exceptions.RayTaskError as error:
             self.remove(member.slot)
             cause = error.cause
@@ -241,14 +241,14 @@ class Pool:
             if isinstance(error, ray.exceptions.RuntimeEnvSetupError) or "creation task" in str(error):
                 raise WorkerFailed(text, job=self._spec.name) from None
             raise WorkerLost(text, job=self._spec.name) from None  # killed, or its node is gone: another may begin
-        if birth.version != __version__:
+        if started.version != __version__:
             self.remove(member.slot)
-            raise VersionMismatch(f"{birth.host} has rayflow {birth.version}, the coordinator {__version__}")
-        return birth
+            raise VersionMismatch(f"{started.host} has rayflow {started.version}, the coordinator {__version__}")
+        return started
 
     def _heard(self, member: Member, now: float) -> None:
         try:
-            member.vitals = ray.get(member.pong)
+            member.metrics = ray.get(member.pong)
         except ray.exceptions.RayError:  # `watch` tells it as well
             pass
         else:

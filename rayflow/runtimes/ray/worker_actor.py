@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,52 +15,26 @@ from rayflow.checkpoint.open import open_store
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
 from rayflow.runtimes.hosting.channels.ordered import Ordered
-from rayflow.runtimes.hosting.channels.outgoing import Frame, decode_frame, encode_frame
+from rayflow.runtimes.hosting.channels.outgoing import decode_frame
 from rayflow.runtimes.hosting.messages import Message, PeerLost
-from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.links.actor_links import ActorLinks, Peers
+from rayflow.runtimes.ray.links.transport import Address, Transport
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.transport import Address, Transport
-from rayflow.runtimes.ray.vitals import Vitals
+from rayflow.runtimes.ray.watching.journal import Journal
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from rayflow.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
-    """What a worker says once it is ready."""
+class WorkerStarted:
+    """The worker's report that it is ready: where it runs, its version, and where it takes frames."""
 
     node: str
     host: str
     pid: int
     version: str
     address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """The workers of an attempt, by slot."""
-
-    addresses: Mapping[WorkerId, Address]
-
-
-class ActorLinks:
-    """To the coordinator by one-way calls, to other workers by frames."""
-
-    def __init__(self, slot: WorkerId, generation: int, coordinator: Any, transport: Transport) -> None:
-        self._slot = slot
-        self._generation = generation
-        self._report = coordinator.report.options(num_returns=0)
-        self._transport = transport
-        self._reported = 0
-
-    def report(self, attempt: Attempt, message: object) -> None:
-        """Tell the coordinator. From the worker's thread alone: its messages are numbered."""
-        self._report.remote(self._slot, self._generation, self._reported, attempt, message)
-        self._reported += 1
-
-    def deliver(self, worker: WorkerId, frame: Frame) -> None:
-        """Send to another worker."""
-        self._transport.send(worker, encode_frame(frame))
 
 
 class WorkerActor:
@@ -78,7 +51,7 @@ class WorkerActor:
         self._loop: WorkerLoop | None = None
         self._transport: Transport | None = None
 
-    async def ready(self) -> Birth:
+    async def ready(self) -> WorkerStarted:
         """Import the job and begin. Raises what importing or compiling it raises."""
         spec = self._spec
         plan, store = spec.plan(), open_store(spec.checkpoints)
@@ -88,7 +61,7 @@ class WorkerActor:
         self._loop = WorkerLoop(spec, plan, store, self._slot, links, self._journal)
         threading.Thread(target=self._loop.run, name="rayflow-worker", daemon=True).start()
         node = ray.get_runtime_context().get_node_id()
-        return Birth(node, socket.gethostname(), os.getpid(), __version__, address)
+        return WorkerStarted(node, socket.gethostname(), os.getpid(), __version__, address)
 
     async def tell(self, number: int, attempt: Attempt, body: object) -> None:
         """A message of the coordinator."""
@@ -100,11 +73,11 @@ class WorkerActor:
             else:
                 self._loop.post(Message(its_attempt, its_body))
 
-    async def ping(self) -> Vitals:
-        """Say that the process lives, and how it does. It ends itself when nobody has asked for long."""
+    async def ping(self) -> WorkerMetrics:
+        """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
         assert self._loop is not None
         self._loop.asked()
-        return self._loop.vitals
+        return self._loop.metrics
 
     async def watch(self) -> None:
         """Never returns: the caller learns by its end that the process is gone."""

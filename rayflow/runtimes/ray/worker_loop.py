@@ -22,10 +22,10 @@ from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.garbage import collected_seldom
 from rayflow.runtimes.machine.node_state import NodeState
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.journal import Journal, LogLines
-from rayflow.runtimes.ray.metrics import figures
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.vitals import Vitals, counted, look
+from rayflow.runtimes.ray.watching.journal import Journal, LogLines
+from rayflow.runtimes.ray.watching.metrics import figures
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics, counted, look
 
 log = get_logger("rayflow.worker")
 
@@ -34,7 +34,7 @@ LEASE = 3.0
 Ray may not know that its process is there (it outlives its node's raylet). And those that it gets to leave an attempt
 that is over: a function that hangs, or a store, keeps its thread there."""
 LOOK_EVERY = 0.5
-"""Seconds between two looks at the vitals."""
+"""Seconds between two measurements of the worker metrics."""
 ENDS_EVERY = 5.0
 """Seconds between two looks at the ends of the sources."""
 BUSY_WAIT = 0.001
@@ -48,7 +48,7 @@ class WorkerLoop:
     def __init__(
         self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
     ) -> None:
-        self.vitals = Vitals()
+        self.metrics = WorkerMetrics()
         self._spec = spec
         self._slot = slot
         self._links = links
@@ -129,7 +129,7 @@ class WorkerLoop:
         worked = self._host.turn()
         if self._host.driver is not self._watched:
             self._count_what_ended(self._host.driver)
-            self.vitals = replace(self.vitals, attempt=self._host.attempt)
+            self.metrics = replace(self.metrics, attempt=self._host.attempt)
         self._look(time.monotonic())
         return worked
 
@@ -151,20 +151,20 @@ class WorkerLoop:
             self._next_ends = now + ENDS_EVERY
             self._look_at_ends()
         passed = max(now - self._looked, 1e-9)
-        vitals = look(self._watched)
+        metrics = look(self._watched)
         if self._spec.metrics_port is not None:
-            vitals.figures = figures(self._watched)
-        vitals.records_in += self._before[0]
-        vitals.records_out += self._before[1]
-        vitals.errors += self._before[2]
-        vitals.busy, vitals.backpressured = (
+            metrics.figures = figures(self._watched)
+        metrics.records_in += self._before[0]
+        metrics.records_out += self._before[1]
+        metrics.errors += self._before[2]
+        metrics.busy, metrics.backpressured = (
             min(1.0, self._worked / passed),
             min(1.0, (self._host.blocked - self._blocked) / passed),
         )
-        vitals.queued = self._host.queued
+        metrics.queued = self._host.queued
         self._worked, self._blocked = 0.0, self._host.blocked
         self._looked = now
-        self.vitals = vitals
+        self.metrics = metrics
         self._send_log()
 
     def _send_log(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayflow.runtimes.ray.autoscaling import SUSTAINED, Autoscaling, Load
+from rayflow.runtimes.ray.watching.autoscaling import SUSTAINED, Autoscaling, Load
 
 BEHIND = Load([0.95, 0.95], lag=100_000, rate=1_000.0)
 IDLE = Load([0.1, 0.1, 0.1, 0.1], lag=0, rate=1_000.0)

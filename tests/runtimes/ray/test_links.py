@@ -101,8 +101,8 @@ def test_a_task_waits_while_its_window_is_used_up_and_others_do_not() -> None:
     outbox.add(send(["x" * outgoing.WINDOW]), now=0.0)
     outbox.add(send(["y"], source=1), now=0.0)
     assert outbox.waiting == {TaskId(upstream, 0)}
-    under_way = next(size for (_, flow), size in outbox._under_way.items() if flow.source == 0)
-    outbox.take(1, [(Feed(EXCHANGE, 0), under_way)])
+    in_flight = next(size for (_, flow), size in outbox._bytes_in_flight.items() if flow.source == 0)
+    outbox.take(1, [(Feed(EXCHANGE, 0), in_flight)])
     assert outbox.waiting == set()
 
 

@@ -17,8 +17,8 @@ from rayflow.core.ids import TaskId
 from rayflow.core.metrics import METRICS
 from rayflow.engine.events import BarrierInjected, EpochDone
 from rayflow.operators.base import OperatorCounters
-from rayflow.runtimes.ray.metrics import Figures, JobMetrics, TaskFigures
-from rayflow.runtimes.ray.vitals import Vitals
+from rayflow.runtimes.ray.watching.metrics import Figures, JobMetrics, TaskFigures
+from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 
 TASK = TaskId("s1", 2)
 
@@ -35,10 +35,10 @@ def committed(size: int) -> Manifest:
     return manifest
 
 
-def told(records: int, attempt: int = 1, task: TaskId = TASK, **more: Any) -> Vitals:
+def told(records: int, attempt: int = 1, task: TaskId = TASK, **more: Any) -> WorkerMetrics:
     operators = {"filter": OperatorCounters(records_in=records, records_out=records // 2)}
     figures = Figures([TaskFigures(task, 10, 3, 1_000, operators)], [("orders", task.partition, 7)], 64)
-    return Vitals(attempt, figures=figures, **more)
+    return WorkerMetrics(attempt, figures=figures, **more)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_epoch_is_complete_when_its_last_worker_has_published_it(metrics: Job
 
 
 def test_one_worker_that_waits_for_the_broker_shows(metrics: JobMetrics) -> None:
-    metrics.look(1, {0: told(1), 1: Vitals(1, outage="no broker")})
+    metrics.look(1, {0: told(1), 1: WorkerMetrics(1, outage="no broker")})
     assert scraped(metrics)["rayflow_broker_outage", "kafka://broker:9092"] == 1
 
 

@@ -20,7 +20,7 @@ FRAME = 128 << 10
 LINGER = 0.005
 """Seconds for which an event waits at most for others to share its frame."""
 WINDOW = 2 << 20
-"""Bytes of records that one task may have under way to one worker: sent."""
+"""Bytes of records that one task may have in flight to one worker: sent, and not yet taken by it."""
 
 
 class Feed(NamedTuple):
@@ -79,7 +79,7 @@ class Outgoing:
         self._codec = codec
         self._upstream = {exchange.id: exchange.upstream for exchange in plan.exchanges}
         self._lines: dict[WorkerId, _Line] = {}
-        self._under_way: dict[tuple[WorkerId, Feed], int] = {}
+        self._bytes_in_flight: dict[tuple[WorkerId, Feed], int] = {}
         self.bytes = 0
 
     def add(self, action: SendToWorker, now: float) -> None:
@@ -94,9 +94,9 @@ class Outgoing:
         self.bytes += len(data)
         if isinstance(event, BatchReceived):
             flow = Feed(event.channel.exchange, event.channel.source)
-            under_way = self._under_way.get((action.worker, flow), 0) + len(data)
-            self._under_way[action.worker, flow] = under_way
-            if under_way >= WINDOW:
+            size = self._bytes_in_flight.get((action.worker, flow), 0) + len(data)
+            self._bytes_in_flight[action.worker, flow] = size
+            if size >= WINDOW:
                 self.waiting.add(TaskId(self._upstream[flow.exchange], flow.source))
         elif isinstance(event, BarrierReceived):
             line.urgent = True
@@ -112,7 +112,7 @@ class Outgoing:
     def take(self, worker: WorkerId, credit: list[tuple[Feed, int]]) -> None:
         """`worker` has taken this much of what was sent."""
         for flow, size in credit:
-            self._under_way[worker, flow] -= size
+            self._bytes_in_flight[worker, flow] -= size
             task = TaskId(self._upstream[flow.exchange], flow.source)
             if task in self.waiting and not self._full(task):
                 self.waiting.discard(task)
@@ -139,6 +139,6 @@ class Outgoing:
     def _full(self, task: TaskId) -> bool:
         return any(
             size >= WINDOW
-            for (_, flow), size in self._under_way.items()
+            for (_, flow), size in self._bytes_in_flight.items()
             if flow.source == task.partition and self._upstream[flow.exchange] == task.stage
         )

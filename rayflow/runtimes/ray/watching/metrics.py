@@ -1,4 +1,4 @@
-"""A job's metrics on a cluster: told by the workers with their vitals, put together and served by the coordinator."""
+"""Collects the metrics that the workers of a job report, and serves them from the coordinator."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def figures(hosted: WorkerDriver) -> Figures:
     return Figures(tasks, list(hosted.sources.lags()), hosted.worker.staged_bytes)
 
 
-class _Vitals(Protocol):
-    """What is needed of a worker's vitals."""
+class _WorkerMetrics(Protocol):
+    """What `JobMetrics` reads of a worker's report."""
 
     attempt: int
     busy: float
@@ -134,7 +134,7 @@ class JobMetrics:
                 checkpoint_bytes=self._bytes,
             )
 
-    def look(self, attempt: Attempt, workers: Mapping[WorkerId, _Vitals]) -> None:
+    def look(self, attempt: Attempt, workers: Mapping[WorkerId, _WorkerMetrics]) -> None:
         """Take over what the workers have told since the last look."""
         metrics, now = self._metrics, system_clock()
         if attempt != self._attempt:
@@ -147,10 +147,10 @@ class JobMetrics:
             metrics.worker_gone(slot)
             self._taken.pop(slot, None)
         self._shown = set(workers)
-        for slot, vitals in workers.items():
-            metrics.worker(slot, busy=vitals.busy, blocked=vitals.backpressured, memory=vitals.memory)
-            told = vitals.figures
-            if told is None or vitals.attempt != attempt or self._taken.get(slot) is told:
+        for slot, reported in workers.items():
+            metrics.worker(slot, busy=reported.busy, blocked=reported.backpressured, memory=reported.memory)
+            told = reported.figures
+            if told is None or reported.attempt != attempt or self._taken.get(slot) is told:
                 continue
             self._taken[slot] = told
             for task in told.tasks:
@@ -158,7 +158,7 @@ class JobMetrics:
             for topic, partition, records in told.lags:
                 metrics.lag(topic, partition, records)
         metrics.staged(sum(told.staged for told in self._taken.values()))
-        metrics.outage(self._broker, any(vitals.outage for vitals in workers.values()))
+        metrics.outage(self._broker, any(reported.outage for reported in workers.values()))
 
     def _take(self, told: TaskFigures, now: int) -> None:
         self._metrics.state(told.task, rows=told.rows, pending=told.pending)

@@ -28,7 +28,7 @@ class Transport:
     """Sends frames to other workers and takes theirs. Lives on an event loop; `send` may be called from any thread.
 
     `on_frame` gets the bytes of each frame, `on_lost` the attempt and the slot whose connection has ended under it:
-    what was under way on it is lost, so the attempt cannot go on. A connection begins with the job's secret, and is
+    what was in flight on it is lost, so the attempt cannot go on. A connection begins with the job's secret, and is
     closed if that is wrong. With RAY_USE_TLS=1 connections are encrypted with the files that Ray is given.
     """
 

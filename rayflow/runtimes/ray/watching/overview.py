@@ -1,4 +1,4 @@
-"""What the workers tell of themselves, put together: the part of a job's status that is looked at, not decided."""
+"""Fills in the measured part of a job's status from the metrics that its workers report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from collections import deque
 
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
-from rayflow.runtimes.ray.autoscaling import Load
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.status import JobStatus, WorkerStatus
+from rayflow.runtimes.ray.watching.autoscaling import Load
+from rayflow.runtimes.ray.watching.status import JobStatus, WorkerStatus
 
 LOOKS = 50
 """Rates are taken over so many looks."""
@@ -33,7 +33,7 @@ def first_status(spec: JobSpec) -> JobStatus:
 
 
 class Overview:
-    """Fills in a job's status from its workers' vitals."""
+    """Fills in a job's status from its workers' metrics."""
 
     def __init__(self, status: JobStatus, pool: Pool) -> None:
         self._status = status
@@ -46,31 +46,31 @@ class Overview:
         records_in, records_out, errors = self._pool.gone
         workers, lags, marks = [], [], []
         for slot, member in sorted(self._pool.members.items()):
-            vitals, birth = member.vitals, member.birth
-            if birth is None:
+            metrics, started = member.metrics, member.started
+            if started is None:
                 continue
             workers.append(
                 WorkerStatus(
                     slot,
-                    birth.host,
-                    birth.node,
-                    birth.pid,
-                    vitals.tasks,
-                    vitals.records_in,
-                    vitals.records_out,
-                    vitals.busy,
-                    vitals.backpressured,
-                    vitals.memory,
+                    started.host,
+                    started.node,
+                    started.pid,
+                    metrics.tasks,
+                    metrics.records_in,
+                    metrics.records_out,
+                    metrics.busy,
+                    metrics.backpressured,
+                    metrics.memory,
                     now - member.heard,
                 )
             )
-            records_in += vitals.records_in
-            records_out += vitals.records_out
-            errors += vitals.errors
-            if vitals.lag is not None:
-                lags.append(vitals.lag)
-            if vitals.watermark is not None:
-                marks.append(vitals.watermark)
+            records_in += metrics.records_in
+            records_out += metrics.records_out
+            errors += metrics.errors
+            if metrics.lag is not None:
+                lags.append(metrics.lag)
+            if metrics.watermark is not None:
+                marks.append(metrics.watermark)
         self._rates.append((now, records_in, records_out))
         since, first_in, first_out = self._rates[0]
         passed = max(now - since, 1e-9)
@@ -101,5 +101,5 @@ class Overview:
     @property
     def outage(self) -> str | None:
         """Why a worker waits for a system, if one does."""
-        outages = (member.vitals.outage for member in self._pool.members.values())
+        outages = (member.metrics.outage for member in self._pool.members.values())
         return next((outage for outage in outages if outage), None)

@@ -1,4 +1,4 @@
-"""What a worker tells of itself, a few times a second: for status, for metrics, and to be known alive."""
+"""Measures a worker process a few times a second, for the job's status and metrics; the report also shows it alive."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.runtimes.hosting.worker import WorkerDriver
-from rayflow.runtimes.ray.metrics import Figures
+from rayflow.runtimes.ray.watching.metrics import Figures
 
 
 @dataclass(slots=True)
-class Vitals:
-    """Counts of one worker process since it began, over all attempts.
+class WorkerMetrics:
+    """Measurements of one worker process; its counts are since the process began, over all attempts.
 
     Attributes:
         tasks: "stage/partition" of what it hosts now. watermark: lowest of its tasks, ms; None when there is none.
@@ -27,7 +27,6 @@ class Vitals:
     records_in: int = 0
     records_out: int = 0
     errors: int = 0
-    rows: int = 0
     lag: int | None = None
     watermark: int | None = None
     busy: float = 0.0
@@ -53,19 +52,18 @@ def counted(hosted: WorkerDriver) -> tuple[int, int, int]:
     return records_in, records_out, errors
 
 
-def look(hosted: WorkerDriver) -> Vitals:
-    """What an attempt's worker shows."""
-    vitals = Vitals(hosted.attempt, memory=private_memory())
-    vitals.outage = hosted.outage
-    vitals.lag = hosted.sources.lag
-    vitals.records_in, vitals.records_out, vitals.errors = counted(hosted)
+def look(hosted: WorkerDriver) -> WorkerMetrics:
+    """Measure the worker of an attempt now."""
+    metrics = WorkerMetrics(hosted.attempt, memory=private_memory())
+    metrics.outage = hosted.outage
+    metrics.lag = hosted.sources.lag
+    metrics.records_in, metrics.records_out, metrics.errors = counted(hosted)
     if hosted.worker is not None:
         tasks = hosted.worker.tasks.values()
-        vitals.tasks = [str(task.id) for task in tasks]
-        vitals.rows = sum(task.state.row_count() for task in tasks)
+        metrics.tasks = [str(task.id) for task in tasks]
         lowest = min((task.time.watermark for task in tasks), default=WATERMARK_MIN)
-        vitals.watermark = lowest if WATERMARK_MIN < lowest < WATERMARK_MAX else None
-    return vitals
+        metrics.watermark = lowest if WATERMARK_MIN < lowest < WATERMARK_MAX else None
+    return metrics
 
 
 def private_memory() -> int:

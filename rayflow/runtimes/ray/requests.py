@@ -1,4 +1,4 @@
-"""What is wanted of a job, saved so that the next coordinator process knows it too."""
+"""The requests of a job's users (stop, rescale, savepoint), saved for the next coordinator process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Rescale:
-    """Other workers that somebody waits for; `error`: why the job goes on with those that it has. `done` comes last."""
+    """A request for `workers` workers. `error` says why it was refused; `done` is set last."""
 
     workers: int
     error: RayflowError | None = None
@@ -28,8 +28,8 @@ class Rescale:
         self.done = True
 
 
-class Wishes:
-    """How many workers, and how and when it is to end.
+class Requests:
+    """Holds the latest number of workers, how the job is to end, and the rescale that somebody waits for.
 
     Attributes:
         workers: slots. ending: how the job was asked to end, if it was. savepoint: where to write one then.
@@ -47,7 +47,10 @@ class Wishes:
         self._saved = False
 
     def open(self, store: CheckpointStore) -> Deployment | None:
-        """What an earlier process of the same submission has saved, taken over. Raises what reading it raises."""
+        """Take over what an earlier process of the same submission has saved, and return it; None if there is none.
+
+        Raises DamagedObject, CheckpointStoreFailed.
+        """
         self._store = store
         before = read_deployment(store)
         if before is None or before.submission != self._spec.submission:
@@ -57,14 +60,14 @@ class Wishes:
         return before
 
     def stop(self, ending: Ending, savepoint: str | None) -> None:
-        """An end is wanted."""
+        """Record a request to end the job. A drain replaces a stop, never the reverse."""
         if self.ending is None or ending == "drain":
             self.ending = ending
         self.savepoint = savepoint or self.savepoint
         self._keep()
 
     def resize(self, workers: int) -> None:
-        """Other workers are wanted."""
+        """Record a request for another number of workers."""
         self.workers = workers
         self._keep()
 
@@ -94,8 +97,8 @@ class Wishes:
         return found is not None and found.incarnation != self._incarnation
 
     def _keep(self) -> None:
-        """A wish counts in this process in any case; saved, it outlives it."""
+        """Save the requests. If that fails they still count, in this process alone."""
         try:
             self.save("running")
         except RayflowError as error:
-            log.warning("a wish could not be saved", job=self._spec.name, reason=error.what)
+            log.warning("a request could not be saved", job=self._spec.name, reason=error.what)

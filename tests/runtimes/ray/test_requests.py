@@ -1,4 +1,4 @@
-"""What is wanted of a job outlives the process that was told, without Ray."""
+"""Requests outlive the coordinator process that took them; without Ray."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.ray.client import folder_of
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
-from rayflow.runtimes.ray.journal import Journal
+from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.wishes import Rescale, Wishes
+from rayflow.runtimes.ray.watching.journal import Journal
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from tests.checkpoint.model import example_manifest
 from tests.runtimes.ray.test_links import plan
@@ -28,31 +28,31 @@ def spec(folder: Path, submission: str = "first") -> JobSpec:
     return JobSpec("links", "links.py", RunOptions(state=folder), submission, "secret", workers=2)
 
 
-def test_the_next_process_of_a_submission_knows_its_wishes(tmp_path: Path) -> None:
+def test_the_next_process_of_a_submission_knows_its_requests(tmp_path: Path) -> None:
     store = open_store(f"file:{tmp_path / 'checkpoints'}")
-    first = Wishes(spec(tmp_path))
+    first = Requests(spec(tmp_path))
     assert first.open(store) is None
     first.save("running")
     first.resize(3)
     first.stop("drain", "file:/there")
-    next_one = Wishes(spec(tmp_path))
+    next_one = Requests(spec(tmp_path))
     assert next_one.open(store) is not None
     assert (next_one.workers, next_one.ending, next_one.savepoint) == (3, "drain", "file:/there")
 
 
 def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:
     store = open_store(f"file:{tmp_path / 'checkpoints'}")
-    first = Wishes(spec(tmp_path))
+    first = Requests(spec(tmp_path))
     first.open(store)
     first.stop("stop", None)
-    other = Wishes(spec(tmp_path, "other"))
+    other = Requests(spec(tmp_path, "other"))
     assert other.open(store) is None
     assert (other.workers, other.ending) == (2, None)
 
 
 def test_a_process_sees_that_another_has_taken_its_job_over(tmp_path: Path) -> None:
     store = open_store(f"file:{tmp_path / 'checkpoints'}")
-    first, second = Wishes(spec(tmp_path)), Wishes(spec(tmp_path))
+    first, second = Requests(spec(tmp_path)), Requests(spec(tmp_path))
     first.open(store)
     assert not first.superseded()
     first.save("running")
@@ -64,11 +64,11 @@ def test_a_process_sees_that_another_has_taken_its_job_over(tmp_path: Path) -> N
 
 
 def test_an_asked_stop_becomes_a_drain_but_never_the_reverse(tmp_path: Path) -> None:
-    wishes = Wishes(spec(tmp_path))
-    wishes.stop("stop", None)
-    wishes.stop("drain", None)
-    wishes.stop("stop", None)
-    assert wishes.ending == "drain"
+    requests = Requests(spec(tmp_path))
+    requests.stop("stop", None)
+    requests.stop("drain", None)
+    requests.stop("stop", None)
+    assert requests.ending == "drain"
 
 
 def test_a_deployment_without_the_newer_fields_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Carries frames and messages between the processes of a job."""

@@ -1,0 +1,1 @@
+"""Shows how a job runs: logs, metrics, status; and scales it by its load."""
