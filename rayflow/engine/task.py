@@ -183,6 +183,11 @@ class Task:
         return self._done()
 
     @property
+    def makes_calls(self) -> bool:
+        """Whether an operator of the task calls out of the engine."""
+        return bool(self._calling)
+
+    @property
     def full(self) -> bool:
         """Whether so many calls are in flight that records had better wait."""
         return any(operator.full for operator in self._calling.values())

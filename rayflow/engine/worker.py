@@ -108,6 +108,7 @@ class Worker:
         self._pending = dict.fromkeys(self.tasks, 0)
         self._pending_bytes = 0
         self._touched: set[TaskId] = set()
+        self._calling = [task for task in self.tasks.values() if task.makes_calls]
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
@@ -178,7 +179,7 @@ class Worker:
     @property
     def saturated(self) -> set[TaskId]:
         """The tasks that have as many calls in flight as they should: for `waiting`, until some are done."""
-        return {id for id, task in self.tasks.items() if task.full}
+        return {task.id for task in self._calling if task.full}
 
     @property
     def pending_bytes(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any
 
@@ -13,10 +15,11 @@ from rayflow.core.batch import Batch, EncodedBatch, Headers, Origin
 from rayflow.core.errors import UnknownTopic
 from rayflow.core.hashing import partition_of
 from rayflow.core.ids import TaskId
-from rayflow.engine.actions import AppendOutput, ApplyEpoch, PublishEpoch, WorkerAction, WriteSegment
+from rayflow.engine.actions import AppendOutput, ApplyEpoch, PublishEpoch, StartCalls, WorkerAction, WriteSegment
 from rayflow.engine.events import (
     BarrierContinued,
     BarrierInjected,
+    CallsDone,
     ClockAdvanced,
     EpochApplied,
     EpochCommitted,
@@ -27,6 +30,7 @@ from rayflow.engine.events import (
 from rayflow.engine.task import Task
 from rayflow.engine.topology import resolve
 from rayflow.engine.worker import Worker
+from rayflow.operators.calling import Call, Outcome
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import OperatorPlan
@@ -247,6 +251,8 @@ class Driver:
                     self._do(self._worker.handle(EpochApplied(action.epoch)))
                 case AppendOutput():
                     self._publish(action.batches)
+                case StartCalls(task, operator, calls):
+                    self._do(self._worker.handle(CallsDone(task, operator, list(map(_outcome_of, calls)))))
 
     def _publish(self, batches: Iterable[EncodedBatch]) -> None:
         for batch in batches:
@@ -264,6 +270,19 @@ def _times_of(spec: Any, batch: Batch) -> list[int]:
         except Exception:  # noqa: BLE001 - the job itself will meet it, and tell
             continue
     return times
+
+
+def _outcome_of(call: Call) -> Outcome:
+    """Make a call here and now; a result that is to be awaited is, on an event loop of its own."""
+
+    async def awaited(result: Any) -> Any:
+        return await result
+
+    try:
+        result = call.fn(call.argument)
+        return Outcome(call.number, asyncio.run(awaited(result)) if isawaitable(result) else result)
+    except Exception as error:  # noqa: BLE001 - it is the outcome
+        return Outcome(call.number, error=error)
 
 
 def _encoded(serde: Serde[Any], value: Any) -> bytes | None:

@@ -115,6 +115,11 @@ class Sources:
         end = self._ends.get(key)
         return self._full if end is None else self.positions.get(key, 0) < end
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a partition to read."""
+        return bool(self._readers)
+
     def hold(self) -> None:
         """Deliver nothing until `release`."""
         self._listening.on_break()

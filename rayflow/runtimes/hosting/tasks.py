@@ -23,7 +23,7 @@ from rayflow.state.memory_store import MemoryStore
 from rayflow.state.row_keys import PREFIX, table_prefix
 from rayflow.state.task_state import TaskState
 
-log = get_logger("rayflow.local")
+log = get_logger("rayflow.worker")
 
 
 CACHE = 0.25

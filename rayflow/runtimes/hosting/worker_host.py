@@ -100,10 +100,9 @@ class WorkerHost:
         return worked
 
     def fail(self, error: RayflowError) -> None:
-        """The attempt cannot go on here: let go of it, and tell the coordinator, which decides."""
-        attempt = self.attempt
+        """The attempt cannot go on here: tell the coordinator, which decides, and let go of it."""
+        self._links.report(self.attempt, Failed(self.slot, error))  # first: letting go may take long, or fail too
         self.drop()
-        self._links.report(attempt, Failed(self.slot, error))
 
     def drop(self) -> None:
         """End the attempt; what it had not committed is gone."""
@@ -147,8 +146,8 @@ class WorkerHost:
 
     def _begin(self, attempt: Attempt) -> None:
         """Make ready for an attempt that is newer than any before."""
+        self.attempt = attempt  # first: what goes wrong with letting go of the old one is told in the new one's name
         self.drop()
-        self.attempt = attempt
         codec = Codec()
         self._outgoing = Outgoing(self.slot, attempt, self._plan, codec)
         self._incoming = Incoming(self._plan, codec, self._outgoing.give)

@@ -66,9 +66,10 @@ class LocalAttempt:
         worked = driver.step() or worked
         if self.coordinator.finished is not None:
             return
-        wait = 0.0 if worked else BUSY_WAIT if driver.writing else IDLE_WAIT
+        writing = driver.writing or self.coordinator.background.waiting
+        wait = 0.0 if worked else BUSY_WAIT if writing else IDLE_WAIT
         waiting = driver.waiting()
-        if waiting or not driver.reads or self.coordinator.coordinator.final_barrier_sent:
+        if waiting or not driver.reads or not driver.sources.any or self.coordinator.coordinator.final_barrier_sent:
             driver.wait(wait)
         else:
             driver.poll(wait)

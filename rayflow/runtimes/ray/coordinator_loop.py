@@ -365,6 +365,7 @@ class CoordinatorLoop:
         until = time.monotonic() + delay
         while time.monotonic() < until:
             self._serve()
+            self.pool.drop_lost()  # and ask the others: one that nobody asks for long ends itself
             self._wait()
 
     def _on_commit(self, store: CheckpointStore, manifest: Manifest) -> None:

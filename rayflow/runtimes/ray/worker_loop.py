@@ -54,11 +54,11 @@ class WorkerLoop:
         self._links = links
         self._journal = journal
         self._connectors = OpenConnectors.of_run(spec.options)
-        ports = machine_ports(store, self._connectors)
+        self._wake = threading.Event()
+        ports = machine_ports(store, self._connectors, wake=self._wake.set)
         state = NodeState(spec.options.job_folder(spec.name))
         self._host = WorkerHost(plan, spec.options, slot, ports, state.open, links, on_epoch=self._on_epoch)
         self._watched: WorkerDriver | None = None
-        self._wake = threading.Event()
         self._closing = False
         self._before = (0, 0, 0)
         self._next_look = 0.0
