@@ -129,6 +129,7 @@ class EventTime:
             if mark > before:
                 self.entries[entry] = mark
                 moved = True
+        self.watermark = min(self.entries.values(), default=watermark)  # an entry may have been restored further
         return moved
 
     def validate(self) -> None:

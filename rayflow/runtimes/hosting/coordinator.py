@@ -221,6 +221,11 @@ class CoordinatorDriver:
         """Tell the coordinator something, and carry its orders out."""
         self._carry_out(self.coordinator.handle(event))
 
+    @property
+    def collecting(self) -> bool:
+        """Whether old checkpoints are being deleted."""
+        return self._garbage.running
+
     def close(self) -> None:
         """Let what is being written finish, and let go."""
         self._watch.close()

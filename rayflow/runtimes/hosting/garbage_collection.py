@@ -27,6 +27,11 @@ class GarbageCollection:
         if not self._again:
             self._background.call(self._run, lambda _: self.collect() if self._again else None)
 
+    @property
+    def running(self) -> bool:
+        """Whether a collection is in flight."""
+        return self._background.waiting > 0
+
     def step(self) -> bool:
         """Go on with what follows a collection. True if one was done."""
         return self._background.collect()

@@ -230,8 +230,7 @@ class CoordinatorLoop:
             hosted.close()
 
     def _drive(self, hosted: CoordinatorDriver) -> bool:
-        next_check = 0.0
-        told_end = running = False
+        next_check, told_end, running = 0.0, False, False
         while hosted.finished is None:
             worked = hosted.step()
             for _, attempt, body in self.pool.messages():

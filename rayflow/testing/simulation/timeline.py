@@ -126,6 +126,8 @@ class Timeline:
                 active = [span.end for span in inputs if not span.maybe_idle]
                 least = max(begin, min(holding, default=WATERMARK_MIN))
                 most = max(begin, min(active) if active else max(span.end for span in inputs))
+                if _entries(stage) > 1:  # each entry keeps what it has told, also where another one begins anew
+                    most = max([most, *(span.end for span in inputs)])
                 found = now.watermarks[task]
                 self._judge(f"{task} in epoch {now.epoch}", found, least, most, drained)
                 spans[task] = Span(

@@ -107,7 +107,8 @@ class Watch:
             self._take(process, manifest, read_progress(process.checkpoints, manifest))
         self._liveness.committed(process, manifest)
         epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
-        if epochs >= SETTLED:
+        driver = process.driver
+        if epochs >= SETTLED and driver is not None and not driver.collecting:  # it keeps up with short epochs later
             kept = len(manifest_epochs(process.checkpoints))
             assert kept <= self._retain + 2, f"{kept} checkpoints are held, to keep {self._retain}"
         if self._schedule.random.random() < 0.2:
