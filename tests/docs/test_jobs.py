@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 import rayflow as rf
+from rayflow.core.parameters import provide
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.local.runtime import LocalRuntime
@@ -25,7 +26,9 @@ PAGES = [page for page in pages() if any(block.language == "python" for block in
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory of its own; modules that are made there are forgotten afterwards."""
+    """A working directory of its own, without parameters that a test before has provided; modules that are made there
+    are forgotten afterwards."""
+    provide({})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
