@@ -50,6 +50,7 @@ def jobs_of(page: Path, folder: Path) -> list[rf.Job]:
             continue
         if block.title is not None:
             importlib.invalidate_caches()
+            sys.modules.pop(block.title.removesuffix(".py"), None)  # another test's file of this name
             made = vars(importlib.import_module(block.title.removesuffix(".py")))
             vars(module).update({name: value for name, value in made.items() if not name.startswith("__")})
         else:

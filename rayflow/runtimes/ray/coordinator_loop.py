@@ -369,13 +369,13 @@ class CoordinatorLoop:
 
     def _on_commit(self, store: CheckpointStore, manifest: Manifest) -> None:
         self._committed = True
-        now = time.monotonic()
-        if self._fault is not None:
-            self.status.recoveries.append(now - self._fault)
-            log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(now - self._fault, 2))
-            self._fault = None
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
+        if self._fault is not None:  # after the epoch: who sees a recovery sees the commit that ended it
+            seconds = time.monotonic() - self._fault
+            status.recoveries.append(seconds)
+            log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(seconds, 2))
+            self._fault = None
         assert self._hosted is not None
         self._metrics.committed(manifest, self._hosted.workers)
         self._savepoints.write(store, manifest, self._hosted.background)
