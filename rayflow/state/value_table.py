@@ -173,8 +173,6 @@ class ValueTable(Table, TableView):
         return len(data), self._sealing_bytes
 
     def turn(self) -> None:
-        for key in self.deleted:
-            self._cache.forget(key)
         self._cache.keep(self.rows, self._sealing_bytes)
         self.rows = {}
         self.deleted = set()
