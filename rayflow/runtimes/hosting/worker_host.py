@@ -134,7 +134,8 @@ class WorkerHost:
         assert self._incoming is not None
         assert self._outgoing is not None
         for frame in self._incoming.arrive(arrived):
-            self._outgoing.take(frame.sender, frame.credit)
+            if self.driver.worker is not None:  # else the credit is for what an earlier process of this slot sent
+                self._outgoing.take(frame.sender, frame.credit)
 
     def _take_in(self, driver: WorkerDriver, incoming: Incoming, full: Collection[TaskId]) -> bool:
         assert driver.worker is not None

@@ -17,7 +17,7 @@ from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.jobs import MOST_PARTITIONS, TOPIC
+from rayflow.testing.simulation.jobs import MOST_PARTITIONS, OTHER, TOPIC
 from rayflow.testing.simulation.supervisor import Incarnation
 
 if TYPE_CHECKING:
@@ -91,10 +91,13 @@ class Trouble:
         if world.shape.grows and before < MOST_PARTITIONS and not world.feeder.done:
             partitions = self._random.randrange(before + 1, MOST_PARTITIONS + 1)
             world.note("world", f"the input has {partitions} partitions now")
+            together = world.shape.stages == 1 and world.shape.other  # group_by_key() asks for as many in both
+            grown = (TOPIC, OTHER) if together else (TOPIC,)
             self._schedule.happened[
                 "partitions added " + ("while down" if world.current.over else "while running")
             ] += 1
-            world.feeder.grow(partitions)
+            for topic in grown:
+                world.feeder.grow(partitions, topic)
 
     def hit_machines(self) -> None:
         """Before an attempt begins: disks are lost, machines reboot."""
