@@ -12,6 +12,7 @@ from rayflow.runtimes.hosting.messages import Failed, Message
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.worker_host import WorkerHost
 from rayflow.runtimes.simulated.letters import Letter
+from rayflow.runtimes.simulated.ports import simulated_ports
 from rayflow.runtimes.simulated.process import BUSY, IDLE, Process
 from rayflow.runtimes.simulated.surroundings import Surroundings
 
@@ -35,7 +36,9 @@ class WorkerProcess(Process):
         super().__init__(world, incarnation, f"{incarnation}/worker {slot}", checkpoints)
         self.slot = slot
         self.born = incarnation
-        self.host = WorkerHost(plan, options, slot, self.ports(), lambda task: world.state(self, task), _Links(self))
+        self.host = WorkerHost(
+            plan, options, slot, simulated_ports(self), lambda task: world.state(self, task), _Links(self)
+        )
 
     @property
     def attempt(self) -> Attempt:
