@@ -12,7 +12,8 @@ import msgspec
 
 from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.schedule import Schedule
-from rayflow.testing.simulation.simulation import STEPS, OnNote, Simulation, SimulationFailed
+from rayflow.testing.simulation.simulation import STEPS, Simulation, SimulationFailed
+from rayflow.testing.simulation.world import OnNote
 
 SALTS = 3
 """How many orders of events are tried for a smaller case, since leaving one fault out changes all that comes later."""

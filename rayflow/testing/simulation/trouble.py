@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rayflow.core.errors import (
     BrokerUnavailable,
@@ -13,17 +13,16 @@ from rayflow.core.errors import (
     ObjectMissing,
     OutputOfAnotherRun,
 )
+from rayflow.engine.recovery import LostMarker
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.jobs import MOST_PARTITIONS, TOPIC
+from rayflow.testing.simulation.leftovers import Leftovers
 from rayflow.testing.simulation.supervisor import Incarnation
+from rayflow.testing.simulation.world import SECOND, World
 
-if TYPE_CHECKING:
-    from rayflow.testing.simulation.simulation import Simulation
-
-SECOND = 1_000_000
 HOUR = 3_600_000
 
 
@@ -34,9 +33,12 @@ class Trouble:
         skipped: how far the wall clock is ahead of virtual time, ms.
     """
 
-    def __init__(self, world: Simulation) -> None:
+    def __init__(self, world: World, leftovers: Leftovers, incarnate: Callable[[LostMarker | None], None]) -> None:
+        """`incarnate` begins another attempt."""
         self.skipped = 0
         self._world = world
+        self._leftovers = leftovers
+        self._incarnate = incarnate
         self._schedule = world.schedule
         self._random = world.random
         self._undecided = False
@@ -175,17 +177,17 @@ class Trouble:
             self.forget_markers()
         if self._schedule.chance(self._world.faults.grow, "partitions to be added"):
             self._grow()
-        self._world.incarnate()
+        self._incarnate(None)
 
     def replaced(self, process: Process) -> None:
         """Another attempt begins: the process ends, or goes on as a zombie, or as a worker of the new attempt."""
         faults = self._world.faults
         if isinstance(process, WorkerProcess) and self._schedule.chance(faults.kept, "worker kept", process.name):
             self._world.note(process.name, "is kept")
-            self._world.keep(process)
+            self._leftovers.keep(process)
         elif self._schedule.chance(faults.zombie, "zombie", process.name):
             self._world.note(process.name, "goes on as a zombie")
-            self._world.end_later(process)
+            self._leftovers.end_later(process)
         else:
             process.kill()
 
@@ -200,7 +202,7 @@ class Trouble:
         self._undecided = False
         decision = self._expiry.decide()
         world.note("world", f"--lost-marker {decision.choice}@{decision.epoch}")
-        world.incarnate(decision)
+        self._incarnate(decision)
 
     def forget_markers(self) -> None:
         """A week passes with nothing running."""
