@@ -286,23 +286,12 @@ class ManifestRead:
     published: bool = False
 
 
+StartupEvent: TypeAlias = (
+    AttemptClaimed | ManifestRead | MarkersSeen | PublishersOpened | OutputRepublished | MarkersSet | TasksStarted
+)
+"""What the coordinator takes until its tasks run, in this order but for what is read again."""
+EpochEvent: TypeAlias = SegmentAcked | ManifestWritten | ManifestConflict | EpochDone | PublishedRecorded | BaseWritten
+"""What it takes from then on, besides ticks and requests."""
 CoordinatorEvent: TypeAlias = (
-    AttemptClaimed
-    | ManifestRead
-    | MarkersSeen
-    | PublishersOpened
-    | OutputRepublished
-    | MarkersSet
-    | TasksStarted
-    | Tick
-    | BarrierRequested
-    | SegmentAcked
-    | ManifestWritten
-    | ManifestConflict
-    | EpochDone
-    | PublishedRecorded
-    | BaseWritten
-    | SourcesExhausted
-    | StopRequested
-    | PartitionsAdded
+    StartupEvent | EpochEvent | Tick | BarrierRequested | SourcesExhausted | StopRequested | PartitionsAdded
 )

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.barrier_schedule import BarrierSchedule
 from rayflow.engine.event_time import ChannelTimes, EventTime
 from rayflow.engine.worker import Worker
 from rayflow.runtimes.hosting.sinks import Sinks
@@ -71,13 +71,13 @@ def records_alone_do_not_make_busy(patch: Patch) -> None:
 
 
 def checkpoints_only_when_asked_for(patch: Patch) -> None:
-    tick = Coordinator._tick
+    due = BarrierSchedule.due
 
-    def never_due(self: Coordinator, busy: bool) -> Any:
-        self._last_barrier = self._now
-        return tick(self, busy)
+    def never_due(self: BarrierSchedule, changed: bool) -> bool:
+        self._last = self.now
+        return due(self, changed)
 
-    patch.setattr(Coordinator, "_tick", never_due)
+    patch.setattr(BarrierSchedule, "due", never_due)
 
 
 def publishing_takes_its_time(patch: Patch) -> None:
