@@ -113,6 +113,13 @@ class JobPlan:
     checkpoint_interval: int
     delivery: str
 
+    def stage(self, stage_id: str) -> StagePlan:
+        """The stage of that id. Raises KeyError."""
+        for stage in self.stages:
+            if stage.id == stage_id:
+                return stage
+        raise KeyError(stage_id)
+
     def states(self) -> dict[str, StateSpec]:
         """All states, by "operator/name"."""
         return {
