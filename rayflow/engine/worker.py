@@ -15,11 +15,8 @@ from rayflow.engine.actions import (
     AppendOutput,
     ApplyEpoch,
     EpochSealed,
-    HoldSources,
     PublishEpoch,
-    ReleaseSources,
     ReportDone,
-    RequestBarrier,
     SendBarrier,
     SendBatch,
     SendIdle,
@@ -51,6 +48,7 @@ from rayflow.engine.events import (
 from rayflow.engine.exchange import through_codec
 from rayflow.engine.task import Task, barrier_for
 from rayflow.engine.topology import Topology
+from rayflow.engine.worker_memory import WorkerMemory
 from rayflow.plan.physical import JobPlan
 from rayflow.serde.codec import Codec
 
@@ -95,7 +93,6 @@ class Worker:
         self._topology = topology
         self._placement = placement
         self._codec = codec
-        self._memory_limit = memory_limit
         self._downstream = {exchange.id: exchange.downstream for exchange in plan.exchanges}
         self._unchecked = {exchange.id: CHECKED_BATCHES for exchange in plan.exchanges}
         self._queue: deque[tuple[Task, ChannelEvent]] = deque()
@@ -103,11 +100,7 @@ class Worker:
         self._unsealed: deque[tuple[Task, BarrierInjected]] = deque()
         self._epoch: Epoch | None = None
         self._in_flight = EpochInFlight()
-        self._held = False
-        self._asked = False
-        self._pending = dict.fromkeys(self.tasks, 0)
-        self._pending_bytes = 0
-        self._touched: set[TaskId] = set()
+        self._memory = WorkerMemory(self.tasks, memory_limit)
         self._calling = [task for task in self.tasks.values() if task.makes_calls]
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
@@ -147,13 +140,13 @@ class Worker:
             case EpochApplied():
                 self._expect(event.epoch)
                 self._in_flight.applied = True
-                self._touched.update(self.tasks)  # the runtime has completed them
+                self._memory.changed(self.tasks)  # the runtime has completed them
                 self._finish(event.epoch)
             case EpochPublished():
                 self._expect(event.epoch)
                 self._in_flight.published = True
                 self._finish(event.epoch)
-        self._watch_memory()
+        self._actions += self._memory.look(None if self._epoch is None else self._in_flight.bytes)
         return self._done()
 
     @property
@@ -223,7 +216,7 @@ class Worker:
             self._dispatch(target.id, target.on_channel(event))
 
     def _dispatch(self, task: TaskId, actions: list[TaskAction]) -> None:
-        self._touched.add(task)
+        self._memory.changed((task,))
         for action in actions:
             match action:
                 case SendBatch(exchange, target, batch):
@@ -279,8 +272,7 @@ class Worker:
         outputs: dict[SinkTask, tuple[EncodedBatch, ...]] = {}
         positions: dict[tuple[str, int], int] = {}
         for part in in_flight.parts:
-            stage = next(stage for stage in self._plan.stages if stage.id == part.task.stage)
-            for sink in stage.sinks:
+            for sink in self._plan.stage(part.task.stage).sinks:
                 staged = part.staged.get(sink.operator, ())
                 outputs[SinkTask(sink.operator, part.task.partition)] = tuple(staged)
             for source, position in part.progress["positions"].items():
@@ -295,22 +287,8 @@ class Worker:
         if in_flight.applied and in_flight.published:
             self._in_flight = EpochInFlight()
             self._epoch = None
-            self._asked = False
+            self._memory.epoch_ended()
             self._actions.append(ReportDone(epoch))
-
-    def _watch_memory(self) -> None:
-        for task in self._touched:  # a barrier or a watermark comes from each of thousands of tasks: not all are asked
-            size = self.tasks[task].pending_bytes
-            self._pending_bytes += size - self._pending[task]
-            self._pending[task] = size
-        self._touched.clear()
-        full = self._pending_bytes + self._in_flight.bytes > self._memory_limit
-        if full != self._held:  # without an epoch in flight too: the barrier may have to wait for a base
-            self._held = full
-            self._actions.append(HoldSources() if full else ReleaseSources())
-        if self._pending_bytes > self._memory_limit // 2 and self._epoch is None and not self._asked:
-            self._asked = True
-            self._actions.append(RequestBarrier())  # last: the barrier may be here before this returns
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:
@@ -326,8 +304,7 @@ class Worker:
             task.validate()
         if self._queue:
             raise InvariantBroken(f"worker {self.id} left {len(self._queue)} events undelivered")
-        if self._pending_bytes < self.pending_bytes and not self._touched:
-            raise InvariantBroken(f"worker {self.id} holds more in memory than it has counted")
+        self._memory.validate(self.id)
         sealed = [part.task for part in self._in_flight.parts]
         if len(sealed) != len(set(sealed)):
             raise InvariantBroken(f"worker {self.id} sealed a task twice in epoch {self._epoch}")
