@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rayflow.api.location import caller_location, invalid
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.api.specs.stream import Sample
-from rayflow.core.ports import IN, OUT, Input, Port
+from rayflow.core.outputs import IN, OUT, Input, Output
 from rayflow.core.topics import TopicRef
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,10 +27,10 @@ def check_identifier(name: str, what: str) -> str:
 
 
 class Feed(NamedTuple):
-    """One edge into an operator: what comes out of `operator` at `port` goes to its input `input`."""
+    """One edge into an operator: what comes out of `operator` at `output` goes in at `input`."""
 
     operator: str
-    port: Port = OUT
+    output: Output = OUT
     input: Input = IN
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import IN, Input
+from rayflow.core.outputs import IN, Input
 from rayflow.operators.base import Operator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import Edge, ExchangePlan, StagePlan

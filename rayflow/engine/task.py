@@ -273,10 +273,10 @@ class Task:
         """Push what an operator returned through everything behind it, before anything else happens."""
         edges = self._edges.outputs[id]
         counters = self._operators.counters[id]
-        for port, batch in outputs:
+        for output, batch in outputs:
             if len(batch):
                 counters.records_out += len(batch)
-                for edge in edges.get(port, ()):
+                for edge in edges.get(output, ()):
                     self._push(edge, batch)
 
     def _append_outputs(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rayflow.api.specs.functions import FlatMapSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Outputs
 from rayflow.operators.failing import without
 from rayflow.operators.function import FunctionOperator

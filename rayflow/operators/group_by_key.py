@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rayflow.api.specs.routing import GroupByKeySpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, Outputs
 from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal

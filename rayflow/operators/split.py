@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rayflow.api.specs.routing import SplitSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Input, Port
+from rayflow.core.outputs import OUT, Input, Output
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 from rayflow.operators.registry import runs
@@ -22,7 +22,7 @@ class SplitOperator(Operator):
         self.failures = Failures(context, self.spec.on_error)
 
     def process(self, batch: Batch, input: Input) -> Outputs:
-        outputs: list[tuple[Port, Batch]] = []
+        outputs: list[tuple[Output, Batch]] = []
         for name, predicate in self.spec.branches:
             results, rest, dead = self.failures.apply(predicate, batch.values, batch)
             outputs += dead

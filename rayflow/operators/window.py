@@ -10,7 +10,7 @@ from typing import Any
 from rayflow.api.specs.window import WINDOWS, WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT, Input
+from rayflow.core.outputs import LATE, OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
@@ -29,7 +29,7 @@ class WindowOperator(Operator):
     A window [start, end) takes records until the watermark reaches end + grace. What counts for a record is the higher
     one of the operator's watermark and, if it was behind, of its source partition's watermark when it was read
     (`Batch.lateness`), so results do not depend on how the input was cut into batches. A record that is late for all
-    its windows is counted once, and goes to the LATE port as it came, if someone takes it.
+    its windows is counted once, and goes to the LATE output as it came, if someone takes it.
 
     emit="final": when a window closes, one result per key, with the timestamp end - 1, windows in order of their end,
     keys in order of their encoding. emit="updates": the new result for each record and window at once, with the

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rayflow.api.graph import Feed, Node
 from rayflow.api.specs.stream import StreamSpec
-from rayflow.core.ports import OUT
+from rayflow.core.outputs import OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
 
@@ -73,10 +73,10 @@ class Partitions:
 
     def exchange_on(self, consumer: str, feed: Feed) -> str | None:
         """The id of the exchange that an edge goes through; None where it is direct. What leaves an operator by one
-        port shares an exchange."""
+        output shares an exchange."""
         if (consumer, feed) not in self._moved:
             return None
-        return f"{feed.operator}.exchange" if feed.port == OUT else f"{feed.operator}.{feed.port}.exchange"
+        return f"{feed.operator}.exchange" if feed.output == OUT else f"{feed.operator}.{feed.output}.exchange"
 
     def why(self, consumer: str, feed: Feed) -> str:
         """Why an exchange was put on an edge; "" where the job file asks for it."""
