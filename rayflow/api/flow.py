@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rayflow.api.graph import Feed, Graph, Node
+from rayflow.api.graph import Graph, InputEdge, Node
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.outputs import IN, OUT, Input, Output
 from rayflow.serde.base import Serde
@@ -40,9 +40,9 @@ class Flow:
         node = self.graph.add(kind, spec, (self.feed(),), name=name)
         return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
 
-    def feed(self, input: Input = IN) -> Feed:
+    def feed(self, input: Input = IN) -> InputEdge:
         """The edge from this place to one input of an operator."""
-        return Feed(self.node.id, self.output, input)
+        return InputEdge(self.node.id, self.output, input)
 
     def describe(self, what: str) -> str:
         """For `repr`: `<Stream orders | filter>`."""

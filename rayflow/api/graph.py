@@ -26,7 +26,7 @@ def check_identifier(name: str, what: str) -> str:
     return name
 
 
-class Feed(NamedTuple):
+class InputEdge(NamedTuple):
     """One edge into an operator: what comes out of `operator` at `output` goes in at `input`."""
 
     operator: str
@@ -49,7 +49,7 @@ class Node:
     id: str
     kind: str
     spec: OperatorSpec
-    inputs: tuple[Feed, ...]
+    inputs: tuple[InputEdge, ...]
     location: str
     topic: TopicRef | None = None
 
@@ -70,7 +70,7 @@ class Graph:
         self,
         kind: str,
         spec: OperatorSpec,
-        inputs: tuple[Feed, ...] = (),
+        inputs: tuple[InputEdge, ...] = (),
         *,
         name: str | None = None,
         topic: TopicRef | None = None,

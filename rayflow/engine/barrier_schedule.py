@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Ending: TypeAlias = Literal["stop", "drain", "restart"]
+AttemptEnding: TypeAlias = Literal["stop", "drain", "restart"]
 """stop: after a last checkpoint. drain: with everything read and fired. restart: another attempt follows at once."""
 
 
@@ -19,7 +19,7 @@ class BarrierSchedule:
     def __init__(self, interval: int) -> None:
         """`interval` in ms."""
         self.now = 0
-        self.ending: Ending | None = None
+        self.ending: AttemptEnding | None = None
         self._interval = interval
         self._last: int | None = None
         self._requested = False
@@ -28,7 +28,7 @@ class BarrierSchedule:
         """Have a barrier as soon as one may be."""
         self._requested = True
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: AttemptEnding) -> None:
         """Have the attempt end with its next barrier."""
         if self.ending is None:
             self.ending = ending

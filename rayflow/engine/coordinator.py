@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, Epoch
-from rayflow.engine.barrier_schedule import BarrierSchedule, Ending
+from rayflow.engine.barrier_schedule import AttemptEnding, BarrierSchedule
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.epochs import Epochs
 from rayflow.engine.events import (
@@ -117,7 +117,7 @@ class Coordinator:
         self._epochs = Epochs(self._plan, self._options, self.attempt, point, self._barriers)
         return self._epochs.begin()
 
-    def _end(self, ending: Ending) -> list[Order]:
+    def _end(self, ending: AttemptEnding) -> list[Order]:
         self._barriers.end(ending)
         return self._tick(True)
 

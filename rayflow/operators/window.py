@@ -17,8 +17,8 @@ from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import results_of
 from rayflow.operators.registry import runs
 
-Load = Callable[[Any], Any]
-OpenWindow = tuple[int, int, dict[Any, Any], Load]
+Loader = Callable[[Any], Any]
+OpenWindow = tuple[int, int, dict[Any, Any], Loader]
 """A window's start and end (ms), its rows in the open epoch, and the function that loads an earlier row."""
 
 
@@ -124,7 +124,7 @@ class WindowOperator(Operator):
         records = zip(remaining, batch.values, batch.timestamps)  # noqa: B905 - columns of one length
         run, table = self.loop.run, self.table
 
-        def open_window(end: int) -> tuple[dict[Any, Any], Load]:
+        def open_window(end: int) -> tuple[dict[Any, Any], Loader]:
             return table.rows(end), partial(table.load, end)
 
         rejected, dead = self.failures.each(batch, remaining, lambda: run(records, open_window, results.append))
