@@ -16,7 +16,7 @@ class Flow:
     """One output of one operator.
 
     Attributes:
-        key, value: serdes that a sink uses unless told otherwise.
+        key, value: serdes that a sink uses unless it names its own.
         rekeyed: where `key_by` replaced the source's keys ("file.py:12"), or None while they are intact.
     """
 

@@ -41,7 +41,7 @@ class Node:
     Attributes:
         id: the user's name, or the kind and its place among all operators of that kind ("window-1"). Operators with a
             name of their own count as well, so that naming one does not shift the state of those after it.
-        kind: the method that made it. spec: what it was told.
+        kind: the method that made it. spec: its arguments.
         inputs: what it takes, in order; the same place may be there twice. topic: what a "stream" reads.
         location: "file.py:12".
     """

@@ -1,4 +1,4 @@
-"""WindowedStream: a keyed stream divided by event time, waiting to be told what to compute."""
+"""WindowedStream: a keyed stream divided by event time, before anything is computed of it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Coordinator:
         match event:
             case Tick():
                 self._barriers.now = event.now
-                return self._tick(event.busy)
+                return self._tick(event.changed)
             case BarrierRequested():
                 self._barriers.request()
                 return self._tick(True)
@@ -121,8 +121,8 @@ class Coordinator:
         self._barriers.end(ending)
         return self._tick(True)
 
-    def _tick(self, busy: bool) -> list[Order]:
-        return [] if self._epochs is None else self._epochs.tick(busy)
+    def _tick(self, changed: bool) -> list[Order]:
+        return [] if self._epochs is None else self._epochs.tick(changed)
 
     def validate(self) -> None:
         """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""

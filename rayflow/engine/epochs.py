@@ -98,12 +98,12 @@ class Epochs:
                 self._history.on_base(event.task, BaseRef(event.epoch, event.parts, event.size), self.epoch)
                 return self._tick_if_requested()
 
-    def tick(self, busy: bool) -> list[Order]:
-        """Send the next barrier if it is due. `busy`: whether a worker has taken anything in since the last one."""
+    def tick(self, changed: bool) -> list[Order]:
+        """Send the next barrier if it is due. `changed`: whether a worker has processed anything since the last one."""
         if self.phase is not Phase.RUNNING or self._pending is not None or self._history.owed:
             return []
         staged = self._manifest is not None and bool(self._manifest.outputs)  # published, which the next manifest notes
-        if not self._barriers.due(busy or staged):
+        if not self._barriers.due(changed or staged):
             return []
         self._barriers.sent()
         self._pending = PendingCheckpoint()

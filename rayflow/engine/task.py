@@ -136,16 +136,18 @@ class Task:
         """Fire what waits for the wall clock, and see which sources have gone idle."""
         for id, operator in self._operators.by_id.items():
             self._route(id, operator.on_clock(now))
-        heard = Listened(WATERMARK_MIN, now) if listened is None else listened
-        waiting = {id for task, source in heard.waiting if task == self.id for id in self._edges.from_sources[source]}
-        self.time.look(heard.since, heard.until, waiting)
+        span = Listened(WATERMARK_MIN, now) if listened is None else listened
+        undelivered = {
+            id for task, source in span.undelivered if task == self.id for id in self._edges.from_sources[source]
+        }
+        self.time.look(span.since, span.until, undelivered)
         self._advance()
         return self._done()
 
     def on_calls(self, event: CallsDone) -> list[TaskAction]:
         """Take what came of calls; an end of the run that waited for them goes on once nothing is in flight."""
-        told = self._operator_time.told(event.operator)
-        passing = self._operators.calling[event.operator].on_calls(event.outcomes, told)
+        watermark = self._operator_time.given_to(event.operator)
+        passing = self._operators.calling[event.operator].on_calls(event.outcomes, watermark)
         self._route(event.operator, self._noting(event.operator, passing))
         if self._draining is None:
             self._pass_time_on()

@@ -88,7 +88,7 @@ class Worker:
         held. At half of it a barrier is asked for, so that one epoch fills while the other goes out."""
         self.id = id
         self.tasks = dict(tasks)
-        self.busy = False
+        self.changed = False
         self._plan = plan
         self._topology = topology
         self._placement = placement
@@ -105,7 +105,7 @@ class Worker:
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
-        # All are open before any hears from another: a restored task tells its watermark at once.
+        # All are open before any receives from another: a restored task sends its watermark at once.
         for task, actions in [(task, task.start(progress.get(id))) for id, task in self.tasks.items()]:
             self._run(task, actions)
         return self._done()
@@ -114,19 +114,19 @@ class Worker:
         """Take one event to its end, through all tasks of this worker that it reaches."""
         match event:
             case RecordsPolled():
-                self.busy = True
+                self.changed = True
                 task = self.tasks[event.task]
                 self._run(task, task.on_records(event.source, event.batch, event.next_position))
             case BatchReceived() | WatermarkReceived() | IdleReceived() | BarrierReceived():
-                self.busy = self.busy or isinstance(event, BatchReceived)
+                self.changed = self.changed or isinstance(event, BatchReceived)
                 self._enqueue(event)
             case CallsDone():
-                self.busy = True
+                self.changed = True
                 self._run(self.tasks[event.task], self.tasks[event.task].on_calls(event))
             case ClockAdvanced():
                 for task in self.tasks.values():
                     self._run(task, task.on_clock(event.now, event.listened))
-                self.busy = self.busy or any(task.state.pending_rows for task in self.tasks.values())
+                self.changed = self.changed or any(task.state.pending_rows for task in self.tasks.values())
             case BarrierInjected():
                 self._inject(event)
             case BarrierContinued():
@@ -140,7 +140,7 @@ class Worker:
             case EpochApplied():
                 self._expect(event.epoch)
                 self._in_flight.applied = True
-                self._memory.changed(self.tasks)  # the runtime has completed them
+                self._memory.touched(self.tasks)  # the runtime has completed them
                 self._finish(event.epoch)
             case EpochPublished():
                 self._expect(event.epoch)
@@ -206,7 +206,7 @@ class Worker:
 
     def _open_way(self, epoch: Epoch) -> None:
         self._epoch = epoch
-        self.busy = False
+        self.changed = False
 
     def _run(self, task: Task, actions: list[TaskAction]) -> None:
         """Do what a task asked for, and what follows from it in this worker, until nothing is left."""
@@ -216,7 +216,7 @@ class Worker:
             self._dispatch(target.id, target.on_channel(event))
 
     def _dispatch(self, task: TaskId, actions: list[TaskAction]) -> None:
-        self._memory.changed((task,))
+        self._memory.touched((task,))
         for action in actions:
             match action:
                 case SendBatch(exchange, target, batch):
@@ -292,7 +292,7 @@ class Worker:
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:
-            raise InvariantBroken(f"worker {self.id} was told of epoch {epoch} while {self._epoch} is in flight")
+            raise InvariantBroken(f"worker {self.id} received epoch {epoch} while {self._epoch} is in flight")
 
     def _done(self) -> list[WorkerAction]:
         actions, self._actions = self._actions, []

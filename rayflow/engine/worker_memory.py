@@ -21,13 +21,13 @@ class WorkerMemory:
         self._limit = limit
         self._sizes = dict.fromkeys(tasks, 0)
         self._open_bytes = 0
-        self._changed: set[TaskId] = set()
+        self._touched: set[TaskId] = set()
         self._held = False
         self._requested = False
 
-    def changed(self, tasks: Iterable[TaskId]) -> None:
+    def touched(self, tasks: Iterable[TaskId]) -> None:
         """The size of these tasks may be another by now."""
-        self._changed.update(tasks)
+        self._touched.update(tasks)
 
     def epoch_ended(self) -> None:
         """No epoch is in flight any more: another barrier may be asked for."""
@@ -35,11 +35,11 @@ class WorkerMemory:
 
     def look(self, in_flight: int | None) -> list[WorkerAction]:
         """What to do about the memory held now. `in_flight`: bytes of the epoch in flight, None when there is none."""
-        for task in self._changed:
+        for task in self._touched:
             size = self._tasks[task].pending_bytes
             self._open_bytes += size - self._sizes[task]
             self._sizes[task] = size
-        self._changed.clear()
+        self._touched.clear()
         actions: list[WorkerAction] = []
         full = self._open_bytes + (in_flight or 0) > self._limit
         if full != self._held:  # without an epoch in flight too: the barrier may have to wait for a base
@@ -52,5 +52,5 @@ class WorkerMemory:
 
     def validate(self, worker: WorkerId) -> None:
         """Raises InvariantBroken when the tasks hold more than was counted."""
-        if not self._changed and self._open_bytes < sum(task.pending_bytes for task in self._tasks.values()):
+        if not self._touched and self._open_bytes < sum(task.pending_bytes for task in self._tasks.values()):
             raise InvariantBroken(f"worker {worker} holds more in memory than it has counted")

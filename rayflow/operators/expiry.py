@@ -92,7 +92,7 @@ class Sweep:
 
 
 class TimeToLive:
-    """The TTL (ms) of one state: stamps its rows, and tells which have expired."""
+    """The TTL (ms) of one state: stamps its rows, and says which have expired."""
 
     def __init__(self, name: str, ttl: int, sweep: Sweep, moment: Moment) -> None:
         self.name = name
@@ -109,7 +109,7 @@ class TimeToLive:
         return bool(row[2]) and not moment.has_event_time and moment.wall >= row[2] + ttl
 
     def stamped(self, old: LiveRow | None, content: Any, key: Any) -> LiveRow:
-        """The row to write now; `key` is what its timer is told, `old` the row that it replaces."""
+        """The row to write now; `key` is what its timer is set with, `old` the row that it replaces."""
         moment = self._moment
         if old is not None:
             return [content, max(old[1], moment.now), moment.wall if old[2] else 0, old[3]]

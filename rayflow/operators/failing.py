@@ -1,7 +1,7 @@
 """Runs the user's functions over columns, and deals with the records that they fail on (`on_error=`).
 
 A function is called once per record, whatever happens: the columns are read through list iterators, so that after an
-exception the iterator itself tells which record was the last, and the loop goes on behind it. Records that do not fail
+exception the iterator itself shows which record was the last, and the loop goes on behind it. Records that do not fail
 pay nothing for it.
 """
 

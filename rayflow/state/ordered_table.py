@@ -19,7 +19,7 @@ from rayflow.state.timed_rows import OpenRows, TimedRows
 
 
 class OrderedTable(StateTable):
-    """Rows (key, time) -> value; those at one key and time stay in order of arrival, told apart by their sequence.
+    """Rows (key, time) -> value; those at one key and time stay in order of arrival, by a sequence number.
 
     Times are ms. A value is never None, and one that was read is not to be changed: `replace` it.
 

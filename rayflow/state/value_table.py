@@ -83,7 +83,7 @@ class ValueTable(StateTable, TableView):
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
             encoded = encode_all_canonical(wanted)
-        except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
+        except (TypeError, KeyNotUsable):  # one of them is no key: whoever uses it gets the error
             return
         self._misses = len(wanted)
         found = self._region.get_many(encoded)

@@ -36,7 +36,7 @@ def event_time_stands_still(patch: Patch) -> None:
 
 
 def idle_partitions_hold_time_back(patch: Patch) -> None:
-    patch.setattr(EventTime, "look", lambda self, since, until, waiting=(): None)
+    patch.setattr(EventTime, "look", lambda self, since, until, undelivered=(): None)
 
 
 def idle_channels_hold_time_back(patch: Patch) -> None:
@@ -59,12 +59,12 @@ def idle_channels_stay_idle(patch: Patch) -> None:
     patch.setattr(ChannelTimes, "on_watermark", still)
 
 
-def records_alone_do_not_make_busy(patch: Patch) -> None:
+def records_alone_are_no_change(patch: Patch) -> None:
     handle = Worker.handle
 
     def only_state(self: Worker, event: Any) -> Any:
         actions = handle(self, event)
-        self.busy = self.busy and any(task.state.pending_rows for task in self.tasks.values())
+        self.changed = self.changed and any(task.state.pending_rows for task in self.tasks.values())
         return actions
 
     patch.setattr(Worker, "handle", only_state)
@@ -103,8 +103,8 @@ TIME_MUTANTS = [
     Mutant("idle channels hold time back", idle_channels_hold_time_back, 20, IDLING, Faults()),
     Mutant("idle until the next look", idle_until_the_next_look, 20),
     Mutant("idle channels stay idle", idle_channels_stay_idle, 20),
-    Mutant("records alone do not make busy", records_alone_do_not_make_busy, 30),
-    Mutant("no checkpoints of a stateless job", records_alone_do_not_make_busy, 5, STATELESS),
+    Mutant("records alone are no change", records_alone_are_no_change, 30),
+    Mutant("no checkpoints of a stateless job", records_alone_are_no_change, 5, STATELESS),
     Mutant("checkpoints only when asked for", checkpoints_only_when_asked_for, 20),
     Mutant("publishing takes its time", publishing_takes_its_time, 20),
 ]

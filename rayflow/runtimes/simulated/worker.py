@@ -21,7 +21,7 @@ class WorkerProcess(Process):
     """One slot. It stays while attempts follow one another, as long as nobody gives it up.
 
     Attributes:
-        born: the incarnation that it was started in.
+        started_in: the incarnation that started it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class WorkerProcess(Process):
     ) -> None:
         super().__init__(world, incarnation, f"{incarnation}/worker {slot}", checkpoints)
         self.slot = slot
-        self.born = incarnation
+        self.started_in = incarnation
         self.host = WorkerHost(
             plan, options, slot, simulated_ports(self), lambda task: world.state(self, task), _Links(self)
         )

@@ -32,7 +32,7 @@ class ModelTransaction:
 
     Attributes:
         owner: the process whose it is.
-        state: "open", "committed" or "aborted". entered: whether the broker has heard of it.
+        state: "open", "committed" or "aborted". entered: whether the broker knows of it.
         firsts: its first record of each partition in which its end does not show yet.
         offsets: what it sets; order: when each was written.
         groups: those in which its end does not show yet.
@@ -71,7 +71,7 @@ class ModelKafka:
 
     Attributes:
         markers_set: every marker that has become visible, in order. published: those committed together with records.
-        on_markers: is told of what is published, and by whom.
+        on_markers: called with what is published, and by whom.
     """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
@@ -89,7 +89,7 @@ class ModelKafka:
         self._decided: dict[str, ModelTransaction] = {}
         self._order: dict[OffsetPlace, int] = {}
         self._number = count()
-        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are under way
+        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are in flight
 
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic, if it is not there."""
@@ -199,7 +199,7 @@ class ModelKafka:
     def end(self, transaction: ModelTransaction, answer: Callable[[str], None]) -> None:
         """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect.
 
-        The broker is not asked about a transaction in which there is nothing: it never heard of it.
+        The broker is not asked about a transaction in which there is nothing: it never got it.
         """
         if not transaction.entered:
             answer("done")

@@ -148,14 +148,16 @@ class Trouble:
         stale = incarnation.over or (coordinator is not None and process.attempt < coordinator.attempt)
         if stale:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
-        if incarnation.store is not world.store:  # the job has gone on from a savepoint, elsewhere: so it is told
+        if (
+            incarnation.store is not world.store
+        ):  # the job has gone on from a savepoint, elsewhere, which is what the error says
             harmless += (OutputOfAnotherRun,)
         # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
         if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
-        if process is coordinator:  # a worker tells its coordinator, which decides
+        if process is coordinator:  # a worker reports to its coordinator, which decides
             self.give_up(incarnation)
 
     # After it

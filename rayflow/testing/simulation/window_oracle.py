@@ -51,9 +51,9 @@ class WindowOracle:
             self._check_row(at, got.get(at, (0, 0)), sure[at], sorted(perhaps[at]))
 
     def _check_late(self, given: Sequence[tuple[str, Limited]], late: list[Any]) -> set[int]:
-        """Each late record is told of once, and as it came. Returns their ids."""
-        told = Counter(value["id"] for value in late)
-        expect(f"{self._branch}: late more than once", sorted(id for id in told if told[id] > 1), [])
+        """Each late record is reported once, and as it came. Returns their ids."""
+        reported = Counter(value["id"] for value in late)
+        expect(f"{self._branch}: late more than once", sorted(id for id in reported if reported[id] > 1), [])
         came = {limited.record.id: limited.record for _, limited in given}
         strange = [value for value in late if came.get(value["id"]) != InputRecord(**value)]
         expect(f"{self._branch}: late records that never came", strange, [])
@@ -62,13 +62,13 @@ class WindowOracle:
         for _, limited in given:
             record = limited.record
             over = windows_of(record, self._shape.window, self._shape.every_of(self._branch))[-1] + self._grace
-            if record.id in told and over > limited.most:
+            if record.id in reported and over > limited.most:
                 early.append(record.id)
-            if record.id not in told and over <= limited.least:
+            if record.id not in reported and over <= limited.least:
                 missing.append(record.id)
         expect(f"{self._branch}: late records that were in time", early, [])
         expect(f"{self._branch}: late records that were counted", missing, [])
-        return set(told)
+        return set(reported)
 
     def _check_row(self, at: At, row: WindowRow, sure: list[int], perhaps: list[int]) -> None:
         """`perhaps`: the amounts of records that may count or not, sorted."""
