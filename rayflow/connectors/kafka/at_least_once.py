@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.plain_writer import PlainWriter
+from rayflow.connectors.kafka.plain_producer import PlainProducer
 from rayflow.connectors.steps import FLUSHING, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import InvariantBroken
@@ -23,13 +23,13 @@ class AtLeastOncePublisher(Publisher):
     def __init__(self, settings: KafkaSettings, job: str) -> None:
         self._settings = settings
         self._job = job
-        self._writer: PlainWriter | None = None
+        self._producer: PlainProducer | None = None
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """Connect. Nothing is fenced, and there are no markers."""
-        self._writer = PlainWriter(self._settings)
-        self._writer.connect()
+        self._producer = PlainProducer(self._settings)
+        self._producer.connect()
         return dict.fromkeys(sinks)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -51,17 +51,17 @@ class AtLeastOncePublisher(Publisher):
 
     def flush(self) -> Iterator[str]:
         """Iterate until the broker has everything. Yields FLUSHING, or WAITING while nothing moves for long."""
-        writer = self._opened()
+        producer = self._opened()
         before, moved = -1, time.monotonic()
-        while (left := writer.advance(_PACE)) > 0:
+        while (left := producer.advance(_PACE)) > 0:
             now = time.monotonic()
             if left != before:
                 before, moved = left, now
             slow = now - moved > _SLOW
-            self._outage = (writer.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
+            self._outage = (producer.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
             yield WAITING if slow else FLUSHING
         self._outage = None
-        writer.contact.reached()
+        producer.contact.reached()
 
     @property
     def outage(self) -> str | None:
@@ -70,9 +70,9 @@ class AtLeastOncePublisher(Publisher):
 
     def close(self) -> None:
         """Let go; what was not flushed may be lost, and is written again after the job's recovery."""
-        self._writer = None
+        self._producer = None
 
-    def _opened(self) -> PlainWriter:
-        if self._writer is None:
+    def _opened(self) -> PlainProducer:
+        if self._producer is None:
             raise InvariantBroken("A publisher that is not open was asked to write", job=self._job)
-        return self._writer
+        return self._producer

@@ -16,7 +16,7 @@ from rayflow.connectors.kafka.outbox import FailedDeliveries, Outbox
 from rayflow.core.batch import EncodedBatch
 
 
-class PlainWriter:
+class PlainProducer:
     """A producer, the batches that its queue has not taken yet, and what became of those that it took."""
 
     def __init__(self, settings: KafkaSettings) -> None:
