@@ -21,7 +21,7 @@ from rayflow.api.specs.outputs import PrintSpec
 from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
 from rayflow.api.specs.table import Emit, LatestSpec
 from rayflow.core.failures import OnError
-from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.outputs import DEAD_LETTER, LATE, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde import auto
 from rayflow.serde.base import Serde
@@ -214,7 +214,7 @@ class Stream(Misuse, Generic[K, V]):
             check_function(predicate, f"split({branch}=)", "value")
         spec = SplitSpec(tuple(branches.items()), check_on_error(on_error))
         flow = self._flow.add("split", spec, name=name)
-        return Branches({branch: type(self)(flow.at_port(branch)) for branch in branches}, type(self)(flow))
+        return Branches({branch: type(self)(flow.at_output(branch)) for branch in branches}, type(self)(flow))
 
     def process(
         self, make: Callable[[], ProcessFunction[K, V, R]], *, on_error: OnError = stop, name: str | None = None

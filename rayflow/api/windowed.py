@@ -1,4 +1,4 @@
-"""WindowedStream: a keyed stream divided by event time, waiting to be told what to compute."""
+"""WindowedStream: a keyed stream divided by event time, before anything is computed of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rayflow.api.specs.window import Window, WindowEmit, WindowSpec
 from rayflow.api.stream import Stream
 from rayflow.api.topics import topic_ref
 from rayflow.core.failures import OnError
-from rayflow.core.ports import LATE
+from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
 
 K = TypeVar("K")

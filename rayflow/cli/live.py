@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import asdict
 from typing import Protocol
@@ -38,6 +39,11 @@ class View(Protocol):
     def stop(self) -> None: ...
 
     def finish(self, progress: Progress) -> None: ...
+
+
+def new_view() -> View:
+    """A live line on a terminal, else progress in the log."""
+    return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
 
 
 class Rate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
@@ -14,7 +13,6 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 from rayflow.core.errors import InvalidSetting, RayflowError
 
 if TYPE_CHECKING:
-    from rayflow.cli.live import View
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
     from rayflow.runtimes.hosting.options import Progress, RunOptions
@@ -97,17 +95,9 @@ def run(
         run_plan(plan, run_options(settings, plan.name, **only), settings)
 
 
-def new_view() -> View:
-    """A live line on a terminal, else progress in the log."""
-    from rich.console import Console
-
-    from rayflow.cli.live import LiveLine, ProgressLog
-
-    return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
-
-
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress:
     """Run a plan to its end, shown on the terminal or in the log. Raises what the runtime raises."""
+    from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
     from rayflow.runtimes.local.runtime import LocalRuntime

@@ -26,7 +26,7 @@ def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settin
 
     `options` and `settings` have absolute paths. `workers`: 0: one per partition while processors last.
     """
-    from rayflow.cli.run import new_view
+    from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging
     from rayflow.runtimes.hosting.options import Progress

@@ -117,7 +117,7 @@ class WriteSegment:
 
 @dataclass(frozen=True, slots=True)
 class AckEpoch:
-    """Tell the coordinator that the worker's part of an epoch is durable."""
+    """Report to the coordinator that the worker's part of an epoch is durable."""
 
     ack: SegmentAcked
 
@@ -141,14 +141,14 @@ class ApplyEpoch:
 
 @dataclass(frozen=True, slots=True)
 class ReportDone:
-    """Tell the coordinator that an epoch is applied and published."""
+    """Report to the coordinator that an epoch is applied and published."""
 
     epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBarrier:
-    """Tell the coordinator that memory is short."""
+    """Report to the coordinator that memory is short."""
 
 
 @dataclass(frozen=True, slots=True)

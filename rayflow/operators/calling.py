@@ -63,7 +63,7 @@ class CallingOperator(Operator):
 
     @abstractmethod
     def on_calls(self, outcomes: Sequence[Outcome], watermark: int) -> Passing:
-        """Take what came of calls, in any order. `watermark`: what `on_watermark` was told last.
+        """Take the outcomes of calls, in any order. `watermark`: what `on_watermark` was given last.
 
         Returns what is let through of it by now.
         """

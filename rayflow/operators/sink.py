@@ -8,7 +8,7 @@ from rayflow.api.specs.outputs import SinkSpec
 from rayflow.connectors.registry import sink_serde
 from rayflow.core.batch import Batch, EncodedBatch, Headers
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
-from rayflow.core.ports import Input
+from rayflow.core.outputs import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.registry import runs

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rayflow.api.graph import Feed, Node
+from rayflow.api.graph import InputEdge, Node
 from rayflow.api.specs.stream import StreamSpec
-from rayflow.core.ports import OUT
+from rayflow.core.outputs import OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
 
@@ -67,18 +67,18 @@ class Partitions:
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         """`nodes` in topological order."""
         self.of: dict[str, Partitioning] = {}
-        self._moved: dict[tuple[str, Feed], str] = {}
+        self._moved: dict[tuple[str, InputEdge], str] = {}
         for node in nodes.values():
             self.of[node.id] = self._place(node, nodes)
 
-    def exchange_on(self, consumer: str, feed: Feed) -> str | None:
+    def exchange_on(self, consumer: str, feed: InputEdge) -> str | None:
         """The id of the exchange that an edge goes through; None where it is direct. What leaves an operator by one
-        port shares an exchange."""
+        output shares an exchange."""
         if (consumer, feed) not in self._moved:
             return None
-        return f"{feed.operator}.exchange" if feed.port == OUT else f"{feed.operator}.{feed.port}.exchange"
+        return f"{feed.operator}.exchange" if feed.output == OUT else f"{feed.operator}.{feed.output}.exchange"
 
-    def why(self, consumer: str, feed: Feed) -> str:
+    def why(self, consumer: str, feed: InputEdge) -> str:
         """Why an exchange was put on an edge; "" where the job file asks for it."""
         return self._moved[consumer, feed]
 

@@ -11,15 +11,15 @@ from rayflow.serde.keys import encode_all_canonical, encode_canonical
 from rayflow.state.base import RowReader
 from rayflow.state.cache import CleanCache
 from rayflow.state.open_times import OpenTimes
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 from rayflow.state.time_keys import FIRST, LAST, LONGEST, TimeKeys, check_hash, index_value, stored
 from rayflow.state.timed_below import TimedBelow
 from rayflow.state.timed_cache import TimedCache
 from rayflow.state.timed_rows import OpenRows, TimedRows
 
 
-class OrderedTable(Table):
-    """Rows (key, time) -> value; those at one key and time stay in order of arrival, told apart by their sequence.
+class OrderedTable(StateTable):
+    """Rows (key, time) -> value; those at one key and time stay in order of arrival, by a sequence number.
 
     Times are ms. A value is never None, and one that was read is not to be changed: `replace` it.
 

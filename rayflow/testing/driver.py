@@ -267,7 +267,7 @@ def _times_of(spec: Any, batch: Batch) -> list[int]:
     for data in batch.values:
         try:
             times.append(int(spec.timestamp(spec.value.decode_one(data))))
-        except Exception:  # noqa: BLE001 - the job itself will meet it, and tell
+        except Exception:  # noqa: BLE001 - the job itself will meet it, and report it
             continue
     return times
 

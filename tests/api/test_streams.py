@@ -16,7 +16,7 @@ from rayflow.api.specs.stream import StreamSpec
 from rayflow.api.specs.window import WindowSpec
 from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
-from rayflow.core.ports import LATE
+from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
 
 

@@ -22,13 +22,13 @@ from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.admin import KafkaAdmin
-from rayflow.connectors.kafka.attempts import Attempts, TryAgain, Unknown
 from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.connectors.kafka.markers import Markers, group_metadata
 from rayflow.connectors.kafka.settling import SETTLE, await_readers
 from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
+from rayflow.connectors.kafka.tries import Tries, TryAgain, Unknown
 from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
@@ -101,18 +101,18 @@ class ExactlyOncePublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """Publish one epoch. After an error the publisher must be opened again."""
-        attempts = Attempts(self._job, marker.epoch, self._settings.transaction_timeout)
+        tries = Tries(self._job, marker.epoch, self._settings.transaction_timeout)
         try:
             while True:
                 try:
-                    if attempts.unknown and (yield from self._find_out(marker, list(outputs))):
+                    if tries.unknown and (yield from self._find_out(marker, list(outputs))):
                         break
-                    attempts.settled()
+                    tries.settled()
                     yield from self._prepare(outputs)
                     yield from self._attempt(marker, outputs, positions)
                     break
                 except (TryAgain, Unknown) as failed:
-                    attempts.add(failed)
+                    tries.add(failed)
                     # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
                     self._known_topics.clear()
         except RayflowError:

@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition as Place
 from rayflow.connectors.kafka.client import Contact, ask, make
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import FENCED, fault, heals
-from rayflow.connectors.kafka.outbox import Failures, Outbox
+from rayflow.connectors.kafka.outbox import FailedDeliveries, Outbox
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import RayflowError
 
@@ -69,7 +69,7 @@ class Transaction:
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
         self.contact = Contact()
-        self.failures = Failures()
+        self.failures = FailedDeliveries()
         self._began: float | None = None
         self._outbox: Outbox | None = None
         self._sent = 0

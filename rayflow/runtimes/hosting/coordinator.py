@@ -56,7 +56,7 @@ from rayflow.engine.orders import (
     WriteManifest,
 )
 from rayflow.engine.placement import place
-from rayflow.engine.regrouping import Progress
+from rayflow.engine.regrouping import TaskProgress
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting import steps
@@ -326,7 +326,7 @@ class CoordinatorDriver:
         read = partial(starting_progress, self._store, self._plan, order, self._ports.together)
         self.background.call(read, partial(self._send_starts, order))
 
-    def _send_starts(self, order: StartTasks, progress: Progress) -> None:
+    def _send_starts(self, order: StartTasks, progress: TaskProgress) -> None:
         checkpoint = None if order.manifest is None else order.manifest.epoch
         places: dict[str, list[WorkerId]] = {stage: [] for stage in order.topology.stages}
         parts: dict[WorkerId, dict[TaskId, Mapping[str, Any]]] = {slot: {} for slot in self.workers}

@@ -184,7 +184,7 @@ class WorkerDriver:
 
     def _tell_busy(self, worker: Worker) -> None:
         epoch = max((task.epoch for task in worker.tasks.values()), default=0)
-        if worker.busy and epoch > self._told_busy:  # once an epoch: on a cluster a message costs a millisecond
+        if worker.changed and epoch > self._told_busy:  # once an epoch: on a cluster a message costs a millisecond
             self._told_busy = epoch
             self._tell(Busy(epoch))
 

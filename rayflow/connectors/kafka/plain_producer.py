@@ -12,16 +12,16 @@ from confluent_kafka import KafkaException, Producer
 from rayflow.connectors.kafka.client import Contact, ask, make
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault
-from rayflow.connectors.kafka.outbox import Failures, Outbox
+from rayflow.connectors.kafka.outbox import FailedDeliveries, Outbox
 from rayflow.core.batch import EncodedBatch
 
 
-class Stream:
+class PlainProducer:
     """A producer, the batches that its queue has not taken yet, and what became of those that it took."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.contact = Contact()
-        self._failures = Failures()
+        self._failures = FailedDeliveries()
         self._producer: Producer = make(
             Producer, {**settings.lasting_producer(), "on_delivery": self._failures.on_delivery}, self.contact
         )

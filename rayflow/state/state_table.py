@@ -10,7 +10,7 @@ from rayflow.core.errors import ValueNotCarried
 from rayflow.serde.codec import Codec
 
 
-class Table(ABC):
+class StateTable(ABC):
     """One state of one operator in one task."""
 
     def __init__(self, operator: str, name: str, codec: Codec) -> None:
