@@ -29,7 +29,7 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
     """A stream that is partitioned by its keys. `filter`, `peek` and `print` keep it keyed; `map` and others do not."""
 
     __slots__ = ()
-    _misused = {}
+    _misused = None
 
     @overload
     def aggregate(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rayflow.api.branches import Branches
 from rayflow.api.flow import Flow
 from rayflow.api.functions import check_function, item_type, returned_type
 from rayflow.api.graph import check_identifier
 from rayflow.api.location import caller_location, invalid
-from rayflow.api.misuse import Misuse, misused
+from rayflow.api.misuse import Misuse, Misused
 from rayflow.api.on_error import check_on_error, stop
 from rayflow.api.process import ProcessFunction
 from rayflow.api.processing import process_spec, result_of_process
@@ -48,8 +48,7 @@ class Stream(Misuse, Generic[K, V]):
 
     __slots__ = ("_flow",)
 
-    _misused = misused(
-        "window aggregate reduce fold count",
+    _misused: ClassVar[Misused | None] = Misused(
         "needs a keyed stream, and this one is not keyed at this point",
         "Put .key_by(fn) right before it, or .group_by_key() to keep the topic's own keys",
     )

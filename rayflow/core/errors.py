@@ -257,6 +257,13 @@ class TransactionTooShort(RayflowError):
     )
 
 
+class ConnectorCannot(RayflowError):
+    """A connector was asked for what its system cannot do."""
+
+    code = "RF-3015"
+    exit_code = 2
+
+
 # 4xxx: state and checkpoints
 
 

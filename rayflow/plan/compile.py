@@ -16,6 +16,7 @@ from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
 from rayflow.plan.partitioning import Partitions
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
+from rayflow.plan.systems import check_systems
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
 
@@ -25,7 +26,8 @@ _plans: WeakKeyDictionary[Job, tuple[int, JobPlan]] = WeakKeyDictionary()
 
 
 def plan_of(job: Job) -> JobPlan:
-    """The job's plan; the same object until operators are added. Raises InvalidJob.
+    """The job's plan; the same object until operators are added. Raises InvalidJob; ConnectorCannot,
+    InvalidConnector.
 
     >>> import rayflow as rf
     >>> job = rf.Job("count-words")
@@ -57,6 +59,7 @@ class _Compiler:
 
     def __init__(self, job: Job) -> None:
         check_graph(job)
+        check_systems(job.graph.nodes.values(), job.delivery)
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes

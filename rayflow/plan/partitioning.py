@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rayflow.api.graph import InputEdge, Node
 from rayflow.api.specs.stream import StreamSpec
+from rayflow.connectors.registry import KAFKA_KEYS, kind_of
 from rayflow.core.outputs import OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
@@ -37,12 +38,17 @@ BY_EXCHANGE = Partitioning("exchange", "hash of the key")
 def of_topic(topic: TopicRef, key: Serde[Any]) -> Partitioning:
     """As a topic is: Kafka's clients and the embedded log hash the key's bytes with murmur2; files have their own way.
 
+    Raises InvalidConnector for a connector that is not known.
+
     >>> from rayflow.serde import text
     >>> str(of_topic(TopicRef("orders"), text))
     'topic: murmur2 of text'
     """
-    scheme = "kafka" if topic.connector is None else topic.connector.url.partition(":")[0]
-    return Partitioning("topic", f"{'murmur2' if scheme in ('kafka', 'embedded') else scheme} of {key.name}")
+    by = KAFKA_KEYS
+    if topic.connector is not None:
+        url = topic.connector.url
+        by = kind_of(url).partitioner or url.partition(":")[0]
+    return Partitioning("topic", f"{by} of {key.name}")
 
 
 def of_all(ways: Sequence[Partitioning]) -> Partitioning:

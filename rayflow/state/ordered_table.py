@@ -114,6 +114,14 @@ class OrderedTable(StateTable):
         """Read at once what `range` would read one by one: of each key the times from `firsts` to `lasts`."""
         self._below.prefetch(_spans(keys, firsts, lasts))
 
+    def newest(self) -> int | None:
+        """The time of the last row of all keys; None when there is no row. It looks at every key of the open epoch."""
+        times = [rows.times[-1] for rows in self._opened.values() if rows.times]
+        below = self._below.newest()
+        if below is not None:
+            times.append(below)
+        return max(times, default=None)
+
     def drop(self, before: int) -> None:
         """Delete all rows with time < before, of all keys."""
         self._below.drop(min(before, LAST + 1))

@@ -11,11 +11,9 @@ from rayflow.core.errors import InvalidSetting
 if TYPE_CHECKING:
     from rayflow.core.settings import Settings
 
-_SHARED = ("file", "embedded", "jsonl", "csv")
-
 
 def absolute_uri(uri: str) -> str:
-    """A URI whose path begins at the root, if it has one. Raises InvalidSetting for `memory:`.
+    """A checkpoint store's URI whose path begins at the root, if it has one. Raises InvalidSetting for `memory:`.
 
     >>> absolute_uri("s3:bucket/x"), absolute_uri("file:/x")
     ('s3:bucket/x', 'file:/x')
@@ -23,15 +21,17 @@ def absolute_uri(uri: str) -> str:
     scheme, colon, path = uri.partition(":")
     if scheme == "memory" and colon:
         raise InvalidSetting("memory: belongs to one process", advice="Use a store that all nodes reach: s3:, gs:, az:")
-    return f"{scheme}:{Path(path).absolute()}" if scheme in _SHARED and colon else uri
+    return f"{scheme}:{Path(path).absolute()}" if scheme == "file" and colon else uri
 
 
 def absolute_settings(settings: Settings) -> Settings:
-    """Settings with absolute paths."""
+    """Settings with absolute paths. Raises InvalidConnector for a broker that is not known."""
+    from rayflow.connectors.registry import absolute_url
+
     return settings.model_copy(
         update={
             "state": settings.state.absolute(),
-            "broker": None if settings.broker is None else absolute_uri(settings.broker),
+            "broker": None if settings.broker is None else absolute_url(settings.broker),
             "checkpoints": None if settings.checkpoints is None else absolute_uri(settings.checkpoints),
         }
     )

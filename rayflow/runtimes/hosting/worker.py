@@ -45,6 +45,7 @@ from rayflow.engine.events import (
 from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
+from rayflow.plan.systems import with_sink_serdes
 from rayflow.runtimes.hosting import steps
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.messages import (
@@ -64,7 +65,7 @@ from rayflow.runtimes.hosting.messages import (
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.segments import SegmentWriter, positions_of, read_progress, read_staged
-from rayflow.runtimes.hosting.sinks import Sinks
+from rayflow.runtimes.hosting.sinks import Sinks, accepting_serdes
 from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.hosting.tasks import HostedTasks
 from rayflow.state.base import Rows, Store
@@ -115,7 +116,11 @@ class WorkerDriver:
         self._options = options
         self._ports = ports
         self._tasks = HostedTasks(
-            plan, ports.checkpoints, open_state, clock=ports.clock, memory_limit=options.memory_limit
+            with_sink_serdes(plan, accepting_serdes(ports.connectors)),
+            ports.checkpoints,
+            open_state,
+            clock=ports.clock,
+            memory_limit=options.memory_limit,
         )
         self._sinks: dict[WorkerId, Sinks] = {}
         self._store = ports.checkpoints
