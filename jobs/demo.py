@@ -79,7 +79,7 @@ def main() -> None:
         connector.create("orders", PARTITIONS)
         console.print(f"[bold]First run[/]: writing an hour of orders ({ORDERS_PER_HOUR:,}) to the embedded log.")
     write_hour(connector, hour, already)
-    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings)
+    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings, "")
     console.print()
     show(console, results_of(connector), hour + 1)
     connector.close()
