@@ -16,6 +16,7 @@ from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.hosting.steps import STEPS
 from rayflow.runtimes.local.runtime import LocalRuntime
+from rayflow.runtimes.machine.journal import Journal
 from tests.e2e.brokers import Broker
 from tests.kafka.client import until
 
@@ -74,6 +75,7 @@ class Running:
         *,
         clock: Callable[[], int] = system_clock,
         on_step: Callable[[str], None] = lambda _: None,
+        journal: Journal | None = None,
         **options: Any,
     ) -> None:
         self.progress = JobStatus(job.name)
@@ -85,6 +87,7 @@ class Running:
             on_progress=self._on_progress,
             clock=clock,
             on_step=on_step,
+            journal=journal,
         )
         self._thread = threading.Thread(target=self._run, name=f"test-{job.name}", daemon=True)
         self._thread.start()
