@@ -35,7 +35,7 @@ class WorkerStatus:
         busy: share of the last half second or so in which it worked, 0 to 1; of a local run: its thread's processor
         time. backpressured: share in which it waited for slower workers downstream, 0 to 1.
         memory: bytes that its process has to itself; 0 where the system does not tell.
-        heard: seconds since it last answered the coordinator.
+        heard: seconds since it last answered the coordinator; of a local run: since it was last looked at.
     """
 
     slot: int

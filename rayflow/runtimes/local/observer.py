@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rayflow.checkpoint.manifest import Manifest
@@ -17,7 +18,6 @@ from rayflow.runtimes.hosting.overview import Overview, worker_status
 from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMeasuring
 from rayflow.runtimes.local.attempt import SLOT, LocalAttempt
-from rayflow.runtimes.local.server import snapshot
 from rayflow.runtimes.machine.memory import private_memory
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Observer:
         """`status`: the first one. `on_status` is given copies that stay as they are."""
         now = time.monotonic()
         self._status = status
-        self._shown = snapshot(status)
+        self._shown = (now, snapshot(status))
         self._on_status = on_status
         self._metrics = metrics
         self._feed = None if metrics is None else MetricsFeed(metrics, status.broker, clock)
@@ -51,8 +51,11 @@ class Observer:
         self._outage: str | None = None
 
     def status(self) -> JobStatus:
-        """As last looked at; a copy that stays as it is."""
-        return self._shown
+        """As last looked at; a copy that stays as it is. From any thread."""
+        looked, shown = self._shown
+        silent = time.monotonic() - looked
+        workers = [replace(worker, heard=silent) for worker in shown.workers]
+        return replace(shown, elapsed=shown.elapsed + silent, workers=workers)
 
     def look(self, attempt: LocalAttempt, *, force: bool = False) -> None:
         """Look if it is time to, or at once."""
@@ -66,7 +69,7 @@ class Observer:
             self._next_ends = now + ENDS_EVERY
             self._measuring.look_at_ends()
         self._fill(attempt, now)
-        self._show()
+        self._show(now)
 
     def on_commit(self, manifest: Manifest) -> None:
         """A checkpoint is complete."""
@@ -90,13 +93,14 @@ class Observer:
         status = self._status
         status.state, status.cause, status.workers = state, cause, []
         status.elapsed = self._overview.elapsed(time.monotonic())
-        self._show()
-        return self._shown
+        return self._show(time.monotonic())
 
-    def _show(self) -> None:
-        self._shown = snapshot(self._status)
+    def _show(self, now: float) -> JobStatus:
+        shown = snapshot(self._status)
+        self._shown = (now, shown)
         if self._on_status is not None:
-            self._on_status(self._shown)
+            self._on_status(shown)
+        return shown
 
     def _fill(self, attempt: LocalAttempt, now: float) -> None:
         status, measured = self._status, self._measuring.measure()
@@ -129,6 +133,11 @@ class Observer:
         elif outage is None and self._outage is not None:
             log.info("the broker is back")
         self._outage = outage
+
+
+def snapshot(status: JobStatus) -> JobStatus:
+    """A copy that stays as it is: what else a status holds is replaced, never changed."""
+    return replace(status, recoveries=list(status.recoveries), pauses=list(status.pauses))
 
 
 def first_status(job: str, target: str, broker: str, checkpoints: str) -> JobStatus:

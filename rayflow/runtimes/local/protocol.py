@@ -83,12 +83,16 @@ class Taken(Message, frozen=True):
 
 
 class ErrorAnswer(Message, frozen=True):
-    """An error, raised again by who reads it."""
+    """An error with its place, raised again by who reads it."""
 
     code: str
     what: str
     advice: str
     job: str | None
+    operator: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
 
 
 Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | Stop | EndAtOnce | AwaitEnd
@@ -126,7 +130,9 @@ def read_answer(body: bytes) -> Answer:
 
 def answer_of(error: RayflowError) -> ErrorAnswer:
     """An error as a message."""
-    return ErrorAnswer(error.code, error.what, error.advice, error.job)
+    return ErrorAnswer(
+        error.code, error.what, error.advice, error.job, error.operator, error.topic, error.partition, error.offset
+    )
 
 
 def error_of(answer: ErrorAnswer) -> RayflowError:
@@ -136,7 +142,15 @@ def error_of(answer: ErrorAnswer) -> RayflowError:
     DiskFull('no space')
     """
     kind = next((kind for kind in _kinds(RayflowError) if kind.code == answer.code), RayflowError)
-    return kind(answer.what, job=answer.job, advice=answer.advice)
+    return kind(
+        answer.what,
+        job=answer.job,
+        operator=answer.operator,
+        topic=answer.topic,
+        partition=answer.partition,
+        offset=answer.offset,
+        advice=answer.advice,
+    )
 
 
 def _kinds(kind: type[RayflowError]) -> list[type[RayflowError]]:

@@ -11,7 +11,6 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch
@@ -209,8 +208,3 @@ class ControlServer:
         while kept and (size := size + len(lines[kept - 1])) <= LARGEST_LOG:
             kept -= 1
         return LogAnswer(number, lines[kept:])
-
-
-def snapshot(status: JobStatus) -> JobStatus:
-    """A copy that stays as it is: lists and tables are replaced in a status, never changed."""
-    return replace(status, recoveries=list(status.recoveries), pauses=list(status.pauses))

@@ -218,7 +218,7 @@ def test_who_waits_is_told_what_the_job_fails_with(broker: Broker, state: Path) 
         waiter.join(60)
     (error,) = raised
     assert isinstance(error, UserFunctionFailed)
-    assert (error.what, error.advice) == (failure.what, failure.advice)
+    assert str(error) == str(failure)
     assert ends[-1].state == "failed"
     assert failure.what in ends[-1].cause
 
@@ -235,6 +235,28 @@ def test_a_savepoint_that_the_jobs_end_comes_before_is_refused(broker: Broker, s
             held.set()
             with pytest.raises(RayflowError, match="ended before"):
                 protocol.read_answer(answer_on(saving))
+
+
+def test_a_run_that_hangs_still_answers_and_says_for_how_long(broker: Broker, state: Path) -> None:
+    hangs = threading.Event()
+
+    def map_word(word: str) -> str:
+        if word == "hang":
+            hangs.wait(60)
+        return word
+
+    job = rf.Job("hanging")
+    job.stream("in", value=str).map(map_word).to("out")
+    with Running(job, broker, state) as running:
+        running.until(lambda status: status.records_in == 3)
+        broker.append("in", [("a", "hang")])
+        control = local_job(state, "hanging")
+        status = until(lambda: (found := control.status()).workers[0].heard > 1.0 and found, 30)
+        assert (status.state, status.records_in) == ("running", 3)
+        assert status.elapsed > running.progress.elapsed
+        control.ask_to_stop()
+        hangs.set()
+        assert running.finish().state == "stopped"
 
 
 def test_it_is_not_rescaled(broker: Broker, state: Path) -> None:
@@ -345,7 +367,7 @@ def test_a_run_whose_folder_takes_no_socket_runs_all_the_same(broker: Broker, st
 
 @pytest.mark.parametrize("kind", sorted(islice(protocol._kinds(RayflowError), 1, None), key=lambda kind: kind.code))
 def test_every_error_is_raised_again_as_what_it_was(kind: Callable[..., RayflowError]) -> None:
-    error = kind("what", job="words", advice="do")
+    error = kind("what", job="words", operator="map", topic="in", partition=1, offset=7, advice="do")
     with pytest.raises(RayflowError) as raised:
         protocol.read_answer(protocol.pack(protocol.answer_of(error))[protocol.LENGTH :])
     assert type(raised.value) is kind
