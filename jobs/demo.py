@@ -79,7 +79,7 @@ def main() -> None:
         log.create("orders", PARTITIONS)
         console.print(f"[bold]First run[/]: writing an hour of orders ({ORDERS_PER_HOUR:,}) to the embedded log.")
     write_hour(log, hour, already)
-    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings)
+    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings, "")
     console.print()
     show(console, results_of(log), hour + 1)
     log.close()

@@ -369,7 +369,7 @@ class JobNameTaken(RayflowError):
 
 
 class JobNotFound(RayflowError):
-    """There is no job of this name on the cluster."""
+    """There is no running job of this name where it was looked for."""
 
     code = "RF-6003"
     exit_code = 2

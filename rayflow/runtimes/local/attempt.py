@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 from rayflow.engine.actions import SendToWorker
@@ -40,15 +41,23 @@ class LocalAttempt:
         *,
         ends: Ends,
         on_epoch: Callable[[EpochTimes], None],
+        on_commit: Callable[[Manifest], None],
     ) -> None:
-        """`ends`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
+        """`ends`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
         self._plan = plan
         self._options = options
         self._ports = ports
         self._open_state = open_state
         self._on_epoch = on_epoch
         self.coordinator = CoordinatorDriver(
-            plan, options, ports, (SLOT,), lineage=uuid.uuid4().hex, send=self._to_worker, ends=ends
+            plan,
+            options,
+            ports,
+            (SLOT,),
+            lineage=uuid.uuid4().hex,
+            send=self._to_worker,
+            ends=ends,
+            on_commit=on_commit,
         )
         self.driver: WorkerDriver | None = None
 

@@ -10,12 +10,12 @@ import ray
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging
+from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
 from rayflow.runtimes.ray.requests import Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal
-from rayflow.runtimes.ray.watching.status import JobStatus
 
 LOOK = 0.02
 """Seconds between two looks whether what somebody waits for has come."""

@@ -34,20 +34,20 @@ from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.hosting.start import choose_start
+from rayflow.runtimes.hosting.status import ENDED, JobState
 from rayflow.runtimes.machine.connectors import OpenConnectors
+from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
 from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.restarts import Restarts
-from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
-from rayflow.runtimes.ray.watching.journal import Journal, LogLines
 from rayflow.runtimes.ray.watching.metrics import JobMetrics
-from rayflow.runtimes.ray.watching.overview import Overview, first_status
+from rayflow.runtimes.ray.watching.overview import PoolOverview, first_status
 
 log = get_logger("rayflow.coordinator")
 
@@ -82,7 +82,7 @@ class CoordinatorLoop:
         self._established = False
         self._ends: Ends = {}
         self._scaling: Autoscaling | None = None
-        self._overview = Overview(self.status, self.pool)
+        self._overview = PoolOverview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
 
     # From other threads
@@ -256,7 +256,7 @@ class CoordinatorLoop:
             if not worked:
                 self._wait()
         self.pool.look(timeout=1.0)
-        self._overview.look()
+        self._show(hosted)
         if hosted.finished.restart:
             self._pause = time.monotonic()
         return hosted.finished.restart

@@ -19,9 +19,9 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
+from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMetrics
 from rayflow.runtimes.ray.links.transport import Address
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_actor import WorkerActor, WorkerStarted
 from rayflow.runtimes.ray.worker_loop import LEASE
 from rayflow.version import __version__
@@ -63,7 +63,7 @@ class Pool:
     """Keeps one worker actor per slot. All calls return at once.
 
     Attributes:
-        gone: records in, records out and errors that workers have told of which are no more.
+        gone: what workers have counted that are no more.
     """
 
     def __init__(self, spec: JobSpec, coordinator: Any) -> None:
@@ -73,7 +73,7 @@ class Pool:
         self._generations = itertools.count(time.time_ns())  # told apart from those of a coordinator process before
         self._nodes: dict[WorkerId, str] = {}
         self._checked = time.monotonic()
-        self.gone = (0, 0, 0)
+        self.gone = Counts()
         self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
 
     def resize(self, slots: Sequence[WorkerId]) -> None:
@@ -187,8 +187,7 @@ class Pool:
         """End a worker at once, if it can be reached."""
         member = self.members.pop(slot, None)
         if member is not None:
-            metrics, gone = member.metrics, self.gone
-            self.gone = (gone[0] + metrics.records_in, gone[1] + metrics.records_out, gone[2] + metrics.errors)
+            self.gone += member.metrics.counts
             ray.kill(member.actor, no_restart=True)
 
     def look(self, timeout: float) -> None:

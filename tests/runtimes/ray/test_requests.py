@@ -12,13 +12,13 @@ from rayflow.core.errors import InvariantBroken, RayflowError
 from rayflow.runtimes.hosting.channels.outgoing import Frame
 from rayflow.runtimes.hosting.messages import Failed
 from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.machine.background import Thread
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.client import folder_of
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.requests import Requests, Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from tests.checkpoint.model import example_manifest
 from tests.runtimes.ray.test_links import plan

@@ -1,4 +1,4 @@
-"""Options of the commands that talk to a Ray cluster."""
+"""Options of the commands for running jobs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from rayflow.cli.options import state_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,19 @@ def ray_option(command: F) -> F:
         metavar="ADDRESS",
         envvar="RAY_ADDRESS",
         help="HOST:PORT of the cluster's head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the one here]",
+    )(command)
+
+
+def place_of_jobs(command: F) -> F:
+    """--state DIR and --ray ADDRESS: where running jobs are looked for."""
+    command = state_option(command)
+    return click.option(
+        "--ray",
+        "address",
+        metavar="ADDRESS",
+        envvar="RAY_ADDRESS",
+        help="Look on this Ray cluster only: HOST:PORT of its head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the "
+        "state directory and then the cluster of this machine]",
     )(command)
 
 

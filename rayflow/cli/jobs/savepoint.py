@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import click
 
-from rayflow.cli.cluster.options import cluster_at, ray_option
+from rayflow.cli.jobs.options import place_of_jobs
 
 
 @click.command()
 @click.argument("job")
 @click.argument("uri")
-@ray_option
-def savepoint(job: str, uri: str, address: str | None) -> None:
+@place_of_jobs
+def savepoint(job: str, uri: str, address: str | None, state: str | None) -> None:
     """Write a savepoint of running JOB to URI (file:, s3:, gs: or az:)."""
-    from rayflow.cli.cluster.places import absolute_uri
+    from rayflow.cli.jobs.finding import job_at
+    from rayflow.cli.jobs.places import absolute_uri
 
     uri = absolute_uri(uri)
-    with cluster_at(address) as cluster:
-        epoch = cluster.job(job).savepoint(uri)
+    with job_at(job, address, state) as handle:
+        epoch = handle.savepoint(uri)
     click.echo(f"savepoint of epoch {epoch} written to {uri}")

@@ -14,7 +14,7 @@ from rich.text import Text
 from rayflow.cli.figures import size_text, time_text
 
 if TYPE_CHECKING:
-    from rayflow.runtimes.ray.watching.status import JobStatus
+    from rayflow.runtimes.hosting.status import JobStatus
 
 STYLES = {"running": "green", "done": "green", "stopped": "dim", "failed": "red bold"}
 
@@ -37,7 +37,7 @@ def state_text(status: JobStatus) -> Text:
 def list_table(statuses: list[JobStatus]) -> Table:
     """A line a job."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("JOB", "STATE"):
+    for name in ("JOB", "STATE", "RUNTIME"):
         table.add_column(name)
     for name in ("WORKERS", "RECORDS/S", "LAG", "EPOCH", "AGE"):
         table.add_column(name, justify="right")
@@ -45,6 +45,7 @@ def list_table(statuses: list[JobStatus]) -> Table:
         table.add_row(
             status.name,
             state_text(status),
+            status.runtime,
             str(len(status.workers)),
             f"{status.rates[0]:,.0f}",
             "-" if status.lag is None else f"{status.lag:,}",
@@ -62,16 +63,18 @@ def print_status(console: Console, status: JobStatus) -> None:
     rows: list[tuple[str, str | Text]] = [
         ("job", Text(status.name, "bold")),
         ("state", Text.assemble(state_text(status), f"  {status.cause}" if status.cause else "")),
-        ("file", status.target),
+        ("runtime", status.runtime),
+        ("file", status.target or "-"),
         ("broker", status.broker),
         ("checkpoints", status.checkpoints),
-        ("coordinator", f"{status.host}, process {status.pid}"),
+        ("coordinator" if status.runtime == "ray" else "process", f"{status.host}, process {status.pid}"),
         ("age", age(time.time() - status.since)),
-        ("records", f"{status.records_in:,} in, {status.records_out:,} out, {status.errors:,} failed"),
+        ("records", _records(status)),
         ("rate", f"{status.rates[0]:,.0f} records/s in, {status.rates[1]:,.0f} out"),
         ("lag", "unknown" if status.lag is None else f"{status.lag:,} records"),
         ("watermark", "none" if status.watermark is None else time_text(status.watermark)),
         ("checkpoint", _checkpoint(status)),
+        ("state rows", f"{status.rows:,}"),
         ("attempts", _attempts(status)),
         ("stages", ", ".join(f"{stage} x {partitions}" for stage, partitions in status.stages.items()) or "-"),
     ]
@@ -81,6 +84,12 @@ def print_status(console: Console, status: JobStatus) -> None:
     if status.workers:
         console.print()
         console.print(_workers(status))
+
+
+def _records(status: JobStatus) -> str:
+    text = f"{status.records_in:,} in, {status.records_out:,} out, {status.errors:,} failed"
+    more = {"late": status.late, "dead letters": status.dead_letters}
+    return ", ".join([text, *(f"{count:,} {name}" for name, count in more.items() if count)])
 
 
 def _checkpoint(status: JobStatus) -> str:

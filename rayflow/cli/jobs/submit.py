@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rayflow.cli.cluster.options import cluster_at, ray_option
+from rayflow.cli.jobs.options import cluster_at, ray_option
 from rayflow.cli.options import checkpoints_option, lost_marker, place_options, run_options, set_option, settings_of
 
 
@@ -58,7 +58,7 @@ def submit(
     The folder that holds the file's rayflow.toml or pyproject.toml (else the file's own) is shipped to the workers.
     The job goes on when this command, or this machine, is gone: see `rayflow status` and `rayflow stop`.
     """
-    from rayflow.cli.cluster.places import absolute_flags, absolute_settings
+    from rayflow.cli.jobs.places import absolute_flags, absolute_settings
     from rayflow.cli.run import refuse_unread
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
