@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rayflow.cli.cluster.places import absolute_settings, absolute_uri
+from rayflow.cli.jobs.places import absolute_settings, absolute_uri
 from rayflow.core.errors import InvalidConnector, InvalidSetting
 from rayflow.core.settings import load_settings
 
