@@ -1,4 +1,4 @@
-"""The attempts at one epoch: why one ends, and how many there may be."""
+"""The tries at publishing one epoch: why one ends, and how many there may be."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rayflow.core.errors import TransactionTooShort
 from rayflow.core.ids import Epoch
 
 _TRIES = 5
-"""Attempts at an epoch that fail for reasons other than an outage before it is given up."""
+"""Tries at an epoch that fail for reasons other than an outage before it is given up."""
 
 _SLOW_TRIES = 3
-"""Attempts at an epoch that a transaction was too short for, with a broker that took records all along."""
+"""Tries at an epoch that a transaction was too short for, with a broker that took records all along."""
 
 
 class TryAgain(Exception):
@@ -33,8 +33,8 @@ class Unknown(Exception):
         self.slow = slow
 
 
-class Attempts:
-    """Counts the attempts at an epoch that failed.
+class Tries:
+    """Counts the tries at an epoch that failed.
 
     Attributes:
         unknown: whether the outcome of one is not known.
@@ -59,11 +59,11 @@ class Attempts:
             self._slow += failed.slow
 
     def settled(self) -> None:
-        """Every attempt so far is known to have had no effect. Raises TransactionTooShort."""
+        """Every try so far is known to have had no effect. Raises TransactionTooShort."""
         self.unknown = False
         if self._slow >= _SLOW_TRIES:
             raise TransactionTooShort(
                 f"Epoch {self._epoch} takes longer to send than the {self._timeout:g} s that a Kafka transaction may "
-                f"last: given up after {_SLOW_TRIES} attempts",
+                f"last: given up after {_SLOW_TRIES} tries",
                 job=self._job,
             )

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError
 
 from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.stream import Stream
+from rayflow.connectors.kafka.plain_producer import PlainProducer
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, RayflowError
 from tests.kafka.broker import free_ports
@@ -30,12 +30,12 @@ def settings() -> KafkaSettings:
     "code", [KafkaError._MSG_TIMED_OUT, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND, KafkaError._TRANSPORT]
 )
 def test_a_record_that_the_producer_has_given_up_is_never_taken_for_written(settings: KafkaSettings, code: int) -> None:
-    stream = Stream(settings)
-    stream.add([EncodedBatch("t", [None], [b"v"], [1])])
-    stream._failures.on_delivery(KafkaError(code), Report())
+    producer = PlainProducer(settings)
+    producer.add([EncodedBatch("t", [None], [b"v"], [1])])
+    producer._errors.on_delivery(KafkaError(code), Report())
     for _ in range(2):  # and it is said again: nobody may go on after looking away
         with pytest.raises(BrokerUnavailable):
-            stream.advance(0)
+            producer.advance(0)
 
 
 def test_a_flush_at_least_once_ends_with_an_error_when_the_producer_gives_records_up(
@@ -43,7 +43,7 @@ def test_a_flush_at_least_once_ends_with_an_error_when_the_producer_gives_record
 ) -> None:
     impatient = {**settings.lasting_producer(), "message.timeout.ms": 200}
     monkeypatch.setattr(KafkaSettings, "lasting_producer", lambda self: impatient)
-    monkeypatch.setattr(Stream, "connect", lambda self: None)
+    monkeypatch.setattr(PlainProducer, "connect", lambda self: None)
     publisher = AtLeastOncePublisher(settings, "job")
     publisher.open([])
     publisher.append([EncodedBatch("t", [None], [b"v"], [1])])
