@@ -10,10 +10,13 @@ import pytest
 
 import rayflow as rf
 from rayflow.core.errors import ConnectorCannot, EncodeFailed
+from rayflow.core.ids import SinkTask
 from rayflow.core.topics import ConnectorSpec, TopicRef
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.sinks import Sinks
 from rayflow.runtimes.local.runtime import LocalRuntime
+from rayflow.runtimes.machine.connectors import OpenConnectors
 from tests.contracts.connector_publishing import AppendContract
 from tests.contracts.connector_reading import ReadContract
 from tests.contracts.connector_records import Fill, MakeTopic, Values, line
@@ -107,6 +110,12 @@ def test_a_job_that_asks_too_much_of_a_connector_does_not_compile(
         plan_of(job)
     assert refused.value.where == where
     assert "test_toys.py:" in refused.value.what
+
+
+def test_no_marker_is_looked_for_where_none_is_kept() -> None:
+    """The job has been exactly once before, with its sink elsewhere."""
+    sinks = Sinks(plan_of(shout()), OpenConnectors(ConnectorSpec("outbox:")))
+    assert sinks.open(0, [SinkTask("out", 0)]) == {SinkTask("out", 0): None}
 
 
 def test_dead_letters_are_written_as_well() -> None:

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, Producer
 from rayflow.connectors.kafka.client import Contact, ask, make
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault
-from rayflow.connectors.kafka.outbox import FailedDeliveries, Outbox
+from rayflow.connectors.kafka.outbox import DeliveryErrors, Outbox
 from rayflow.core.batch import EncodedBatch
 
 
@@ -21,9 +21,9 @@ class PlainProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.contact = Contact()
-        self._failures = FailedDeliveries()
+        self._errors = DeliveryErrors()
         self._producer: Producer = make(
-            Producer, {**settings.lasting_producer(), "on_delivery": self._failures.on_delivery}, self.contact
+            Producer, {**settings.lasting_producer(), "on_delivery": self._errors.on_delivery}, self.contact
         )
         self._outbox = Outbox(self._producer)
 
@@ -62,7 +62,7 @@ class PlainProducer:
             raise fault(error_of(failure), "to take records") from failure
         self.contact.check()
         # A record that is reported is given up by the producer, even when the cause would pass: it is not sent again.
-        if self._failures.causes:
-            ((_code, topic), cause), *_ = self._failures.causes.items()
+        if self._errors.causes:
+            ((_code, topic), cause), *_ = self._errors.causes.items()
             raise fault(cause, "to take a record", topic=topic)
         return left

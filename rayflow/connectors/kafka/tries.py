@@ -34,7 +34,7 @@ class Unknown(Exception):
 
 
 class Tries:
-    """Counts the tries at publishing an epoch that failed.
+    """Counts the tries at an epoch that failed.
 
     Attributes:
         unknown: whether the outcome of one is not known.
@@ -64,6 +64,6 @@ class Tries:
         if self._slow >= _SLOW_TRIES:
             raise TransactionTooShort(
                 f"Epoch {self._epoch} takes longer to send than the {self._timeout:g} s that a Kafka transaction may "
-                f"last: given up after {_SLOW_TRIES} attempts",
+                f"last: given up after {_SLOW_TRIES} tries",
                 job=self._job,
             )

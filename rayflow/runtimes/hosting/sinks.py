@@ -55,7 +55,7 @@ class Sinks:
         """Fence earlier publishers of `slot` on every connector that has a sink, and read the markers."""
         markers: dict[SinkTask, Marker | None] = {}
         for spec, tasks in self._by_connector(sinks).items():
-            if self._plan.delivery == "at_least_once" and tasks:
+            if self._plan.delivery == "at_least_once" and tasks and self._keeps_markers(spec):
                 # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
                 earlier = self._make(spec, slot, "exactly_once")
                 try:
@@ -72,6 +72,9 @@ class Sinks:
         for spec, tasks in self._by_connector(sinks).items():
             markers.update(self._publisher(spec, slot).markers(tasks))
         return markers
+
+    def _keeps_markers(self, spec: ConnectorSpec) -> bool:
+        return as_sink(self._connectors.open(spec), self._plan.delivery).exactly_once
 
     def _publisher(self, spec: ConnectorSpec, slot: WorkerId) -> Publisher:
         if spec not in self._publishers:

@@ -1,4 +1,4 @@
-"""What a plain producer makes of deliveries that fail."""
+"""What a plain writer makes of deliveries that fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings() -> KafkaSettings:
 def test_a_record_that_the_producer_has_given_up_is_never_taken_for_written(settings: KafkaSettings, code: int) -> None:
     producer = PlainProducer(settings)
     producer.add([EncodedBatch("t", [None], [b"v"], [1])])
-    producer._failures.on_delivery(KafkaError(code), Report())
+    producer._errors.on_delivery(KafkaError(code), Report())
     for _ in range(2):  # and it is said again: nobody may go on after looking away
         with pytest.raises(BrokerUnavailable):
             producer.advance(0)
