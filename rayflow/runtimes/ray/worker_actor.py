@@ -75,7 +75,8 @@ class WorkerActor:
 
     async def ping(self) -> WorkerMetrics:
         """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
-        assert self._loop is not None
+        if self._loop is None:  # it still begins
+            return WorkerMetrics()
         self._loop.asked()
         return self._loop.metrics
 

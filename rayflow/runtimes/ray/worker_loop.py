@@ -22,6 +22,7 @@ from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.garbage import collected_seldom
 from rayflow.runtimes.machine.node_state import NodeState
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.leases import LEASE
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.watching.journal import Journal, LogLines
 from rayflow.runtimes.ray.watching.metrics import figures
@@ -29,10 +30,6 @@ from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics, counted,
 
 log = get_logger("rayflow.worker")
 
-LEASE = 3.0
-"""Heartbeat timeouts without a question of the coordinator after which a worker ends itself: it has been given up, and
-Ray may not know that its process is there (it outlives its node's raylet). And those that it gets to leave an attempt
-that is over: a function that hangs, or a store, keeps its thread there."""
 LOOK_EVERY = 0.5
 """Seconds between two measurements of the worker metrics."""
 ENDS_EVERY = 5.0
