@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.savepoint import write_savepoint
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock, system_clock
 from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
@@ -17,6 +14,7 @@ from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.options import Progress, RunOptions
 from rayflow.runtimes.hosting.ports import OnStep, Ports, no_step
 from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.local.attempt import LocalAttempt
 from rayflow.runtimes.local.observer import Observer
@@ -88,7 +86,7 @@ class LocalRuntime:
                 while self._run_attempt(directory, ports):
                     log.info("starting a new attempt", job=name)
                 if options.savepoint_at_stop is not None:
-                    self._write_savepoint(store, options.savepoint_at_stop)
+                    write_last(store, options.savepoint_at_stop)
             finally:
                 connectors.close()
         return self._observer.finish()
@@ -115,10 +113,3 @@ class LocalRuntime:
         finally:
             attempt.close()
         return attempt.finished.restart
-
-    def _write_savepoint(self, store: CheckpointStore, uri: str) -> None:
-        manifest = newest_manifest(store)
-        if manifest is None:
-            return
-        write_savepoint(store, manifest, open_store(uri))
-        log.info("savepoint written", job=self._plan.name, epoch=manifest.epoch, uri=uri)

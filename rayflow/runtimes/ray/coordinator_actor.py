@@ -12,9 +12,9 @@ import ray
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging, get_logger
+from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
 from rayflow.runtimes.ray.requests import Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.watching.journal import Journal
 from rayflow.runtimes.ray.watching.status import JobStatus

@@ -33,14 +33,15 @@ from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
+from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.ports import machine_ports
 from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
 from rayflow.runtimes.ray.restarts import Restarts
-from rayflow.runtimes.ray.savepoints import write_last
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.steering import Steering
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
@@ -144,8 +145,19 @@ class CoordinatorLoop:
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
         if self._requests.savepoint is not None:
-            write_last(store, self._requests.savepoint)
+            self._write_last(store, self._requests.savepoint)
         self._end("stopped" if self._requests.ending == "stop" else "done")
+
+    def _write_last(self, store: CheckpointStore, uri: str) -> None:
+        """Write the savepoint of the end off the thread, which goes on to take turns: a copy may take long."""
+        background = Thread(self._wake.set)
+        background.call(partial(write_last, store, uri), lambda _: None)
+        try:
+            while not background.collect():
+                self._serve()
+                self._wait()
+        finally:
+            background.close()
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
@@ -190,7 +202,8 @@ class CoordinatorLoop:
             send=self._send,
             earlier=self._placement,
             ends=self._ends,
-            on_commit=partial(self._on_commit, ports.checkpoints),
+            savepoints=self.steering.savepoints,
+            on_commit=self._on_commit,
         )
         self.steering.begin(hosted)
         self._met = 0
@@ -284,7 +297,7 @@ class CoordinatorLoop:
             self.pool.drop_lost()
             self._wait()
 
-    def _on_commit(self, store: CheckpointStore, manifest: Manifest) -> None:
+    def _on_commit(self, manifest: Manifest) -> None:
         self._committed = True
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
@@ -295,7 +308,6 @@ class CoordinatorLoop:
             self._fault = None
         assert self.steering.hosted is not None
         self._metrics.committed(manifest, self.steering.hosted.workers)
-        self.steering.savepoints.write(store, manifest, self.steering.hosted.background)
 
     def _show(self, hosted: CoordinatorDriver) -> None:
         self.status.attempts = self._restarts.total + 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
-from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
+from rayflow.engine.events import PartitionsAdded, SourcesExhausted, StopRequested
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.requests import Requests, Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling, Load
 from rayflow.runtimes.ray.watching.status import JobStatus
@@ -21,13 +23,13 @@ class Steering:
 
     Attributes:
         hosted: the current attempt's driver, None between attempts. requests: what is asked for, saved.
-        savepoints: those that are asked for. ran_with: number of workers that records were last processed with.
+        savepoints: those that are asked for and not begun. ran_with: how many workers last processed records.
     """
 
     def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
         self.hosted: CoordinatorDriver | None = None
         self.requests = Requests(spec)
-        self.savepoints = Savepoints()
+        self.savepoints: deque[Savepoint] = deque()
         self.ran_with = 0
         self._job = spec.name
         self._status = status
@@ -64,9 +66,10 @@ class Steering:
 
     def savepoint(self, savepoint: Savepoint) -> None:
         """Write a savepoint of the next checkpoint."""
-        self.savepoints.ask(savepoint)
-        if self.hosted is not None and self.hosted.started:
-            self.hosted.tell(BarrierRequested(0))
+        if self.hosted is None:
+            self.savepoints.append(savepoint)
+        else:
+            self.hosted.savepoint(savepoint)
 
     def begin(self, hosted: CoordinatorDriver) -> None:
         """An attempt begins."""
