@@ -189,11 +189,21 @@ class WorkerDriver:
             self._tell(Busy(epoch))
 
     def waiting(self, without_credit: Collection[TaskId] = ()) -> Collection[TaskId]:
-        """The tasks that must take nothing now: those that may send nothing, or have enough calls out, and what feeds
-        them here."""
+        """The tasks that must take no records of sources now: those that may send nothing, or have enough calls out,
+        and what feeds them here."""
         if self.worker is None:
             return ()
         saturated = self.worker.saturated
+        return self.worker.waiting({*without_credit, *saturated}) if without_credit or saturated else ()
+
+    def held(self, without_credit: Collection[TaskId] = ()) -> Collection[TaskId]:
+        """The tasks that must take nothing of other workers now: those of `waiting`, but for tasks that calls alone
+        hold and that a barrier is on its way to. It must not wait for calls behind the records before it."""
+        if self.worker is None:
+            return ()
+        saturated = self.worker.saturated
+        if saturated:
+            saturated -= self.worker.owing
         return self.worker.waiting({*without_credit, *saturated}) if without_credit or saturated else ()
 
     def poll(self, timeout: float, waiting: Collection[TaskId] = ()) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -90,7 +90,7 @@ class WorkerHost:
             full = driver.waiting(outgoing.waiting)
             began = self._ports.monotonic()
             if not (driver.holds and driver.worker.sealed):
-                worked = self._take_in(driver, incoming, full) or worked
+                worked = self._take_in(driver, incoming, outgoing) or worked
             worked = driver.poll(0.0 if worked else timeout, full) or worked
             incoming.released(driver.worker)
             if full and worked:
@@ -136,9 +136,9 @@ class WorkerHost:
         for frame in self._incoming.arrive(arrived):
             self._outgoing.take(frame.sender, frame.credit)
 
-    def _take_in(self, driver: WorkerDriver, incoming: Incoming, full: Collection[TaskId]) -> bool:
+    def _take_in(self, driver: WorkerDriver, incoming: Incoming, outgoing: Outgoing) -> bool:
         assert driver.worker is not None
-        ready = incoming.next(full)
+        ready = incoming.next(driver.held(outgoing.waiting))
         for arrived in ready:
             driver.work(arrived.event)
             incoming.handled(arrived, driver.worker)
