@@ -274,7 +274,7 @@ class CoordinatorDriver:
                     self._start(order)
                 case InjectBarrier():
                     self._busy = False
-                    self._broadcast(BarrierInjected(order.epoch, order.drain))
+                    self._broadcast(BarrierInjected(order.epoch, order.drain, self.coordinator.final_barrier_sent))
                 case WriteManifest():
                     self._write_manifest(order.manifest)
                 case CommitEpoch():

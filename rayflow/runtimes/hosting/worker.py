@@ -161,7 +161,7 @@ class WorkerDriver:
                 self.work(message)
             case BarrierInjected():
                 self._times = EpochTimes(message.epoch, self._monotonic())
-                self._last = self._last or message.drain
+                self._last = self._last or message.last
                 self._begin(self._seal(message))
             case _:
                 self.work(message)

@@ -76,7 +76,8 @@ class WorkerHost:
     def turn(self, timeout: float = 0.0) -> bool:
         """Take what came, and advance everything by a step. True if anything was done.
 
-        Waits for records up to `timeout` seconds when there is nothing else. Raises what ends the attempt: then `fail`.
+        Waits for records up to `timeout` seconds when there is nothing else and records may be read. Raises what ends
+        the attempt: then `fail`.
         """
         worked = False
         while self._posted:
