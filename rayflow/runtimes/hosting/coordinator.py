@@ -303,8 +303,8 @@ class CoordinatorDriver:
             self._send(slot, message)
 
     def _holder(self, slot: WorkerId) -> WorkerId:
-        """The worker that has the publishers of a slot: its own, the first those that are not in use any more."""
-        return slot if slot in self.workers else self.workers[0]
+        """The worker that has the publishers of a slot: its own, or one of all, in turn, if it is in use no more."""
+        return slot if slot in self.workers else self.workers[slot % len(self.workers)]
 
     def _open(self, order: OpenPublishers) -> None:
         self._looking = False

@@ -77,8 +77,7 @@ class WorkerActor:
         """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
         if self._loop is None:  # it still begins
             return WorkerMetrics()
-        self._loop.asked()
-        return self._loop.metrics
+        return self._loop.asked()
 
     async def watch(self) -> None:
         """Never returns: the caller learns by its end that the process is gone."""

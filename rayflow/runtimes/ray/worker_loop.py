@@ -70,9 +70,13 @@ class WorkerLoop:
         self._host.post(arrived)
         self._wake.set()
 
-    def asked(self) -> None:
-        """The coordinator is there. From any thread."""
+    def asked(self) -> WorkerMetrics:
+        """The coordinator is there; what it is answered. From any thread."""
         self._asked = time.monotonic()
+        driver, metrics = self._host.driver, self.metrics
+        if driver is None or driver.attempt <= metrics.attempt:
+            return metrics
+        return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
 
     def close(self) -> None:
         """End the loop. From any thread."""
