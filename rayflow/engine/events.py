@@ -68,10 +68,12 @@ class BarrierInjected:
     """The coordinator ends an epoch: to every task that reads a source.
 
     One of them takes the barrier at once, the others with BarrierContinued, as long as `Worker.sealing`.
+    `drain`: it ends a bounded run. `last`: it ends the attempt, which reads nothing behind it.
     """
 
     epoch: Epoch
     drain: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,12 @@ class Worker:
         return {task.id for task in self._calling if task.full}
 
     @property
+    def owing(self) -> set[TaskId]:
+        """The tasks with calls that have yet to seal the epoch in flight: what stands before its barrier in their
+        channels they take as state, however many calls they have in flight, so that the barrier comes through."""
+        return {task.id for task in self._calling if task.epoch == self._epoch}
+
+    @property
     def pending_bytes(self) -> int:
         """Estimate of what the open epoch holds in memory."""
         return sum(task.pending_bytes for task in self.tasks.values())

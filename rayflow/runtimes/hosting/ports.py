@@ -54,7 +54,8 @@ class Calls(Protocol):
         """Make calls. Returns at once."""
 
     def done(self) -> list[CallsDone]:
-        """What has come of calls since the last look: one outcome for each call, in any order."""
+        """What has come of calls since the last look: one outcome for each call, in any order, whatever it raised.
+        One event for each operator of a task."""
 
     def close(self) -> None:
         """The attempt is over: forget what is still out."""

@@ -1,14 +1,18 @@
-"""Savepoints that people wait for, across the coordinator's threads."""
+"""Savepoints of a running job: asked for by people, copied while its checkpoints go on."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Set
 from dataclasses import dataclass
+from functools import partial
 
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
+from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
 
@@ -17,56 +21,87 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Savepoint:
-    """A savepoint that somebody waits for; `done` comes last."""
+    """A savepoint that somebody waits for. `epoch` or `error` says what came of it; `done` is set last."""
 
     uri: str
-    epoch: int | None = None
+    epoch: Epoch | None = None
     error: RayflowError | None = None
     done: bool = False
 
-    def write(self, store: CheckpointStore, manifest: Manifest) -> None:
-        """Write it of this checkpoint, which nobody deletes meanwhile; what goes wrong is kept as `error`."""
-        try:
-            write_savepoint(store, manifest, open_store(self.uri))
-        except RayflowError as error:
-            self.error = error
-        else:
-            self.epoch = manifest.epoch
-            log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=self.uri)
-        self.done = True
-
 
 class Savepoints:
-    """Those that are to be written of the next checkpoint."""
+    """Copies checkpoints of one attempt, one savepoint after the other, on a line of its own.
 
-    def __init__(self) -> None:
-        self._waiting: list[Savepoint] = []
+    A copy may take much longer than an epoch, so no checkpoint waits for it, and what it copies is pinned against
+    garbage collection meanwhile.
+    """
+
+    def __init__(self, store: CheckpointStore, background: Background, asked: deque[Savepoint]) -> None:
+        """`asked`: those that are to be copied of the next checkpoint; shared by the attempts of a job."""
+        self._store = store
+        self._background = background
+        self._asked = asked
+        self._copying: dict[int, tuple[Savepoint, Epoch]] = {}
+        self._over = False
 
     def ask(self, savepoint: Savepoint) -> None:
-        """Have one more written."""
-        self._waiting.append(savepoint)
+        """Have the next checkpoint copied."""
+        self._asked.append(savepoint)
 
-    def write(self, store: CheckpointStore, manifest: Manifest, background: Background) -> None:
-        """Write all, one after the other with whatever else writes and deletes checkpoints."""
-        if not self._waiting:
-            return
-        asked = list(self._waiting)
+    def begin(self, manifest: Manifest) -> None:
+        """Copy this checkpoint, which has just been written, for all who have asked."""
+        while self._asked:
+            savepoint = self._asked.popleft()
+            self._copying[id(savepoint)] = savepoint, manifest.epoch
+            self._background.call(partial(self._copy, savepoint, manifest), self._answer)
 
-        def write() -> None:
-            for savepoint in asked:
-                savepoint.write(store, manifest)
+    @property
+    def pinned(self) -> Set[Epoch]:
+        """The epochs of the checkpoints that are being copied. From any thread."""
+        return {epoch for _, epoch in list(self._copying.values())}
 
-        def then(_: None) -> None:  # one whose attempt ends before is written of the next attempt's first checkpoint
-            self._waiting = [savepoint for savepoint in self._waiting if not savepoint.done]
+    def step(self) -> bool:
+        """Answer those who asked. True if one was done."""
+        return self._background.collect()
 
-        background.call(write, then)
+    def close(self) -> None:
+        """The attempt is over: what is not copied yet is given up, and whoever asked for it is told."""
+        self._over = True
+        self._background.close()
+        for savepoint, _ in list(self._copying.values()):
+            if savepoint.epoch is None and savepoint.error is None:
+                savepoint.error = _cut_off()
+            self._answer(savepoint)
+
+    def _copy(self, savepoint: Savepoint, manifest: Manifest) -> Savepoint:
+        try:
+            write_savepoint(self._store, manifest, open_store(savepoint.uri), before_each=self._go_on)
+        except RayflowError as error:
+            savepoint.error = error
+        else:
+            savepoint.epoch = manifest.epoch
+            log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
+        return savepoint
+
+    def _go_on(self) -> None:
+        if self._over:
+            raise _cut_off()
+
+    def _answer(self, savepoint: Savepoint) -> None:
+        del self._copying[id(savepoint)]
+        savepoint.done = True
 
 
 def write_last(store: CheckpointStore, uri: str) -> None:
-    """Write one of the newest checkpoint, now. Raises what writing it raises."""
+    """Copy the newest checkpoint of a job that has ended, if it has one. Raises what writing a savepoint raises."""
     manifest = newest_manifest(store)
     if manifest is not None:
-        savepoint = Savepoint(uri)
-        savepoint.write(store, manifest)
-        if savepoint.error is not None:
-            raise savepoint.error
+        write_savepoint(store, manifest, open_store(uri))
+        log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=uri)
+
+
+def _cut_off() -> RayflowError:
+    return RayflowError(
+        "the attempt ended before the savepoint was written",
+        advice="Ask again once the job runs: the same URI may be used, what was copied already stays",
+    )

@@ -6,12 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from rayflow.checkpoint.manifest import Manifest
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.engine.events import BarrierRequested, SourcesExhausted
-from rayflow.runtimes.hosting.ports import Background
-from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints
+from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.local.attempt import LocalAttempt
 
 
@@ -24,15 +21,15 @@ class Requests:
 
     Attributes:
         ending: how the run was asked to end, if it was. savepoint: URI of the one to write then.
+        savepoints: those that are asked for and not begun, shared with the attempts.
     """
 
     def __init__(self, savepoint: str | None) -> None:
         """`savepoint`: where to write one at the end, if nobody asks for another place."""
         self.ending: Literal["stop", "drain"] | None = None
         self.savepoint = savepoint
+        self.savepoints: deque[Savepoint] = deque()
         self._posted: deque[Callable[[], None]] = deque()
-        self._savepoints = Savepoints()
-        self._asked: list[Savepoint] = []
         self._attempt: LocalAttempt | None = None
         self._told: str | None = None
         self._barrier_due = False
@@ -53,7 +50,7 @@ class Requests:
         """Pass on to the attempt what was asked for. Raises EndedAtOnce."""
         if attempt is not self._attempt:  # a new one knows of nothing yet
             self._attempt, self._told = attempt, None
-            self._barrier_due = bool(self._asked)
+            self._barrier_due = bool(self.savepoints)
         while self._posted:
             self._posted.popleft()()
         if self.ending == "stop" and self._told is None:
@@ -66,17 +63,11 @@ class Requests:
             self._barrier_due = False
             attempt.coordinator.tell(BarrierRequested(0))
 
-    def on_commit(self, store: CheckpointStore, manifest: Manifest, background: Background) -> None:
-        """A checkpoint is complete: write the savepoints that wait for one."""
-        self._savepoints.write(store, manifest, background)
-        self._asked = [savepoint for savepoint in self._asked if not savepoint.done]
-
     def close(self, job: str) -> None:
         """The run is over: whoever still waits for a savepoint is told so."""
-        for savepoint in self._asked:
-            if not savepoint.done:
-                savepoint.error = RayflowError("the job ended before the savepoint was written", job=job)
-                savepoint.done = True
+        for savepoint in self.savepoints:
+            savepoint.error = RayflowError("the job ended before the savepoint was written", job=job)
+            savepoint.done = True
 
     def _stop(self, drain: bool, savepoint: str | None) -> None:
         if self.ending is None or drain:
@@ -84,8 +75,7 @@ class Requests:
         self.savepoint = savepoint or self.savepoint
 
     def _save(self, savepoint: Savepoint) -> None:
-        self._asked.append(savepoint)
-        self._savepoints.ask(savepoint)
+        self.savepoints.append(savepoint)
         self._barrier_due = True
 
     def _end(self) -> None:

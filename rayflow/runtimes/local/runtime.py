@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.core.clock import Clock, system_clock
 from rayflow.core.errors import InvariantBroken, RayflowError
@@ -131,18 +130,15 @@ class LocalRuntime:
         def open_state(task: TaskId) -> Store:
             return LmdbStore(directory.task(task))
 
-        def on_commit(manifest: Manifest) -> None:
-            self._observer.on_commit(manifest)
-            self._requests.on_commit(ports.checkpoints, manifest, attempt.coordinator.background)
-
         attempt = LocalAttempt(
             self._plan,
             self._options,
             ports,
             open_state,
             ends=self._ends,
+            savepoints=self._requests.savepoints,
             on_epoch=self._observer.on_epoch,
-            on_commit=on_commit,
+            on_commit=self._observer.on_commit,
         )
         try:
             attempt.start()

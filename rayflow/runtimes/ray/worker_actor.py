@@ -75,9 +75,9 @@ class WorkerActor:
 
     async def ping(self) -> WorkerMetrics:
         """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
-        assert self._loop is not None
-        self._loop.asked()
-        return self._loop.metrics
+        if self._loop is None:  # it still begins
+            return WorkerMetrics()
+        return self._loop.asked()
 
     async def watch(self) -> None:
         """Never returns: the caller learns by its end that the process is gone."""

@@ -24,14 +24,11 @@ from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.memory import private_memory
 from rayflow.runtimes.machine.node_state import NodeState
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.leases import LEASE
 from rayflow.runtimes.ray.spec import JobSpec
 
 log = get_logger("rayflow.worker")
 
-LEASE = 3.0
-"""Heartbeat timeouts without a question of the coordinator after which a worker ends itself: it has been given up, and
-Ray may not know that its process is there (it outlives its node's raylet). And those that it gets to leave an attempt
-that is over: a function that hangs, or a store, keeps its thread there."""
 LOOK_EVERY = 0.5
 """Seconds between two measurements of the worker metrics."""
 ENDS_EVERY = 5.0
@@ -71,9 +68,13 @@ class WorkerLoop:
         self._host.post(arrived)
         self._wake.set()
 
-    def asked(self) -> None:
-        """The coordinator is there. From any thread."""
+    def asked(self) -> WorkerMetrics:
+        """The coordinator is there; what it is answered. From any thread."""
         self._asked = time.monotonic()
+        driver, metrics = self._host.driver, self.metrics
+        if driver is None or driver.attempt <= metrics.attempt:
+            return metrics
+        return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
 
     def close(self) -> None:
         """End the loop. From any thread."""
