@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 import rayflow as rf
-from rayflow.connectors.kafka import transaction
+from rayflow.connectors.kafka import transactional_producer
 from rayflow.engine.actions import PublishEpoch, ReportDone
 from rayflow.engine.orders import InjectBarrier, SetMarkers
 from rayflow.plan.compile import plan_of
@@ -25,7 +25,7 @@ from tests.kafka.client import Kafka
 from tests.work.calls import Calls
 from tests.work.local import by_turns, looking
 
-CONNECTOR = Path(str(transaction.__file__)).parent
+CONNECTOR = Path(str(transactional_producer.__file__)).parent
 RECORDS, PARTITIONS = 20_000, 4
 QUIET = 200
 """Looks at the clock of a job that is idle."""
@@ -49,7 +49,9 @@ def counted_producers() -> Iterator[Counter[str]]:
 
     names = [name for name in vars(Producer) if not name.startswith("_")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "Producer", type("Counted", (Producer,), {name: counted(name) for name in names}))
+        patch.setattr(
+            transactional_producer, "Producer", type("Counted", (Producer,), {name: counted(name) for name in names})
+        )
         yield calls
 
 

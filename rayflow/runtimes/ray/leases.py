@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import ray
 
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
+from rayflow.runtimes.hosting.worker_metrics import WorkerMetrics
 
 log = get_logger("rayflow.coordinator")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rayflow.runtimes.ray.watching.journal import Journal
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 
 from rayflow.checkpoint.open import open_store
+from rayflow.runtimes.hosting.worker_metrics import WorkerMetrics
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray import leases, worker_loop
 from rayflow.runtimes.ray.leases import LEASE, PATIENCE, Leases
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
