@@ -41,7 +41,7 @@ class LocalAttempt:
         *,
         ends: Ends,
         on_epoch: Callable[[EpochTimes], None],
-        on_commit: Callable[[Manifest], None],
+        on_commit: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         """`ends`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
         self._plan = plan
