@@ -116,11 +116,6 @@ class WorkerHost:
         sending = self._outgoing is not None and self._outgoing.open
         return sending or (self.driver is not None and self.driver.writing)
 
-    @property
-    def queued(self) -> int:
-        """Events of other workers that no task has taken yet."""
-        return 0 if self._incoming is None else self._incoming.waiting
-
     def _take(self, arrived: Message | Frame) -> None:
         if arrived.attempt > self.attempt:
             self._begin(arrived.attempt)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rayflow.core.clock import Clock
-from rayflow.core.errors import RayflowError
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.logging import get_logger
 from rayflow.operators.sink import SinkOperator
@@ -56,9 +55,9 @@ class Observer:
             return
         self._next_look = now + LOOK_EVERY
         self._tell_outage(attempt.outage)
-        if now >= self._next_ends and self._outage is None and attempt.worker is not None:
+        if now >= self._next_ends and self._outage is None and attempt.driver is not None:
             self._next_ends = now + ENDS_EVERY
-            self._look_at_ends(attempt)
+            attempt.driver.sources.refresh_ends()
         self._fill(attempt, now)
         if self._metrics is not None:
             self._feed(attempt, self._metrics)
@@ -136,13 +135,6 @@ class Observer:
         elif outage is None and self._outage is not None:
             log.info("the broker is back")
         self._outage = outage
-
-    def _look_at_ends(self, attempt: LocalAttempt) -> None:
-        assert attempt.driver is not None
-        try:
-            attempt.driver.sources.look_at_ends(timeout=1.0)
-        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is not known", reason=error.what)
 
     def _feed(self, attempt: LocalAttempt, metrics: Metrics) -> None:
         if attempt.driver is None or attempt.worker is None:

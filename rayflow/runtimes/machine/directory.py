@@ -11,6 +11,11 @@ from rayflow.core.errors import AlreadyRunning, DiskFull, StateDirectoryMismatch
 from rayflow.core.ids import TaskId
 
 
+def folder_of(task: TaskId) -> str:
+    """The name of the folder of a task's LMDB environment."""
+    return f"{task.stage}-{task.partition}"
+
+
 class JobDirectory:
     """A job's folder under the state directory: lock, the tasks' LMDB directories, and by default the checkpoints.
 
@@ -57,4 +62,4 @@ class JobDirectory:
 
     def task(self, task: TaskId) -> Path:
         """Where a task's LMDB environment lies."""
-        return self.path / "tasks" / f"{task.stage}-{task.partition}"
+        return self.path / "tasks" / folder_of(task)

@@ -40,7 +40,7 @@ IDLE_WAIT = 0.02
 
 
 class WorkerLoop:
-    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own, until `close`."""
+    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own."""
 
     def __init__(
         self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
@@ -56,7 +56,6 @@ class WorkerLoop:
         state = NodeState(spec.options.job_folder(spec.name))
         self._host = WorkerHost(plan, spec.options, slot, ports, state.open, links, on_epoch=self._on_epoch)
         self._watched: WorkerDriver | None = None
-        self._closing = False
         self._before = (0, 0, 0)
         self._next_look = 0.0
         self._next_ends = 0.0
@@ -78,13 +77,8 @@ class WorkerLoop:
             return metrics
         return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
 
-    def close(self) -> None:
-        """End the loop. From any thread."""
-        self._closing = True
-        self._wake.set()
-
     def run(self) -> None:
-        """Turn until `close`. What cannot be told to the coordinator ends the process, which tells it as well."""
+        """Turn for ever. What cannot be told to the coordinator ends the process, which tells it as well."""
         try:
             self._live()
         except Exception:
@@ -94,7 +88,7 @@ class WorkerLoop:
     def _live(self) -> None:
         idle = BUSY_WAIT
         with collected_seldom():
-            while not self._closing:
+            while True:
                 began = time.monotonic()
                 if began - self._asked > LEASE * self._spec.heartbeat_timeout:
                     log.error("the coordinator is silent: this process ends itself", job=self._spec.name)
@@ -106,8 +100,6 @@ class WorkerLoop:
                 self._wake.wait(BUSY_WAIT if self._host.busy else idle)
                 self._wake.clear()
                 idle = min(idle * 2, IDLE_WAIT)
-        self._host.drop()
-        self._connectors.close()
 
     def _guarded(self, call: Callable[[], bool]) -> bool:
         """Whatever ends an attempt is told to the coordinator, which decides; the process stays for the next one."""
@@ -150,7 +142,7 @@ class WorkerLoop:
         self._next_look = now + LOOK_EVERY
         if now >= self._next_ends and self._watched.worker is not None:
             self._next_ends = now + ENDS_EVERY
-            self._look_at_ends()
+            self._watched.sources.refresh_ends()
         passed = max(now - self._looked, 1e-9)
         metrics = look(self._watched)
         if self._spec.metrics_port is not None:
@@ -162,7 +154,6 @@ class WorkerLoop:
             min(1.0, self._worked / passed),
             min(1.0, (self._host.blocked - self._blocked) / passed),
         )
-        metrics.queued = self._host.queued
         self._worked, self._blocked = 0.0, self._host.blocked
         self._looked = now
         self.metrics = metrics
@@ -171,10 +162,3 @@ class WorkerLoop:
     def _send_log(self) -> None:
         if lines := self._journal.take():
             self._links.report(self._host.attempt, LogLines(lines))
-
-    def _look_at_ends(self) -> None:
-        assert self._watched is not None
-        try:
-            self._watched.sources.look_at_ends(timeout=1.0)
-        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is not known", reason=error.what)

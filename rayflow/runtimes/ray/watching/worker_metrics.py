@@ -31,7 +31,6 @@ class WorkerMetrics:
     watermark: int | None = None
     busy: float = 0.0
     backpressured: float = 0.0
-    queued: int = 0
     memory: int = 0
     outage: str | None = None
     figures: Figures | None = None
