@@ -16,7 +16,7 @@ class EndedAtOnce(Exception):
     """Somebody has asked for the end without a last checkpoint."""
 
 
-class Requests:
+class RunRequests:
     """`stop`, `save` and `end_at_once` from any thread; they take no locks. The rest is the loop's.
 
     Attributes:
