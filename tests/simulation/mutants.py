@@ -290,7 +290,7 @@ def timers_fire_again(patch: Patch) -> None:
 SMALL = Shape(
     partitions=1, stages=1, branches=("totals",), filtered=False, disorder=1, window=200, timer=1, interval=100
 )
-THREE_SINK_TASKS = replace(SMALL, partitions=3)
+TWO_SINK_TASKS = replace(SMALL, partitions=2, interval=500)
 GROWING = replace(SMALL, branches=("pass",), grows=True)
 SLOW_MANIFESTS = Faults(
     false_alarm=0.5, crash=0.002, target="manifest stored", target_crash=0.15, freeze=0.5, restart_time=10,
@@ -298,8 +298,9 @@ SLOW_MANIFESTS = Faults(
 )  # fmt: skip
 LATE_MANIFESTS = replace(SLOW_MANIFESTS, long_delay=0.1)
 ANSWERS_LOST = Faults(
-    commit_answer_lost=0.9, false_alarm=0.1, target="PublishEpoch", target_crash=0.3, freeze=0.7, restart_time=100,
-    zombie=1.0, zombie_time=4000, broker_away=0.8, away_time=4000, delay=5, scattered=0.5,
+    commit_answer_lost=1.0, false_alarm=0.4, target="publish committing", target_crash=0.6, freeze=0.7,
+    restart_time=100, zombie=1.0, zombie_time=10_000, kept=0.5, broker_away=0.8, away_time=4000, read_slow=0.3,
+    long_delay=0.05, delay=1, scattered=0.5,
 )  # fmt: skip
 FROZEN_AT_MANIFESTS = Faults(
     target="WriteManifest", target_crash=0.1, freeze=1.0, restart_time=10, zombie=1.0, zombie_time=4000, delay=1
@@ -334,7 +335,7 @@ MUTANTS = [
     Mutant("older attempts are listened to", older_attempts_are_listened_to, 20),
     Mutant("manifest overwritten", manifest_is_overwritten, 40, SMALL, SLOW_MANIFESTS),
     Mutant("manifest not read again after fencing", manifest_not_read_again, 60, SMALL, LATE_MANIFESTS),
-    Mutant("republished through another slot", republished_through_another_slot, 60, THREE_SINK_TASKS, ANSWERS_LOST),
+    Mutant("republished through another slot", republished_through_another_slot, 60, TWO_SINK_TASKS, ANSWERS_LOST),
     Mutant("segment acknowledged before it is durable", segment_acknowledged_before_it_is_durable, 20),
     Mutant("restored store not brought forward", restored_store_is_not_brought_forward, 20),
     Mutant("repeated messages are taken again", repeated_messages_are_taken_again, 20),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,19 +43,24 @@ def statuses(address: str | None, state: str | None) -> list[JobStatus]:
 
     with ExitStack() as stack:
         if address is not None:
-            return [job.status() for job in stack.enter_context(cluster_at(address)).jobs()]
-        found = []
-        for each in local_jobs(settings_of({"state": state}).state):
-            try:
-                found.append(each.status())
-            except RayflowError as error:
-                click.echo(f"{each.name}: {error.what}", err=True)
+            return _answering(stack.enter_context(cluster_at(address)).jobs())
+        found = _answering(local_jobs(settings_of({"state": state}).state))
         try:
             cluster = stack.enter_context(_cluster_here())
         except VersionMismatch as error:
             click.echo(str(error), err=True)
             cluster = None
-        return found if cluster is None else [*found, *(job.status() for job in cluster.jobs())]
+        return found if cluster is None else [*found, *_answering(cluster.jobs())]
+
+
+def _answering(jobs: Iterable[JobControl]) -> list[JobStatus]:
+    found = []
+    for job in jobs:
+        try:
+            found.append(job.status())
+        except RayflowError as error:
+            click.echo(f"{job.name}: {error.what}", err=True)
+    return found
 
 
 def _on(cluster: Cluster | None, name: str, looked_in: str) -> JobControl:

@@ -95,6 +95,8 @@ def _records(status: JobStatus) -> str:
 def _checkpoint(status: JobStatus) -> str:
     if not status.epoch:
         return "none yet"
+    if not status.committed:
+        return f"epoch {status.epoch}, from before this start"
     return f"epoch {status.epoch}, {size_text(status.checkpoint_bytes)}, {age(time.time() - status.committed)} ago"
 
 

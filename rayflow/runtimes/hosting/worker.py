@@ -302,8 +302,9 @@ class WorkerDriver:
                 case ApplyEpoch():
                     self._begin(self._apply(action))
                 case ReportDone(epoch):
-                    self._times.done = self._monotonic()
-                    self._on_epoch(self._times)
+                    times, self._times = self._times, EpochTimes(0, 0.0)  # which lets go of the output
+                    times.done = self._monotonic()
+                    self._on_epoch(times)
                     self._tell(EpochDone(self.slot, epoch))
                 case AppendOutput(sink, batches):
                     self._publishers.own.append(sink, batches)

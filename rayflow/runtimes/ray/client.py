@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -126,7 +126,12 @@ class Cluster:
         from ray.util import list_named_actors
 
         names = [actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["namespace"] == NAMESPACE]
-        return [self.job(name) for name in sorted(names) if "/" not in name]
+        found = []
+        for name in sorted(names):
+            if "/" not in name:
+                with suppress(JobNotFound):  # it has been taken off meanwhile
+                    found.append(self.job(name))
+        return found
 
     def _clear_place(self, name: str) -> None:
         """A job that has ended makes room for the next one of its name. Raises JobNameTaken."""

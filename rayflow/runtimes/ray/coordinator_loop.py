@@ -15,7 +15,6 @@ import ray
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import (
     BrokerUnavailable,
@@ -86,6 +85,7 @@ class CoordinatorLoop:
         self._ends: Ends = {}
         self._overview = PoolOverview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
+        self._next_look = 0.0
 
     # From other threads
 
@@ -132,8 +132,8 @@ class CoordinatorLoop:
         if self._spec.metrics_port is not None:
             self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
         if before is None:
-            write_samples(plan, self._connectors)
-            choose_start(store, self._spec.options, self._spec.name, system_clock)
+            self._off_thread(partial(write_samples, plan, self._connectors))
+            self._off_thread(partial(choose_start, store, self._spec.options, self._spec.name, system_clock))
             self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
             self._requests.save("running")
         least = self._spec.workers or self._requests.workers
@@ -145,13 +145,15 @@ class CoordinatorLoop:
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
         if self._requests.savepoint is not None:
-            self._write_last(store, self._requests.savepoint)
+            self._off_thread(partial(write_last, store, self._requests.savepoint))
         self._end("stopped" if self._requests.ending == "stop" else "done")
 
-    def _write_last(self, store: CheckpointStore, uri: str) -> None:
-        """Write the savepoint of the end off the thread, which goes on to take turns: a copy may take long."""
+    def _off_thread(self, call: Callable[[], object]) -> None:
+        """Have it done by another thread while this one goes on to take turns: copying a savepoint may take long.
+
+        Raises what it raises."""
         background = Thread(self._wake.set)
-        background.call(partial(write_last, store, uri), lambda _: None)
+        background.call(call, lambda _: None)
         try:
             while not background.collect():
                 self._serve()
@@ -257,7 +259,10 @@ class CoordinatorLoop:
         self.begun.set()
 
     def _serve(self) -> None:
-        self.turned = time.monotonic()
+        self.turned = now = time.monotonic()
+        if now >= self._next_look:  # also while there is no attempt
+            self._next_look = now + CHECK_EVERY
+            self._overview.look()
         while self._calls:
             self._calls.popleft()()
 

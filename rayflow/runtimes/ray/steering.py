@@ -132,9 +132,9 @@ class Steering:
             self.rescale(Rescale(workers))
 
     def _answer_rescale(self, error: RayflowError | None = None) -> None:
-        self.requests.answer(error)
         if self._status.state == "rescaling":
             self._status.state = "running"
+        self.requests.answer(error)
 
     def _tell_ending(self) -> None:
         hosted = self.hosted

@@ -33,6 +33,7 @@ class Idleness:
         self._feeder = feeder
         self._heard: dict[tuple[AttemptKey, TaskId, str], tuple[int, int, Epoch]] = {}
         self._silent: set[tuple[AttemptKey, TaskId, str]] = set()
+        self._undelivered: dict[tuple[AttemptKey, TaskId, str], int] = {}
         self._possible: dict[tuple[AttemptKey, TaskId, Epoch], set[str]] = {}
 
     def look(self, process: WorkerProcess, clock: int) -> None:
@@ -40,6 +41,10 @@ class Idleness:
         if not self._after or process.worker is None:
             return
         attempt = process.checkpoints.uri, process.attempt
+        driver = process.host.driver
+        listened = None if driver is None else driver.sources.listened
+        for owner, source in () if listened is None else listened.undelivered:
+            self._undelivered[attempt, owner, source] = clock
         for task in process.worker.tasks.values():
             for source in self._sources[task.id.stage]:
                 if not self._feeder.has((source, task.id.partition)):
@@ -63,11 +68,13 @@ class Idleness:
 
     def sure(self, attempt: AttemptKey, clock: int) -> dict[TaskId, set[str]]:
         """What an attempt's tasks must have taken for idle by `clock`, if they listened all the time: nothing was
-        delivered for long, and everything that was written has been."""
+        delivered for long, and everything that was written has been. A poll that was full may have left records of any
+        partition out, and a task that knows no end takes none for idle then."""
         found: dict[TaskId, set[str]] = {}
         for (whose, task, source), (position, heard, _) in self._heard.items():
             everything = len(self._feeder.entries[self._feeder.at((source, task.partition))])
-            silent = clock - heard >= self._after + LOOKS_WITHIN
+            since = max(heard, self._undelivered.get((whose, task, source), heard))
+            silent = clock - since >= self._after + LOOKS_WITHIN
             if whose == attempt and silent and position == everything:
                 found.setdefault(task, set()).add(source)
         return found

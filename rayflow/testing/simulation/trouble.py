@@ -63,6 +63,13 @@ class Trouble:
         faults, current = world.faults, world.current
         self._schedule.after(SECOND, self._every_second)
         coordinator = current.coordinator if not current.over else None
+        if coordinator is not None and any(
+            isinstance(process, WorkerProcess) and process.attempt > coordinator.attempt
+            for process in current.processes
+        ):  # a coordinator before it has claimed an attempt later, and took a worker that was kept: nobody answers
+            world.note("world", "gives up an attempt that is not the newest")
+            self.give_up(current)
+            coordinator = None
         if coordinator is not None and chance(faults.false_alarm, "attempt given up"):
             world.note("world", "gives the attempt up")
             self.give_up(current)

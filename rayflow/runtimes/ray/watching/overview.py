@@ -59,10 +59,9 @@ class PoolOverview:
         self._overview.measured(workers, self._pool.gone, now)
 
     def show(self, hosted: CoordinatorDriver) -> None:
-        """Take over what is known of an attempt and of its workers."""
+        """Take over what is known of an attempt, and why its workers wait."""
         status = self._status
         self._overview.coordinated(hosted)
-        self.look()
         if hosted.started and status.state in ("running", "waiting"):
             outage = self.outage
             status.state, status.cause = ("waiting", outage) if outage else ("running", "")
