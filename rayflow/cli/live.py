@@ -1,4 +1,4 @@
-"""What `rayflow run` shows while a job runs: one live line on a terminal, JSON log lines otherwise."""
+"""The progress of `rayflow run`: a live status line on a terminal, JSON log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.options import Progress
 
 LOG_EVERY = 10.0
-"""Seconds between two progress lines of the log."""
+"""Seconds between two progress lines in the log."""
 RATE_OVER = 3.0
-"""Seconds that the shown rate is taken over."""
+"""Seconds over which the rate is averaged."""
 
 _STYLES = {"running": "green", "done": "green", "waiting": "yellow", "stopping": "yellow"}
 
 
 class View(Protocol):
-    """Shows a run: `start`, `show` a few times a second, `stop` in any case, `finish` when the job ended well.
+    """Shows a run: `start`, `show` a few times a second, always `stop`, and `finish` if the job succeeded.
 
     `asked_to_stop` is called from a signal handler.
     """
@@ -56,7 +56,7 @@ class Rate:
 
 
 class LiveLine:
-    """One line on the terminal, redrawn when the run reports."""
+    """One terminal line, redrawn at each progress report."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -112,7 +112,7 @@ class ProgressLog:
         self._log.info("progress", **_fields(progress, rate))
 
     def asked_to_stop(self) -> None:
-        """The state says so soon enough."""
+        """Nothing to do: the next progress line shows the state."""
 
     def stop(self) -> None:
         """Nothing to take down."""
@@ -136,14 +136,14 @@ def line(progress: Progress, rate: float, *, asked: bool = False) -> Text:
     if progress.detail:
         text.append(f" ({progress.detail})", "yellow")
     if asked and progress.state != "done":
-        text.append("  stops after a last checkpoint; Ctrl-C again ends it at once", "yellow")
+        text.append("  stopping after a final checkpoint; press Ctrl-C again to exit now", "yellow")
     text.append(f"  {rate:,.0f} records/s", "bold")
     text.append(f"  in {progress.records_in:,}  out {progress.records_out:,}")
     if progress.lag is not None:
         text.append(f"  lag {progress.lag:,}")
     if progress.epoch:
         text.append(f"  epoch {progress.epoch}")
-        if progress.checkpoint_bytes:  # else it is the epoch that the job goes on from
+        if progress.checkpoint_bytes:  # else it is the epoch that the job resumed from
             text.append(f" ({progress.epoch_ms:.0f} ms, {size_text(progress.checkpoint_bytes)})")
     if progress.watermark is not None and progress.watermark < WATERMARK_MAX:
         text.append(f"  time {time_text(progress.watermark)}", "dim")

@@ -1,4 +1,4 @@
-"""`rayflow rescale`: other workers for a running job."""
+"""`rayflow rescale`: change a running job's number of workers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from rayflow.cli.cluster.options import cluster_at, ray_option
 
 @click.command()
 @click.argument("job")
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), required=True, help="How many from now on.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), required=True, help="The new number of workers.")
 @ray_option
 def rescale(job: str, workers: int, address: str | None) -> None:
-    """Let running JOB go on with N workers. Only the tasks that must move do, from a last checkpoint."""
+    """Change JOB's number of workers. JOB is the job's name.
+
+    The job takes a checkpoint, moves as few tasks as possible and resumes from it.
+    """
     with cluster_at(address) as cluster:
         found = cluster.job(job).rescale(workers)
     pause = f", paused for {found.pauses[-1]:.1f} s" if found.pauses else ""

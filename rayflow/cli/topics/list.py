@@ -10,7 +10,7 @@ from rayflow.cli.options import connector_of, place_options, settings_of
 @click.command("list")
 @place_options
 def list_topics(broker: str | None, state: str | None) -> None:
-    """Print each topic's name, partitions and records (where the broker counts them), separated by tabs."""
+    """List each topic's name, partitions and number of records (- if unknown), separated by tabs."""
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
         for topic in connector.topics():
