@@ -24,7 +24,7 @@ def write_savepoint(source: CheckpointStore, manifest: Manifest, target: Checkpo
     Raises ObjectExists when `target` holds a savepoint already, DamagedObject, ObjectMissing, what the stores raise.
     """
     if target.list(SAVEPOINT):
-        raise ObjectExists(f"{target.uri} holds a savepoint already", advice="Choose another URI")
+        raise ObjectExists(f"{target.uri} already contains a savepoint", advice="Choose another URI")
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
     _copy(source, target, {name: name for name in saved.objects()})
     target.create(SAVEPOINT, encode_manifest(saved))

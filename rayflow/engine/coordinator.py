@@ -187,7 +187,7 @@ class Coordinator:
         self._manifest = manifest
         if manifest is not None and manifest.attempt > self.attempt:
             # Retention takes what an older attempt writes for garbage: it must not go on from a newer one's checkpoint.
-            raise Fenced(f"attempt {manifest.attempt} has begun after this one ({self.attempt})", job=self._plan.name)
+            raise Fenced(f"attempt {manifest.attempt} started after this one ({self.attempt})", job=self._plan.name)
         if manifest is not None:
             check_systems(manifest, self._options.systems)
             check_states(self._plan, manifest, drop_state=self._options.drop_state)

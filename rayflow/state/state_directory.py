@@ -54,7 +54,7 @@ class StateDirectory:
         except OSError as error:
             self.release()
             if error.errno in _FULL:
-                raise DiskFull(f"no space to open the state directory {path}") from error
+                raise DiskFull(f"the disk is full: cannot open the state directory {path}") from error
             raise
 
     def wipe(self) -> None:

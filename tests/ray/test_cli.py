@@ -96,7 +96,7 @@ def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> Non
     assert ok(rayflow("rescale", "words", "--workers", "1")).startswith("words runs with 1 worker")
     assert ok(rayflow("savepoint", "words", "file:first")).endswith(f"written to file:{folder / 'first'}\n")
     twice = rayflow("savepoint", "words", "file:first")
-    assert (twice.exit_code, "holds a savepoint already" in twice.stderr) == (1, True)
+    assert (twice.exit_code, "already contains a savepoint" in twice.stderr) == (1, True)
 
     stopped = ok(rayflow("stop", "words", "--drain", "--savepoint", "file:last"))
     assert stopped.startswith("words done at epoch ")

@@ -63,7 +63,9 @@ class CsvConnector(Connector):
         return RowSplitter(path)
 
     def _only_read(self) -> BrokerRefused:
-        return BrokerRefused(f"{self.scheme}: files are only read", advice="Write to a jsonl: topic instead")
+        return BrokerRefused(
+            f"{self.scheme}: files can only be read, not written", advice="Write to a jsonl: topic instead"
+        )
 
 
 class JsonLinesConnector(CsvConnector):
@@ -85,7 +87,7 @@ class JsonLinesConnector(CsvConnector):
         """Make the directory; one that is there without part files will do. The number of partitions means nothing."""
         folder = self.base / topic
         if folder.exists() and not (folder.is_dir() and not parts_in(folder, self.suffix)):
-            raise TopicExists(f"{folder} is there already", topic=topic)
+            raise TopicExists(f"{folder} already exists", topic=topic)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)

@@ -309,7 +309,7 @@ class CoordinatorDriver:
             self.tell(PublishersOpened(self._markers))
 
     def _republish(self, order: RepublishOutput) -> None:
-        log.info("publishing what the last run had staged", job=self._plan.name, epoch=order.manifest.epoch)
+        log.info("publishing output staged by the last run", job=self._plan.name, epoch=order.manifest.epoch)
         staged = staged_by(self._store, self._plan, order, self._ports.together)
         self._waits = set(staged)
         for slot in sorted(staged):

@@ -30,7 +30,7 @@ def write_samples(plan: JobPlan, connectors: Connectors) -> None:
             connector.partitions(topic.name)
         except UnknownTopic:
             written = _write(connector, topic.name, sample)
-            log.info("made a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
+            log.info("created a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
 
 
 def _write(connector: Connector, topic: str, sample: Sample) -> int:

@@ -75,7 +75,7 @@ class Sources:
         for source, identity in self.systems().items():
             if not continues(systems[source], identity):
                 raise SourceDataLost(
-                    "The topic was made again, or its files changed places, while the job started",
+                    "The topic was recreated, or its files were moved, while the job started",
                     job=self._plan.name,
                     topic=source,
                     advice="Start the job again",

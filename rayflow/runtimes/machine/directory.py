@@ -31,11 +31,11 @@ class JobDirectory:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             if error.errno == 28:
-                raise DiskFull(f"{self.path} cannot be made: no space is left", job=self._job) from error
+                raise DiskFull(f"{self.path} cannot be created: the disk is full", job=self._job) from error
             raise StateDirectoryMismatch(
                 f"{self.path} cannot be used as state directory: {error.strerror}",
                 job=self._job,
-                advice="Give --state a directory that this user may write",
+                advice="Set --state to a directory that this user can write to",
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

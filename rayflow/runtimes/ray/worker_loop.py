@@ -96,7 +96,7 @@ class WorkerLoop:
             while not self._closing:
                 began = time.monotonic()
                 if began - self._asked > LEASE * self._spec.heartbeat_timeout:
-                    log.error("the coordinator is silent: this process ends itself", job=self._spec.name)
+                    log.error("the coordinator does not answer: this worker exits", job=self._spec.name)
                     os._exit(1)
                 if self._guarded(self._turn):
                     idle = BUSY_WAIT
@@ -176,4 +176,4 @@ class WorkerLoop:
         try:
             self._watched.sources.look_at_ends(timeout=1.0)
         except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is not known", reason=error.what)
+            log.debug("the lag is unknown", reason=error.what)

@@ -241,5 +241,5 @@ def test_csv_files_are_only_read(tmp_path: Path) -> None:
         lambda: files.create("t", 1),
         lambda: files.delete("t"),
     ):
-        with pytest.raises(BrokerRefused, match="only read"):
+        with pytest.raises(BrokerRefused, match="only be read"):
             call()
