@@ -1,4 +1,4 @@
-"""What the coordinator is told of a run."""
+"""The options of the coordinator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new attempt makes of the last manifest and the markers. Pure decisions; docs/concepts/exactly-once.md."""
+"""The decisions of a recovery, from the last manifest and the markers. Pure; see docs/concepts/exactly-once.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding state and progress of a checkpoint again in a job whose stages have changed: by operator, not by stage."""
+"""Finds state and progress of a checkpoint by operator, in a job whose stages have changed."""
 
 from __future__ import annotations
 

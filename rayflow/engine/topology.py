@@ -1,4 +1,4 @@
-"""How many partitions everything has, fixed for one attempt, and which tasks follow from that."""
+"""The number of partitions of each source and stage, fixed for one attempt, and the tasks that result."""
 
 from __future__ import annotations
 

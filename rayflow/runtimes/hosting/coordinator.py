@@ -1,4 +1,4 @@
-"""The driver of one attempt's coordinator: carries its orders out by messages to the workers and by what it writes."""
+"""The driver of one attempt's coordinator: carries its orders out by messages to workers and by writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample data of a job: written into the embedded log when a topic of the job does not exist there yet."""
+"""Writes a job's sample data to topics that do not exist in the embedded log yet."""
 
 from __future__ import annotations
 

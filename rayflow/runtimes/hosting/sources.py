@@ -1,4 +1,4 @@
-"""The sources of a run: one reader per connector, and whose task each of its partitions is."""
+"""The sources of a run: one reader per connector, and the task that owns each partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run begins: at its own last checkpoint, or at the savepoint or older checkpoint that the user asks for."""
+"""Chooses where a run starts: from its own last checkpoint, a savepoint, or an older checkpoint."""
 
 from __future__ import annotations
 

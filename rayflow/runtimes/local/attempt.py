@@ -1,4 +1,4 @@
-"""One attempt in one process: a coordinator and its one worker, who talk by calls."""
+"""Runs one attempt in one process: a coordinator and one worker, which call each other."""
 
 from __future__ import annotations
 

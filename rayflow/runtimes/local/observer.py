@@ -1,4 +1,4 @@
-"""What a run shows of itself: progress for people, metrics for machines; a few times a second, never per record."""
+"""Reports progress and metrics of a local run, a few times a second, never per record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local runtime: a whole job in one process, on the calling thread."""
+"""The local runtime: runs a whole job in one process, on the calling thread."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class LocalRuntime:
         clock: Clock = system_clock,
         ports: MakePorts | None = None,
     ) -> None:
-        """`on_progress` is called about four times a second; `on_step` before and after everything that is done to
-        the outside world, with its name. `ports`: makes the drivers' ports; None: those of this machine."""
+        """`on_progress` is called about four times a second; `on_step` before and after each I/O,
+        with its name. `ports`: makes the drivers' ports; None: those of this machine."""
         self._plan = plan
         self._options = options
         self._on_step = on_step
@@ -70,12 +70,12 @@ class LocalRuntime:
         self._observer = Observer(plan, options.broker_url, on_progress, metrics, clock)
 
     def stop(self) -> None:
-        """Ask for a last checkpoint and the end. Safe from signal handlers and other threads."""
+        """Stop the job after a final checkpoint. Safe to call from signal handlers and other threads."""
         self._stop = True
 
     def run(self) -> Progress:
-        """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the state is then that of the
-        last complete checkpoint, and another run goes on from there."""
+        """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the next run then resumes from the
+        last complete checkpoint."""
         options = self._options
         name = self._plan.name
         with JobDirectory(options.job_folder(name), name) as directory, collected_seldom():

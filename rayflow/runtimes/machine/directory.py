@@ -1,4 +1,4 @@
-"""What a run keeps under its --state directory, and the lock that keeps two processes apart."""
+"""The files of a run under its --state directory, and the lock that keeps a second process out."""
 
 from __future__ import annotations
 

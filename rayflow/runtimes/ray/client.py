@@ -191,13 +191,13 @@ class JobHandle:
         return cast("int | None", self._ask(self._actor.savepoint, uri))
 
     def rescale(self, workers: int) -> JobStatus:
-        """Go on with this many workers."""
+        """Change the job's number of workers."""
         return cast(JobStatus, self._ask(self._actor.rescale, workers))
 
     def remove(self) -> None:
-        """Take the coordinator, and with it all of the job's processes, off the cluster; its name is free then.
+        """Remove the coordinator and all other processes of the job from the cluster; frees its name.
 
-        Raises WorkerLost when the cluster does not let go of it.
+        Raises WorkerLost if the coordinator does not end.
         """
         import ray
 

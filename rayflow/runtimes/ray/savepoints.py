@@ -1,4 +1,4 @@
-"""Savepoints that people wait for, across the coordinator's threads."""
+"""Writes requested savepoints, and passes the results between the coordinator's threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread of a worker process: turns of the slot's host, its metrics and its log."""
+"""The main thread of a worker process: runs the slot's host in turns, and reports metrics and logs."""
 
 from __future__ import annotations
 

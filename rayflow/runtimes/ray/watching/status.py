@@ -1,4 +1,4 @@
-"""What a coordinator tells of its job."""
+"""The status of a job, as its coordinator reports it."""
 
 from __future__ import annotations
 
