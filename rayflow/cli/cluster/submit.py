@@ -22,7 +22,10 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
     help="Number of workers.  [default: one per partition, as CPUs allow]",
 )
 @click.option(
-    "--max-workers", metavar="M", type=click.IntRange(min=1), help="Scale up to M workers while they are busy and lag."
+    "--max-workers",
+    metavar="M",
+    type=click.IntRange(min=1),
+    help="Scale up to M workers while they are busy and the job lags.",
 )
 @click.option(
     "--scaling-cooldown",
