@@ -18,6 +18,7 @@ from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.layout import base_part_name, segment_name
 from rayflow.checkpoint.manifest import Manifest, write_manifest
 from rayflow.checkpoint.sealed import TaskSealed
+from rayflow.connectors.base import NO_TOPICS, Publisher, Reader, Sink, Source
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.core.topics import ConnectorSpec, TopicRef
@@ -86,10 +87,20 @@ class HollowConnectors:
 
 
 @dataclass(frozen=True)
-class HollowTopics:
+class HollowTopics(Source, Sink):
     """What the coordinator asks of a connector."""
 
     count: int
+    url = "hollow:"
+
+    def check(self, timeout: float = 5.0) -> str:
+        return "nothing"
+
+    def reader(self, group: str) -> Reader:
+        raise NotImplementedError  # no worker runs
+
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        raise NotImplementedError  # no worker runs
 
     def partitions(self, topic: str) -> int:
         return self.count

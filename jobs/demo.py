@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from rayflow.cli.figures import time_text
-from rayflow.cli.options import connector_of, run_options, settings_of
+from rayflow.cli.options import run_options, settings_of
 from rayflow.cli.run import run_plan
 from rayflow.cli.topics.reading import read_topic
-from rayflow.connectors.base import Connector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.plan.compile import plan_of
 
@@ -26,9 +26,9 @@ STATE = Path("rayflow-data")
 PARTITIONS = 4
 
 
-def write_hour(connector: Connector, hour: int, already: int) -> None:
+def write_hour(log: EmbeddedConnector, hour: int, already: int) -> None:
     """Append one hour of orders, but the first `already`, to the topic that the job reads."""
-    appender = connector.appender()
+    appender = log.appender()
     orders = islice(orders_of(hour), already, None)
     while chunk := list(islice(orders, 10_000)):
         values: list[bytes | None] = list(map(msgspec.json.encode, chunk))
@@ -36,12 +36,12 @@ def write_hour(connector: Connector, hour: int, already: int) -> None:
     appender.close()
 
 
-def results_of(connector: Connector) -> list[Revenue]:
+def results_of(log: EmbeddedConnector) -> list[Revenue]:
     """Everything that the job has written."""
     decode = msgspec.json.Decoder(Revenue).decode
     return [
         decode(value)
-        for polled in read_topic(connector, "revenue-per-minute", from_start=True, follow=False)
+        for polled in read_topic(log, "revenue-per-minute", from_start=True, follow=False)
         for value in polled.batch.values
     ]
 
@@ -69,20 +69,20 @@ def main() -> None:
     """Run the demo in the current folder."""
     console = Console(highlight=False)
     settings = settings_of({"broker": f"embedded:{STATE / 'log'}", "state": str(STATE), "log_level": "warning"})
-    connector = connector_of(settings)
-    topics = {topic.name: topic for topic in connector.topics()}
+    log = EmbeddedConnector(STATE / "log")
+    topics = {topic.name: topic for topic in log.topics()}
     if "orders" in topics:
         hour, already = divmod(topics["orders"].records or 0, ORDERS_PER_HOUR)
         console.print(f"[bold]Going on from the last run's checkpoint[/], with hour {hour + 1} of orders.")
     else:
         hour, already = 0, 0
-        connector.create("orders", PARTITIONS)
+        log.create("orders", PARTITIONS)
         console.print(f"[bold]First run[/]: writing an hour of orders ({ORDERS_PER_HOUR:,}) to the embedded log.")
-    write_hour(connector, hour, already)
-    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings)
+    write_hour(log, hour, already)
+    progress = run_plan(plan_of(job), run_options(settings, job.name, until_end=True), settings, "")
     console.print()
-    show(console, results_of(connector), hour + 1)
-    connector.close()
+    show(console, results_of(log), hour + 1)
+    log.close()
     rate = progress.records_in / progress.elapsed
     console.print(
         f"This run: {progress.records_in:,} orders in {progress.elapsed:.1f} s, [bold]{rate:,.0f} records/s[/] "

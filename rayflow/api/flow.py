@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rayflow.api.graph import Feed, Graph, Node
+from rayflow.api.graph import Graph, InputEdge, Node
 from rayflow.api.specs.base import OperatorSpec
-from rayflow.core.ports import IN, OUT, Input, Port
+from rayflow.core.outputs import IN, OUT, Input, Output
 from rayflow.serde.base import Serde
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One output port of one operator.
+    """One output of one operator.
 
     Attributes:
-        key, value: serdes that a sink uses unless told otherwise.
+        key, value: serdes that a sink uses unless it names its own.
         rekeyed: where `key_by` replaced the source's keys ("file.py:12"), or None while they are intact.
     """
 
@@ -24,7 +24,7 @@ class Flow:
     node: Node
     key: Serde[Any]
     value: Serde[Any]
-    port: Port = OUT
+    output: Output = OUT
     rekeyed: str | None = None
 
     def add(
@@ -40,18 +40,18 @@ class Flow:
         node = self.graph.add(kind, spec, (self.feed(),), name=name)
         return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
 
-    def feed(self, input: Input = IN) -> Feed:
+    def feed(self, input: Input = IN) -> InputEdge:
         """The edge from this place to one input of an operator."""
-        return Feed(self.node.id, self.port, input)
+        return InputEdge(self.node.id, self.output, input)
 
     def describe(self, what: str) -> str:
         """For `repr`: `<Stream orders | filter>`."""
-        branch = "" if self.port == OUT else f".{self.port}"
+        branch = "" if self.output == OUT else f".{self.output}"
         return f"<{what} {self.graph.path(self.node)}{branch}>"
 
-    def at_port(self, port: Port) -> Flow:
+    def at_output(self, output: Output) -> Flow:
         """The same operator's other output."""
-        return replace(self, port=port)
+        return replace(self, output=output)
 
     def rekeyed_at(self, location: str) -> Flow:
         """The same place, from where on keys are no longer the source's."""

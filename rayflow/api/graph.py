@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rayflow.api.location import caller_location, invalid
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.api.specs.stream import Sample
-from rayflow.core.ports import IN, OUT, Input, Port
+from rayflow.core.outputs import IN, OUT, Input, Output
 from rayflow.core.topics import TopicRef
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -26,11 +26,11 @@ def check_identifier(name: str, what: str) -> str:
     return name
 
 
-class Feed(NamedTuple):
-    """One edge into an operator: what comes out of `operator` at `port` goes to its input `input`."""
+class InputEdge(NamedTuple):
+    """One edge into an operator: what comes out of `operator` at `output` goes in at `input`."""
 
     operator: str
-    port: Port = OUT
+    output: Output = OUT
     input: Input = IN
 
 
@@ -41,7 +41,7 @@ class Node:
     Attributes:
         id: the user's name, or the kind and its place among all operators of that kind ("window-1"). Operators with a
             name of their own count as well, so that naming one does not shift the state of those after it.
-        kind: the method that made it. spec: what it was told.
+        kind: the method that made it. spec: its arguments.
         inputs: what it takes, in order; the same place may be there twice. topic: what a "stream" reads.
         location: "file.py:12".
     """
@@ -49,7 +49,7 @@ class Node:
     id: str
     kind: str
     spec: OperatorSpec
-    inputs: tuple[Feed, ...]
+    inputs: tuple[InputEdge, ...]
     location: str
     topic: TopicRef | None = None
 
@@ -70,7 +70,7 @@ class Graph:
         self,
         kind: str,
         spec: OperatorSpec,
-        inputs: tuple[Feed, ...] = (),
+        inputs: tuple[InputEdge, ...] = (),
         *,
         name: str | None = None,
         topic: TopicRef | None = None,

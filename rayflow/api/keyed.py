@@ -29,7 +29,7 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
     """A stream partitioned by key. `filter`, `peek` and `print` return a keyed stream; `map` and others do not."""
 
     __slots__ = ()
-    _misused = {}
+    _misused = None
 
     @overload
     def aggregate(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rayflow.api.location import invalid
+
+
+class Misused(NamedTuple):
+    """Why a class lacks the methods that keyed streams have and it has not, and `also` some of other classes."""
+
+    why: str
+    advice: str
+    also: tuple[str, ...] = ()
 
 
 class Misuse:
@@ -15,17 +22,14 @@ class Misuse:
     """
 
     __slots__ = ()
-    _misused: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    _misused: ClassVar[Misused | None] = None
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            known = self._misused.get(name)
-            if known is None:
+            from rayflow.api.keyed import KeyedStream  # keyed streams are a Misuse themselves
+
+            known = self._misused
+            if known is None or name.startswith("_") or not (name in known.also or name in dir(KeyedStream)):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            raise invalid(f".{name}() {known[0]}", known[1])
-
-
-def misused(methods: str, why: str, advice: str) -> dict[str, tuple[str, str]]:
-    """The same explanation for several methods, named with spaces between them."""
-    return dict.fromkeys(methods.split(), (why, advice))
+            raise invalid(f".{name}() {known.why}", known.advice)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rayflow.api.branches import Branches
 from rayflow.api.flow import Flow
 from rayflow.api.functions import check_function, item_type, returned_type
 from rayflow.api.graph import check_identifier
 from rayflow.api.location import caller_location, invalid
-from rayflow.api.misuse import Misuse, misused
+from rayflow.api.misuse import Misuse, Misused
 from rayflow.api.on_error import check_on_error, stop
 from rayflow.api.process import ProcessFunction
 from rayflow.api.processing import process_spec, result_of_process
@@ -21,7 +21,7 @@ from rayflow.api.specs.outputs import PrintSpec
 from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
 from rayflow.api.specs.table import Emit, LatestSpec
 from rayflow.core.failures import OnError
-from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.outputs import DEAD_LETTER, LATE, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde import auto
 from rayflow.serde.base import Serde
@@ -48,8 +48,7 @@ class Stream(Misuse, Generic[K, V]):
 
     __slots__ = ("_flow",)
 
-    _misused = misused(
-        "window aggregate reduce fold count",
+    _misused: ClassVar[Misused | None] = Misused(
         "needs a keyed stream, and this one is not keyed at this point",
         "Put .key_by(fn) right before it, or .group_by_key() to keep the topic's own keys",
     )
@@ -214,7 +213,7 @@ class Stream(Misuse, Generic[K, V]):
             check_function(predicate, f"split({branch}=)", "value")
         spec = SplitSpec(tuple(branches.items()), check_on_error(on_error))
         flow = self._flow.add("split", spec, name=name)
-        return Branches({branch: type(self)(flow.at_port(branch)) for branch in branches}, type(self)(flow))
+        return Branches({branch: type(self)(flow.at_output(branch)) for branch in branches}, type(self)(flow))
 
     def process(
         self, make: Callable[[], ProcessFunction[K, V, R]], *, on_error: OnError = stop, name: str | None = None

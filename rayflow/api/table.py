@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from rayflow.api.flow import Flow
 from rayflow.api.location import invalid
-from rayflow.api.misuse import Misuse, misused
+from rayflow.api.misuse import Misuse, Misused
 from rayflow.api.on_error import stop
 from rayflow.api.sinks import add_sink
 from rayflow.api.specs.table import Emit
@@ -29,8 +29,7 @@ class Table(Misuse, Generic[K, V]):
 
     __slots__ = ("_flow",)
 
-    _misused = misused(
-        "map filter flat_map peek print key_by group_by_key merge split process window aggregate reduce fold count",
+    _misused = Misused(
         "is a method of streams, and this is a table",
         "Write .changes() first: the stream of the table's changes",
     )

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 from rayflow.api.aggregations import AnyAggregation
 from rayflow.api.flow import Flow
 from rayflow.api.location import invalid
-from rayflow.api.misuse import Misuse, misused
+from rayflow.api.misuse import Misuse, Misused
 from rayflow.api.on_error import stop
 from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_spec, serde_of_reducer
 from rayflow.api.sinks import add_sink
@@ -17,7 +17,7 @@ from rayflow.api.specs.window import Window, WindowEmit, WindowSpec
 from rayflow.api.stream import Stream
 from rayflow.api.topics import topic_ref
 from rayflow.core.failures import OnError
-from rayflow.core.ports import LATE
+from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
 
 K = TypeVar("K")
@@ -35,10 +35,10 @@ class WindowedStream(Misuse, Generic[K, V]):
 
     __slots__ = ("_flow", "_grace", "_late", "_window")
 
-    _misused = misused(
-        "map filter flat_map peek print key_by group_by_key merge split process to to_table window changes",
+    _misused = Misused(
         "comes too early: nothing is computed of the windows yet",
         "Say what to compute first: .aggregate(...), .reduce(fn), .fold(initial, fn) or .count()",
+        also=("changes",),
     )
 
     def __init__(self, flow: Flow, window: Window, grace: int, late: TopicRef | None = None) -> None:

@@ -76,7 +76,7 @@ class CheckpointDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Damage:
     """An object that is damaged or missing: its name, what is wrong, and the epochs of the checkpoints that need it."""
 
     name: str
@@ -113,7 +113,7 @@ def verify(
     store: CheckpointStore,
     epoch: Epoch | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-) -> list[Finding]:
+) -> list[Damage]:
     """Read everything that the checkpoint of `epoch` (None: that all) consists of and check every byte.
 
     `progress(done, total, name)` is called before each object. An object that several checkpoints share is read
@@ -123,7 +123,7 @@ def verify(
     infos = [info for info in list_checkpoints(store) if epoch is None or info.epoch == epoch]
     if epoch is not None and not infos:
         raise ObjectMissing(f"{store.uri} has no checkpoint of epoch {epoch}")
-    findings = [Finding(info.name, info.problem, (info.epoch,)) for info in infos if info.problem is not None]
+    findings = [Damage(info.name, info.problem, (info.epoch,)) for info in infos if info.problem is not None]
     users: dict[str, list[Epoch]] = {}
     for info in infos:
         for name in info.manifest.objects() if info.manifest else ():
@@ -133,11 +133,11 @@ def verify(
             progress(done, len(users), name)
         _, problem = _result_or_problem(partial(check_stored, store, name))
         if problem is not None:
-            findings.append(Finding(name, problem, tuple(users[name])))
+            findings.append(Damage(name, problem, tuple(users[name])))
     return _still_there(store, findings) if findings else []
 
 
-def _still_there(store: CheckpointStore, findings: list[Finding]) -> list[Finding]:
+def _still_there(store: CheckpointStore, findings: list[Damage]) -> list[Damage]:
     present = {info.epoch for info in list_checkpoints(store)}
     return [finding for finding in findings if present.intersection(finding.epochs)]
 

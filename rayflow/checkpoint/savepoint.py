@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rayflow.checkpoint.bases import BaseRef
@@ -15,18 +15,26 @@ from rayflow.core.errors import DamagedObject, ObjectExists
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 
 
-def write_savepoint(source: CheckpointStore, manifest: Manifest, target: CheckpointStore) -> Manifest:
+def write_savepoint(
+    source: CheckpointStore,
+    manifest: Manifest,
+    target: CheckpointStore,
+    *,
+    before_each: Callable[[], None] = lambda: None,
+) -> Manifest:
     """Copy the checkpoint of `manifest` from `source` into `target`, checking every object on the way.
 
     The savepoint is there once this returns; cut off before, `target` holds objects but no savepoint, and another
     call completes it. Pin the epoch while it runs (`collect(pinned=)`), so that retention leaves its objects.
+    `before_each` is called before each object; what it raises cuts the copy off.
 
     Raises ObjectExists when `target` holds a savepoint already, DamagedObject, ObjectMissing, what the stores raise.
     """
     if target.list(SAVEPOINT):
         raise ObjectExists(f"{target.uri} already contains a savepoint", advice="Choose another URI")
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
-    _copy(source, target, {name: name for name in saved.objects()})
+    _copy(source, target, {name: name for name in saved.objects()}, before_each)
+    before_each()
     target.create(SAVEPOINT, encode_manifest(saved))
     return saved
 
@@ -96,8 +104,14 @@ def _renamed_base(task: TaskId, base: BaseRef, attempt: Attempt, names: dict[str
     return replace(base, parts=parts)
 
 
-def _copy(source: CheckpointStore, target: CheckpointStore, names: Mapping[str, str]) -> None:
+def _copy(
+    source: CheckpointStore,
+    target: CheckpointStore,
+    names: Mapping[str, str],
+    before_each: Callable[[], None] = lambda: None,
+) -> None:
     for original, name in names.items():
+        before_each()
         data = source.get(original)
         check_object(original, data)
         target.put(name, [data])

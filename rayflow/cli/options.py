@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -91,13 +91,15 @@ def settings_of(flags: dict[str, Any], sets: dict[str, str] | None = None) -> Se
 
 
 def broker_of(settings: Settings) -> ConnectorSpec:
-    """The broker of the run."""
+    """The broker of the run. Raises InvalidConnector for one that is not known."""
+    from rayflow.connectors.registry import kind_of
     from rayflow.core.topics import ConnectorSpec
 
     if settings.broker is None:
         return ConnectorSpec(f"embedded:{settings.state / 'log'}")
-    config = tuple(sorted(settings.kafka.items())) if settings.broker.startswith("kafka:") else ()
-    return ConnectorSpec(settings.broker, config)
+    table = kind_of(settings.broker).settings
+    config: Mapping[str, str] = getattr(settings, table) if table else {}
+    return ConnectorSpec(settings.broker, tuple(sorted(config.items())))
 
 
 def connector_of(settings: Settings) -> Connector:

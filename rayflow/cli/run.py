@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
@@ -14,10 +13,10 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 from rayflow.core.errors import InvalidSetting, RayflowError
 
 if TYPE_CHECKING:
-    from rayflow.cli.live import View
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
-    from rayflow.runtimes.hosting.options import Progress, RunOptions
+    from rayflow.runtimes.hosting.options import RunOptions
+    from rayflow.runtimes.hosting.status import JobStatus
 
 
 @click.command()
@@ -99,31 +98,25 @@ def run(
     plan = plan_of(load_job(job))
     refuse_unread(sets)
     if runtime == "ray":
-        from rayflow.cli.cluster.places import absolute_flags, absolute_settings
+        from rayflow.cli.jobs.places import absolute_flags, absolute_settings
         from rayflow.cli.run_on_ray import run_on_ray
 
         settings = absolute_settings(settings)
         run_on_ray(plan, job, run_options(settings, plan.name, **absolute_flags(only)), settings, workers or 0)
     else:
-        run_plan(plan, run_options(settings, plan.name, **only), settings)
+        run_plan(plan, run_options(settings, plan.name, **only), settings, job)
 
 
-def new_view() -> View:
-    """A live status line on a terminal, else progress log lines."""
-    from rich.console import Console
-
-    from rayflow.cli.live import LiveLine, ProgressLog
-
-    return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
-
-
-def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress:
+def run_plan(plan: JobPlan, options: RunOptions, settings: Settings, target: str) -> JobStatus:
     """Run a plan until it ends, and show its progress. Raises what the runtime raises."""
+    from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
     from rayflow.runtimes.local.runtime import LocalRuntime
+    from rayflow.runtimes.machine.journal import Journal
 
-    configure_logging(plan.name, level=settings.log_level)
+    journal = Journal()
+    configure_logging(plan.name, level=settings.log_level, also=journal)
     view = new_view()
     with ExitStack() as stack:
         metrics = None
@@ -134,7 +127,7 @@ def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress
             server = metrics.serve(settings.metrics_port, settings.metrics_address)
             stack.callback(server.close)
             get_logger("rayflow.run").info("metrics served", url=f"http://{server.address}/metrics")
-        runtime = LocalRuntime(plan, options, on_progress=view.show, metrics=metrics)
+        runtime = LocalRuntime(plan, options, on_progress=view.show, metrics=metrics, journal=journal, target=target)
 
         def stop() -> None:
             view.asked_to_stop()
@@ -144,12 +137,12 @@ def run_plan(plan: JobPlan, options: RunOptions, settings: Settings) -> Progress
         stack.callback(view.stop)
         view.start()
         try:
-            progress = runtime.run()
+            status = runtime.run()
         except RayflowError as error:
             error.job = error.job or plan.name
             raise
-    view.finish(progress)
-    return progress
+    view.finish(status)
+    return status
 
 
 def refuse_unread(sets: Mapping[str, str]) -> None:

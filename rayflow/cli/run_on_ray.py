@@ -7,29 +7,30 @@ import secrets
 import time
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rayflow.core.settings import Settings
     from rayflow.plan.physical import JobPlan
-    from rayflow.runtimes.hosting.options import Progress, RunOptions
+    from rayflow.runtimes.hosting.options import RunOptions
+    from rayflow.runtimes.hosting.status import JobStatus
     from rayflow.runtimes.ray.client import JobHandle
-    from rayflow.runtimes.ray.watching.status import JobStatus
 
 EVERY = 0.25
 """Seconds between two polls of the job's status."""
 
 
-def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settings, workers: int) -> Progress:
+def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settings, workers: int) -> JobStatus:
     """Run a plan until it ends, and show its progress. Raises the job's error, ClusterUnavailable.
 
     `options` and `settings` have absolute paths. `workers` 0: one per partition, as far as CPUs are free.
     """
-    from rayflow.cli.run import new_view
+    from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging
-    from rayflow.runtimes.hosting.options import Progress
+    from rayflow.runtimes.hosting.status import JobStatus
     from rayflow.runtimes.ray.client import Cluster
     from rayflow.runtimes.ray.spec import JobSpec
 
@@ -48,19 +49,18 @@ def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settin
     with ExitStack() as stack:
         stack.callback(view.stop)
         view.start()
-        view.show(Progress(plan.name, detail="Ray"))
+        view.show(JobStatus(plan.name, cause="Ray"))
         cluster = stack.enter_context(Cluster(None, local_cpus=max(os.cpu_count() or 1, workers)))
         stack.enter_context(stopping(stops.ask))  # after Ray, which takes the signals for itself
         job = cluster.submit(spec)
-        progress = progress_of(job.status(), began)
-        for status in job.watch(EVERY):
+        for told in job.watch(EVERY):
             stops.pass_on(job)
-            progress = progress_of(status, began)
-            view.show(progress)
+            status = replace(told, elapsed=time.monotonic() - began)  # Ray itself included
+            view.show(status)
         job.until_ended()
         job.remove()
-    view.finish(progress)
-    return progress
+    view.finish(status)
+    return status
 
 
 class _Stops:
@@ -76,23 +76,3 @@ class _Stops:
         if self._asked and not self._passed_on:
             self._passed_on = True
             job.ask_to_stop()
-
-
-def progress_of(status: JobStatus, began: float) -> Progress:
-    """A job's status in the form that a local run reports. `began`: seconds on the monotonic clock."""
-    from rayflow.runtimes.hosting.options import Progress
-
-    return Progress(
-        status.name,
-        "done" if status.state == "stopped" else status.state,
-        status.cause,
-        status.records_in,
-        status.records_out,
-        status.lag,
-        status.epoch,
-        status.epoch_ms,
-        status.checkpoint_bytes,
-        status.watermark,
-        status.errors,
-        time.monotonic() - began,
-    )

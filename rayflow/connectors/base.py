@@ -1,7 +1,9 @@
-"""The contract of a connector: what the runtimes ask of Kafka, the embedded log, files and any other system.
+"""The contracts of a connector: what the runtimes ask of Kafka, the embedded log, files and any other system.
 
 A connector holds topics, a topic has partitions, a partition is a sequence of records at rising positions (integers).
-`tests/contracts/` checks every connector against what is written here.
+A connector's class implements the parts that its system has: `Source`, `Sink`, `Catalog`, `TopicAdmin`, `Appendable`;
+`connectors/parts.py` gives a connector as one of them. `tests/contracts/` checks each part on every connector that has
+it.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 from rayflow.core.batch import Batch, EncodedBatch
+from rayflow.core.errors import UnknownTopic
 from rayflow.core.ids import Epoch, Marker, SinkTask, TopicPartition
+from rayflow.serde.base import Serde
 
 NO_TOPICS: Mapping[str, str] = MappingProxyType({})
 """No sink operator's topic is known."""
@@ -170,45 +175,32 @@ class Appender(ABC):
 
 
 class Connector(ABC):
-    """One system that holds topics. Cheap to make; it connects at the first call that needs it."""
+    """One system that holds topics: what all connectors have. Cheap to make; it connects at the first call that needs
+    it."""
 
     url: str
 
     @abstractmethod
-    def topics(self) -> list[TopicInfo]:
-        """All topics, by name, without the system's internal ones. Raises BrokerUnavailable, AuthenticationFailed."""
+    def check(self, timeout: float = 5.0) -> str:
+        """Reach the system and say in one line what is there (version, nodes).
+
+        Raises BrokerUnavailable, AuthenticationFailed.
+        """
+
+    def close(self) -> None:
+        """Let go of everything that the connector itself holds."""
+
+
+class Partitioned(Connector):
+    """A connector that knows its topics' partitions."""
 
     @abstractmethod
     def partitions(self, topic: str) -> int:
         """The topic's number of partitions. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
 
-    @abstractmethod
-    def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
-        """Create a topic. Raises TopicExists, BrokerRefused. Sinks without a topic call this."""
 
-    @abstractmethod
-    def delete(self, topic: str) -> None:
-        """Delete a topic and its records. Raises UnknownTopic, BrokerRefused."""
-
-    @abstractmethod
-    def reader(self, group: str) -> Reader:
-        """A reader; `group` is the name under which positions are shown (the job's)."""
-
-    @abstractmethod
-    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
-        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once".
-
-        `topics` says which topic each sink operator of the job writes: where markers lie beside the topics, they are
-        found by it.
-        """
-
-    @abstractmethod
-    def appender(self) -> Appender:
-        """A plain writer."""
-
-    @abstractmethod
-    def check(self, timeout: float = 5.0) -> str:
-        """Reach the system and say in one line what is there (version, nodes). Raises as `topics` does."""
+class Source(Partitioned):
+    """A connector whose topics a job can read."""
 
     @abstractmethod
     def identity(self, topic: str) -> str:
@@ -219,5 +211,80 @@ class Connector(ABC):
         come behind. SYSTEM holds no `#`. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed.
         """
 
-    def close(self) -> None:
-        """Let go of everything that the connector itself holds."""
+    @abstractmethod
+    def reader(self, group: str) -> Reader:
+        """A reader; `group` is the name under which positions are shown (the job's)."""
+
+
+class Sink(Connector):
+    """A connector whose topics a job can write.
+
+    Attributes:
+        exactly_once: whether it stores a marker with its records. One that does not serves jobs with at-least-once
+            delivery only: its publishers are asked for `open`, `append` and `flush`.
+    """
+
+    exactly_once: ClassVar[bool] = True
+
+    @classmethod
+    def accepting(cls, serde: Serde[Any]) -> Serde[Any]:
+        """The serde for values that a job writes with `serde`: one that refuses those that the system cannot hold.
+
+        An epoch's output is encoded before its checkpoint and written after it: what cannot be written is found here,
+        where `on_error=` deals with it. What `encode` raises is EncodeFailed.
+        """
+        return serde
+
+    @abstractmethod
+    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
+        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once".
+
+        `topics` says which topic each sink operator of the job writes: where markers lie beside the topics, they are
+        found by it.
+        """
+
+
+class Catalog(Connector):
+    """A connector that can list its topics."""
+
+    @abstractmethod
+    def topics(self) -> list[TopicInfo]:
+        """All topics, by name, without the system's internal ones. Raises BrokerUnavailable, AuthenticationFailed."""
+
+
+class TopicAdmin(Partitioned, Catalog):
+    """A connector that makes and deletes topics. Topics of other connectors are there before a job writes them.
+
+    Attributes:
+        takes_samples: whether a job's sample data is written to it, where a topic of the job does not exist.
+    """
+
+    takes_samples: ClassVar[bool] = False
+
+    @abstractmethod
+    def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
+        """Create a topic. Raises TopicExists, BrokerRefused."""
+
+    @abstractmethod
+    def delete(self, topic: str) -> None:
+        """Delete a topic and its records. Raises UnknownTopic, BrokerRefused."""
+
+    def ensure(self, topic: str, partitions: int) -> bool:
+        """Create a topic unless it exists, whatever partitions it has then. True if it was created.
+
+        Raises as `partitions` and `create` do.
+        """
+        try:
+            self.partitions(topic)
+        except UnknownTopic:
+            self.create(topic, partitions)
+            return True
+        return False
+
+
+class Appendable(Connector):
+    """A connector whose topics can be written from outside of a job."""
+
+    @abstractmethod
+    def appender(self) -> Appender:
+        """A plain writer."""

@@ -257,6 +257,13 @@ class TransactionTooShort(RayflowError):
     )
 
 
+class ConnectorCannot(RayflowError):
+    """A connector was asked for what its system cannot do."""
+
+    code = "RF-3015"
+    exit_code = 2
+
+
 # 4xxx: state and checkpoints
 
 
@@ -362,7 +369,7 @@ class JobNameTaken(RayflowError):
 
 
 class JobNotFound(RayflowError):
-    """No job with this name is on the cluster."""
+    """No running job with this name was found."""
 
     code = "RF-6003"
     exit_code = 2

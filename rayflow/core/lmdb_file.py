@@ -53,7 +53,7 @@ def check_data_file(path: Path, what: str, advice: str) -> None:
             if meta is None:
                 raise damaged("it is not an LMDB data file of format 1")
             size = os.fstat(file.fileno()).st_size
-            # A page that a transaction took and gave back may never have been written: then only a walk can tell.
+            # A page that a transaction took and gave back may never have been written: then only a walk shows it.
             if (meta.last_page + 1) * meta.page_size <= size or _reachable(file.fileno(), size, meta):
                 return
             again = _newest_meta(file.fileno())

@@ -80,7 +80,7 @@ def configure_logging(
         json: one JSON object a line (`timestamp` in ISO 8601 UTC, `level`, `message`, `logger`, then the event's
             fields); None: unless standard error is a terminal.
         level: "debug", "info", "warning" or "error".
-        also: gets every line as well, in the same form.
+        also: gets every line as well, always as JSON.
     """
     as_json = not sys.stderr.isatty() if json is None else json
 
@@ -89,14 +89,34 @@ def configure_logging(
             event.setdefault("job", job)
         return event
 
+    formatter = _formatter(job, json=as_json)
+    handler = _CurrentStderr()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, _CurrentStderr)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    if also is not None:
+        also.setFormatter(formatter if as_json else _formatter(job, json=True))
+        root.addHandler(also)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("rayflow").setLevel(level.upper())
+
+
+def _formatter(job: str | None, *, json: bool) -> logging.Formatter:
+    def add_job(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        if job is not None:
+            event.setdefault("job", job)
+        return event
+
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
+        structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json),
         add_job,
     ]
     rendering: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if as_json:
+    if json:
         rendering += [
             structlog.processors.format_exc_info,
             structlog.processors.EventRenamer("message"),
@@ -105,22 +125,11 @@ def configure_logging(
         ]
     else:
         rendering.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
-    formatter = structlog.stdlib.ProcessorFormatter(
+    return structlog.stdlib.ProcessorFormatter(
         # A record of another library has no structlog fields yet; one of ours gets the same ones just before rendering.
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[*shared, *rendering],
     )
-    handler = _CurrentStderr()
-    handler.setFormatter(formatter)
-    root = logging.getLogger()
-    for old in [known for known in root.handlers if isinstance(known, _CurrentStderr)]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    if also is not None:
-        also.setFormatter(formatter)
-        root.addHandler(also)
-    root.setLevel(logging.WARNING)
-    logging.getLogger("rayflow").setLevel(level.upper())
 
 
 def _ordered(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

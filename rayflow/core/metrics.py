@@ -5,19 +5,17 @@ The list METRICS is the reference: `docs/reference/metrics.md` is made from it (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from rayflow.core.distribution import SECONDS, Distribution
 from rayflow.core.errors import InvalidSetting
-from rayflow.core.histogram import ColumnHistogram
+from rayflow.core.histogram import DistributionHistogram
 from rayflow.core.ids import TaskId, WorkerId
-
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Upper bounds of the buckets of durations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("rayflow_epoch", "gauge", "The last completed epoch."),
     Metric("rayflow_epoch_duration_seconds", "histogram", "Time from an epoch's barrier to its publication."),
     Metric("rayflow_checkpoint_duration_seconds", "histogram", "Time from an epoch's barrier to its manifest."),
-    Metric("rayflow_publish_duration_seconds", "histogram", "Time to publish an epoch's staged output."),
+    Metric("rayflow_publish_duration_seconds", "histogram", "Time for one worker to publish an epoch's staged output."),
     Metric("rayflow_checkpoint_bytes", "gauge", "Size of the last checkpoint's segments."),
     Metric("rayflow_state_rows", "gauge", "Rows in the store of a task's state.", ("stage", "partition")),
     Metric("rayflow_pending_rows", "gauge", "State rows changed in the task's open epoch.", ("stage", "partition")),
@@ -77,14 +75,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("rayflow_attempt", "gauge", "The job's attempt; rises with each recovery."),
     Metric("rayflow_restarts_total", "counter", "Recoveries since this process started."),
     Metric("rayflow_broker_outage", "gauge", "1 while the broker is unavailable, else 0.", ("broker",)),
-    Metric("rayflow_worker_busy_ratio", "gauge", "Share of the time that a worker is busy; on Ray.", ("worker",)),
+    Metric("rayflow_worker_busy_ratio", "gauge", "Share of the time that a worker is busy.", ("worker",)),
     Metric(
         "rayflow_worker_blocked_ratio",
         "gauge",
-        "Share of the time that a worker is blocked by backpressure; on Ray.",
+        "Share of the time that a worker is blocked by backpressure.",
         ("worker",),
     ),
-    Metric("rayflow_worker_memory_bytes", "gauge", "Private memory of a worker; on Ray.", ("worker",)),
+    Metric("rayflow_worker_memory_bytes", "gauge", "Private memory of a worker.", ("worker",)),
 )
 
 
@@ -109,6 +107,10 @@ _COUNTED: Mapping[str, str] = {
 }
 
 
+_OF_WORKERS = ("rayflow_end_to_end_latency_seconds", "rayflow_publish_duration_seconds")
+"""Durations that each worker counts by itself, and of which it sends the counts."""
+
+
 class Metrics:
     """The metrics of one job in one process, in a registry of their own.
 
@@ -123,10 +125,10 @@ class Metrics:
         self._seen: dict[tuple[TaskId, str], tuple[OperatorCounts, tuple[int, ...]]] = {}
         self._started = False
 
-    def _make(self, metric: Metric) -> Counter | Gauge | Histogram | ColumnHistogram:
+    def _make(self, metric: Metric) -> Counter | Gauge | Histogram | DistributionHistogram:
         labels = ("job_name", *metric.labels)
-        if metric.name == "rayflow_end_to_end_latency_seconds":
-            return ColumnHistogram(metric.name, metric.description, labels, SECONDS, self.registry)
+        if metric.name in _OF_WORKERS:
+            return DistributionHistogram(metric.name, metric.description, labels, self.registry)
         if metric.kind == "counter":
             return Counter(metric.name, metric.description, labels, registry=self.registry)
         if metric.kind == "gauge":
@@ -142,6 +144,9 @@ class Metrics:
     def _histogram(self, name: str) -> Histogram:
         return cast(Histogram, self._collectors[name]).labels(self.job)
 
+    def _distribution(self, name: str) -> DistributionHistogram:
+        return cast(DistributionHistogram, self._collectors[name])
+
     def operator(self, task: TaskId, operator: str, counts: OperatorCounts) -> None:
         """Take over what an operator instance has counted so far; call it again with the same object as it goes on.
 
@@ -155,10 +160,9 @@ class Metrics:
                 self._counter(name, operator, task.partition).inc(new - old)
         self._seen[task, operator] = (counts, now)
 
-    def published(self, operator: str, timestamps: Sequence[int], now: int) -> None:
-        """A sink's output with these event times (ms) became visible at `now` (ms)."""
-        histogram = cast(ColumnHistogram, self._collectors["rayflow_end_to_end_latency_seconds"])
-        histogram.observe_since((self.job, operator), timestamps, now)
+    def latency(self, operator: str, more: Distribution) -> None:
+        """How old the event times of a sink's output were when it became visible, of what has come newly."""
+        self._distribution("rayflow_end_to_end_latency_seconds").add((self.job, operator), more)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How many records of a source partition are not yet read."""
@@ -175,9 +179,9 @@ class Metrics:
         self._histogram("rayflow_epoch_duration_seconds").observe(seconds)
         self._histogram("rayflow_checkpoint_duration_seconds").observe(checkpoint_seconds)
 
-    def publication(self, seconds: float) -> None:
-        """One epoch's output has been published."""
-        self._histogram("rayflow_publish_duration_seconds").observe(seconds)
+    def publications(self, more: Distribution) -> None:
+        """How long workers have taken to publish an epoch's output, of what has come newly."""
+        self._distribution("rayflow_publish_duration_seconds").add((self.job,), more)
 
     def state(self, task: TaskId, *, rows: int, pending: int) -> None:
         """The size of a task's state, and of what its open epoch has changed."""

@@ -81,7 +81,8 @@ class StartCalls:
     - It lets no barrier wait: an epoch is sealed with calls in flight. Only the barrier that ends a bounded run is held
       by a task until its calls are done; the driver goes on giving outcomes after it, until the segment is written.
     - It gives no records to the tasks of `Worker.saturated` and what feeds them (`Worker.waiting`) until outcomes have
-      come: the operator bounds the calls that are made at once, and what waits for its turn takes state.
+      come: the operator bounds the calls that are made at once, and what waits for its turn takes state. But what
+      stands in a channel before a barrier, a task of `Worker.owing` is given: the barrier must not wait behind it.
     """
 
     task: TaskId
@@ -117,7 +118,7 @@ class WriteSegment:
 
 @dataclass(frozen=True, slots=True)
 class AckEpoch:
-    """Tell the coordinator that the worker's part of an epoch is durable."""
+    """Report to the coordinator that the worker's part of an epoch is durable."""
 
     ack: SegmentAcked
 
@@ -141,14 +142,14 @@ class ApplyEpoch:
 
 @dataclass(frozen=True, slots=True)
 class ReportDone:
-    """Tell the coordinator that an epoch is applied and published."""
+    """Report to the coordinator that an epoch is applied and published."""
 
     epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBarrier:
-    """Tell the coordinator that memory is short."""
+    """Report to the coordinator that memory is short."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Barrier alignment over a task's input channels (Chandy-Lamport, as Flink aligns).
 
-Told well in docs/concepts/exactly-once.md.
+See docs/concepts/exactly-once.md.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from rayflow.engine.recovery import LostMarker
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorOptions:
-    """What the coordinator is told of a run.
+    """The options of a run that the coordinator needs.
 
     `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which topic of which system
     each source is (`Connector.identity`).

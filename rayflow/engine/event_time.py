@@ -79,7 +79,7 @@ class EventTime:
         return {"watermark": self.watermark, "entries": dict(self.entries)}
 
     def restore(self, watermark: int, entries: Mapping[str, int]) -> None:
-        """Take up a snapshot; the inputs tell their own time again."""
+        """Take up a snapshot; the inputs send their own time again."""
         for entry in self.entries:
             self.entries[entry] = max(watermark, entries.get(entry, watermark))
         # No entry is behind the task. A stage without state has nothing else in a checkpoint.
@@ -103,12 +103,12 @@ class EventTime:
         """A source stream delivers records: it is active."""
         self._idle_streams.discard(stream)
 
-    def look(self, since: int, until: int, waiting: Collection[str] = ()) -> None:
+    def look(self, since: int, until: int, undelivered: Collection[str] = ()) -> None:
         """See which source streams are idle, if they were listened to from `since` to `until` (ms of the wall clock).
 
-        Those `waiting` are not: records of theirs have come that are still to be delivered.
+        Those `undelivered` are not: records of theirs have come that no task has been given yet.
         """
-        for id in waiting:
+        for id in undelivered:
             self._streams[id].last_arrival = until
         self._idle_streams = {id for id, stream in self._streams.items() if stream.idle(since, until)}
 

@@ -68,10 +68,12 @@ class BarrierInjected:
     """The coordinator ends an epoch: to every task that reads a source.
 
     One of them takes the barrier at once, the others with BarrierContinued, as long as `Worker.sealing`.
+    `drain`: it ends a bounded run. `last`: it ends the attempt, which reads nothing behind it.
     """
 
     epoch: Epoch
     drain: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,11 @@ class BarrierContinued:
 @dataclass(frozen=True, slots=True)
 class Listened:
     """Over which stretch of wall-clock time (ms) the sources were polled without a break, and in which of them records
-    are known to wait anyway, as (task, source)."""
+    have come all the same that are not delivered yet, as (task, source)."""
 
     since: int
     until: int
-    waiting: frozenset[tuple[TaskId, str]] = frozenset()
+    undelivered: frozenset[tuple[TaskId, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class EpochPublished:
 
 @dataclass(frozen=True, slots=True)
 class CallsDone:
-    """What came of calls that an operator asked for by StartCalls (which tells what a driver owes them).
+    """Outcomes of calls that an operator asked for by StartCalls (which says what a driver must do for them).
 
     Each call of the attempt is here once, whatever came of it. The operator may emit, let event time go on and ask for
     more calls; a call that it did not ask for is a broken invariant.
@@ -200,10 +202,10 @@ class TasksStarted:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The wall clock is at `now` (ms). `busy`: records or timers have been processed since the last barrier."""
+    """The wall clock is at `now` (ms). `changed`: records or timers have been processed since the last barrier."""
 
     now: int
-    busy: bool
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,23 +288,12 @@ class ManifestRead:
     published: bool = False
 
 
+StartupEvent: TypeAlias = (
+    AttemptClaimed | ManifestRead | MarkersSeen | PublishersOpened | OutputRepublished | MarkersSet | TasksStarted
+)
+"""What the coordinator takes until its tasks run, in this order but for what is read again."""
+EpochEvent: TypeAlias = SegmentAcked | ManifestWritten | ManifestConflict | EpochDone | PublishedRecorded | BaseWritten
+"""What it takes from then on, besides ticks and requests."""
 CoordinatorEvent: TypeAlias = (
-    AttemptClaimed
-    | ManifestRead
-    | MarkersSeen
-    | PublishersOpened
-    | OutputRepublished
-    | MarkersSet
-    | TasksStarted
-    | Tick
-    | BarrierRequested
-    | SegmentAcked
-    | ManifestWritten
-    | ManifestConflict
-    | EpochDone
-    | PublishedRecorded
-    | BaseWritten
-    | SourcesExhausted
-    | StopRequested
-    | PartitionsAdded
+    StartupEvent | EpochEvent | Tick | BarrierRequested | SourcesExhausted | StopRequested | PartitionsAdded
 )

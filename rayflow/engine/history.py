@@ -62,7 +62,7 @@ class History:
         return {task: history.base for task, history in self._tasks.items() if history.base is not None}
 
     def on_epoch(self, epoch: Epoch, names: tuple[str, ...], delta_bytes: Mapping[TaskId, int]) -> None:
-        """An epoch's segments are durable; `delta_bytes` tells which tasks changed, and by how much."""
+        """An epoch's segments are durable; `delta_bytes`: what each task changed."""
         self.segments[epoch] = names
         for task, size in delta_bytes.items():
             if size:

@@ -8,14 +8,14 @@ from typing import Any
 
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import IN, Input
+from rayflow.core.outputs import IN, Input
 from rayflow.operators.base import Operator
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.physical import Edge, ExchangePlan, StagePlan
 
 
 class OperatorTime:
-    """What each operator of a stage has been told of event time, and what it has let through.
+    """The event time that each operator of a stage was given, and what it has let through.
 
     An input is at the lowest of its edges. An edge is at what the operator before it has let through, or, into the
     stage, at its entry: a source's "stream" operator, or an exchange. Operators that have no `on_watermark` of their
@@ -51,7 +51,7 @@ class OperatorTime:
 
     def advance(self, entries: Mapping[str, int]) -> Iterator[tuple[str, Mapping[Input, int]]]:
         """The operators to call, in topological order, with the watermark of each of their inputs, once an entry has
-        moved to what `entries` says. What an operator lets through is to be told (`passes`) before the next one."""
+        moved to what `entries` says. Report what an operator lets through (`passes`) before the next one."""
         self._passed.update(entries)
         passed = self._passed.__getitem__
         for id, edges in self._edges.items():
@@ -70,14 +70,14 @@ class OperatorTime:
     def passes(self, id: str, watermark: int) -> None:
         """An operator lets event time through up to `watermark`; what it has let through is never taken back.
 
-        Raises InvariantBroken when it was not told of a time so late.
+        Raises InvariantBroken when it was never given a time so late.
         """
         if watermark > min(self._given[id].values()):
             raise InvariantBroken(f"operator {id} lets event time through that has not reached it")
         self._passed[id] = max(self._passed[id], watermark)
 
-    def told(self, id: str) -> int:
-        """The watermark that an operator was told of last."""
+    def given_to(self, id: str) -> int:
+        """The watermark that an operator was given last."""
         return min(self._given[id].values())
 
     def snapshot(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class OperatorTime:
             yield id, self._given.get(id, {IN: WATERMARK_MIN})
 
     def entry_for(self, id: str, watermark: int) -> int:
-        """The watermark that must enter the stage for operator `id` to be told of `watermark`."""
+        """The watermark that must enter the stage for operator `id` to be given `watermark`."""
         needed = {id: watermark}
         for behind in reversed(self._edges):
             if behind in needed:

@@ -12,7 +12,7 @@ from rayflow.core.errors import PartitionsChanged
 from rayflow.core.ids import WATERMARK_MIN, TaskId
 from rayflow.plan.physical import JobPlan, StagePlan
 
-Progress = Mapping[TaskId, Mapping[str, Any]]
+TaskProgress = Mapping[TaskId, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
     return found
 
 
-def progress_for(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest, old: Progress) -> Progress:
+def progress_for(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest, old: TaskProgress) -> TaskProgress:
     """The progress that each task of the new plan starts from: by source, stream operator, and where its state was."""
     positions = {(s, t.partition): v for t, part in old.items() for s, v in part["positions"].items()}
     newest = {(o, t.partition): v for t, part in old.items() for o, v in part["newest"].items()}

@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from rayflow.core.ids import WorkerId
 
-Node = str | WorkerId | None
+Vertex = str | WorkerId | None
 """A stage, a worker, or the end of the network."""
-Edge = tuple[Node, Node, int]
+Arc = tuple[Vertex, Vertex, int]
 """From, to, and what it costs to use it."""
 Extras = dict[str, set[WorkerId]]
 Kept = Mapping[str, Collection[WorkerId]]
@@ -34,7 +34,7 @@ def spread(rests: Mapping[str, int], workers: Sequence[WorkerId], kept: Kept) ->
         loads.update(extras[stage])
     most = sum(min(rest, len(kept[stage])) for stage, rest in rests.items())
     while _staying(extras, kept) < most or max(loads.values()) - min(loads.values()) > 1:
-        cycle = _negative_cycle(_edges(extras, loads, kept))
+        cycle = _negative_cycle(_arcs(extras, loads, kept))
         if not cycle:
             break
         for one, other in cycle:
@@ -51,7 +51,7 @@ def _staying(extras: Extras, kept: Kept) -> int:
     return sum(len(those.intersection(kept[stage])) for stage, those in extras.items())
 
 
-def _edges(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Edge]:
+def _arcs(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Arc]:
     """What may be changed: a worker gets one of a stage, gives it back, or has one more or less in all.
 
     One more in all costs more the more a worker has; a task that moves costs more than all of that together.
@@ -59,24 +59,24 @@ def _edges(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Edge]:
     total = sum(loads.values())
     most = -(-total // len(loads))
     move = 2 * total * (most + 1) + 1
-    edges: list[Edge] = []
+    arcs: list[Arc] = []
     for stage, those in extras.items():
         there = kept[stage]
         for worker in loads:
             costs = -move if worker in there else 0
-            edges.append((worker, stage, -costs) if worker in those else (stage, worker, costs))
-    edges += [(worker, None, 2 * load + 1) for worker, load in loads.items() if load < most]
-    edges += [(None, worker, 1 - 2 * load) for worker, load in loads.items() if load > 0]
-    return edges
+            arcs.append((worker, stage, -costs) if worker in those else (stage, worker, costs))
+    arcs += [(worker, None, 2 * load + 1) for worker, load in loads.items() if load < most]
+    arcs += [(None, worker, 1 - 2 * load) for worker, load in loads.items() if load > 0]
+    return arcs
 
 
-def _negative_cycle(edges: Sequence[Edge]) -> list[tuple[Node, Node]]:
-    """The edges of a cycle whose costs are below 0 in all; none if there is no such cycle. Bellman and Ford's way."""
-    costs: dict[Node, int] = {node: 0 for edge in edges for node in edge[:2]}
-    before: dict[Node, Node] = {}
+def _negative_cycle(arcs: Sequence[Arc]) -> list[tuple[Vertex, Vertex]]:
+    """The arcs of a cycle whose costs are below 0 in all; none if there is no such cycle. Bellman and Ford's way."""
+    costs: dict[Vertex, int] = {vertex: 0 for arc in arcs for vertex in arc[:2]}
+    before: dict[Vertex, Vertex] = {}
     while True:
         changed = False
-        for one, other, more in edges:
+        for one, other, more in arcs:
             if costs[one] + more < costs[other]:
                 costs[other] = costs[one] + more
                 before[other] = one
@@ -87,17 +87,17 @@ def _negative_cycle(edges: Sequence[Edge]) -> list[tuple[Node, Node]]:
             return cycle
 
 
-def _cycle(before: Mapping[Node, Node]) -> list[tuple[Node, Node]]:
+def _cycle(before: Mapping[Vertex, Vertex]) -> list[tuple[Vertex, Vertex]]:
     """A cycle among nodes, each of which has at most one before it."""
-    seen: dict[Node, Node] = {}
+    seen: dict[Vertex, Vertex] = {}
     for start in before:
-        node = start
-        while node in before and node not in seen:
-            seen[node] = start
-            node = before[node]
-        if node in before and seen[node] == start:
-            cycle = [(before[node], node)]
-            while cycle[-1][0] != node:
+        vertex = start
+        while vertex in before and vertex not in seen:
+            seen[vertex] = start
+            vertex = before[vertex]
+        if vertex in before and seen[vertex] == start:
+            cycle = [(before[vertex], vertex)]
+            while cycle[-1][0] != vertex:
                 cycle.append((before[cycle[-1][0]], cycle[-1][0]))
             return cycle
     return []

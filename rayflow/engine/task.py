@@ -9,15 +9,12 @@ from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.batch import Batch
 from rayflow.core.clock import Clock
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.hashing import Partitioner
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN, ChannelId, Epoch, SinkTask, TaskId
 from rayflow.engine.actions import (
     AppendOutput,
     EpochSealed,
     SendBarrier,
     SendBatch,
-    SendIdle,
-    SendWatermark,
     StartCalls,
     TaskAction,
 )
@@ -34,14 +31,12 @@ from rayflow.engine.events import (
 )
 from rayflow.engine.exchange import split
 from rayflow.engine.operator_time import OperatorTime
+from rayflow.engine.sent_time import SentTime
+from rayflow.engine.stage_edges import StageEdges
+from rayflow.engine.task_operators import TaskOperators
 from rayflow.engine.topology import Topology
-from rayflow.operators.base import Operator, OperatorContext, OperatorCounters, Outputs, Passing
-from rayflow.operators.calling import CallingOperator
-from rayflow.operators.registry import build
-from rayflow.operators.sink import SinkOperator
-from rayflow.operators.stream import StreamOperator
+from rayflow.operators.base import Operator, OperatorCounters, Outputs, Passing
 from rayflow.plan.physical import Edge, JobPlan
-from rayflow.serde.keys import encode_canonical
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
 
@@ -66,52 +61,29 @@ class Task:
         """`epoch` is the one that opens now: the one after the checkpoint that `state` holds."""
         self.id = task
         self.state = state
-        self._plan = plan
-        self._stage = next(stage for stage in plan.stages if stage.id == task.stage)
+        stage = plan.stage(task.stage)
         self._exactly_once = plan.delivery == "exactly_once"
         self._actions: list[TaskAction] = []
-        self.operators: dict[str, Operator] = {}
-        for operator in self._stage.operators:
-            self.operators[operator.id] = build(operator)
-        self._outputs = {operator.id: operator.outputs for operator in self._stage.operators}
-        self._sinks = {id: op for id, op in self.operators.items() if isinstance(op, SinkOperator)}
-        self._into = {exchange.id: exchange.into for exchange in plan.exchanges if exchange.downstream == task.stage}
-        self._decoders = {source.id: source.into for source in self._stage.sources}
-        self._exchanges = {
-            id: Partitioner(topology.stages[exchange.downstream], encode_canonical)
-            for exchange in plan.exchanges
-            if (id := exchange.id) in self._stage.outputs
-        }
-        self._calling = {id: op for id, op in self.operators.items() if isinstance(op, CallingOperator)}
-        self._holding = [op for op in self.operators.values() if op.holds]
-        self._draining: Iterator[None] | None = None
         self._positions: dict[str, int] = {}
-        self._told_idle = False
-        self._streams: dict[str, StreamOperator] = {}
-        absent: list[str] = []
-        for source in self._stage.sources:
-            for id in source.into:
-                stream = self.operators[id]
-                assert isinstance(stream, StreamOperator)
-                if task.partition < topology.sources[source.id]:
-                    self._streams[id] = stream
-                else:
-                    absent.append(id)
-        channels = [
-            ChannelId(exchange.id, p, task.partition)
-            for exchange in plan.exchanges
-            if exchange.downstream == task.stage
-            for p in range(topology.stages[exchange.upstream])
-        ]
-        self.time = EventTime(self._streams, channels, absent)
-        self._operator_time = OperatorTime(self._stage, {e.id: e for e in plan.exchanges}, self.operators)
-        self._sent = dict.fromkeys(self._exchanges, WATERMARK_MIN)
-        self.reads_sources = bool(self._stage.sources)
+        self._draining: Iterator[None] | None = None
+        self._operators = TaskOperators(plan, topology, task, state, clock)
+        self._edges = StageEdges(plan, topology, task)
+        self.time = EventTime(self._operators.streams, self._edges.channels, self._operators.absent)
+        self._operator_time = OperatorTime(stage, {e.id: e for e in plan.exchanges}, self._operators.by_id)
+        self._sent = SentTime(self._edges.partitioners)
+        self.reads_sources = bool(stage.sources)
         control = [control_channel(task.partition)] if self.reads_sources else []
-        self.alignment = Alignment([*control, *channels], epoch)
-        contexts = {id: OperatorContext(plan.name, id, task, state, clock) for id in self.operators}
-        self.counters: dict[str, OperatorCounters] = {id: context.counters for id, context in contexts.items()}
-        self._contexts = contexts
+        self.alignment = Alignment([*control, *self._edges.channels], epoch)
+
+    @property
+    def operators(self) -> Mapping[str, Operator]:
+        """Every operator by id, in topological order."""
+        return self._operators.by_id
+
+    @property
+    def counters(self) -> Mapping[str, OperatorCounters]:
+        """What each operator has counted."""
+        return self._operators.counters
 
     @property
     def epoch(self) -> Epoch:
@@ -121,7 +93,7 @@ class Task:
     @property
     def pending_bytes(self) -> int:
         """Estimate of the memory that the open epoch holds: overlay and staged output."""
-        return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._sinks.values())
+        return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._operators.sinks.values())
 
     @property
     def positions(self) -> Mapping[str, int]:
@@ -130,13 +102,12 @@ class Task:
 
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
         """Open the operators over restored state, and take up `progress` as a checkpoint has it (None at first)."""
-        for id, operator in self.operators.items():
-            operator.open(self._contexts[id])
+        self._operators.open()
         if progress is not None:
             self._positions = dict(progress["positions"])
             for id, newest in progress["newest"].items():
-                if id in self._streams:
-                    self._streams[id].restore(newest)
+                if id in self._operators.streams:
+                    self._operators.streams[id].restore(newest)
             self.time.restore(progress["watermark"], progress.get("entries", {}))
             self._operator_time.restore(progress.get("passed", {}))
             self._pass_time_on()
@@ -145,11 +116,12 @@ class Task:
     def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
         """Take undecoded records of a source."""
         if len(batch):  # a source may only have moved past a gap
-            for id in self._decoders[source]:
+            streams = self._edges.from_sources[source]
+            for id in streams:
                 self.time.on_records(id)
-            if self._told_idle:
-                self._tell_idle()
-            for id in self._decoders[source]:
+            if self._sent.idle:
+                self._send_idleness()
+            for id in streams:
                 self._push(Edge(id), batch)
         self._positions[source] = next_position
         self._advance()
@@ -162,22 +134,24 @@ class Task:
 
     def on_clock(self, now: int, listened: Listened | None = None) -> list[TaskAction]:
         """Fire what waits for the wall clock, and see which sources have gone idle."""
-        for id, operator in self.operators.items():
+        for id, operator in self._operators.by_id.items():
             self._route(id, operator.on_clock(now))
-        heard = Listened(WATERMARK_MIN, now) if listened is None else listened
-        waiting = {id for task, source in heard.waiting if task == self.id for id in self._decoders[source]}
-        self.time.look(heard.since, heard.until, waiting)
+        span = Listened(WATERMARK_MIN, now) if listened is None else listened
+        undelivered = {
+            id for task, source in span.undelivered if task == self.id for id in self._edges.from_sources[source]
+        }
+        self.time.look(span.since, span.until, undelivered)
         self._advance()
         return self._done()
 
     def on_calls(self, event: CallsDone) -> list[TaskAction]:
         """Take what came of calls; an end of the run that waited for them goes on once nothing is in flight."""
-        told = self._operator_time.told(event.operator)
-        passing = self._calling[event.operator].on_calls(event.outcomes, told)
+        watermark = self._operator_time.given_to(event.operator)
+        passing = self._operators.calling[event.operator].on_calls(event.outcomes, watermark)
         self._route(event.operator, self._noting(event.operator, passing))
         if self._draining is None:
             self._pass_time_on()
-            self._tell_idle()
+            self._send_idleness()
         else:
             self._seal()
         return self._done()
@@ -185,12 +159,12 @@ class Task:
     @property
     def makes_calls(self) -> bool:
         """Whether an operator of the task calls out of the engine."""
-        return bool(self._calling)
+        return bool(self._operators.calling)
 
     @property
     def full(self) -> bool:
         """Whether so many calls are in flight that records had better wait."""
-        return any(operator.full for operator in self._calling.values())
+        return any(operator.full for operator in self._operators.calling.values())
 
     def complete(self, stamp: Stamp) -> None:
         """The epoch of `stamp` is committed: its delta goes to the store."""
@@ -208,7 +182,7 @@ class Task:
         if self.alignment.holds(event):
             return
         if isinstance(event, BatchReceived):
-            for edge in self._into[event.channel.exchange]:
+            for edge in self._edges.from_exchanges[event.channel.exchange]:
                 self._push(edge, event.batch)
         elif isinstance(event, WatermarkReceived):
             self.time.on_watermark(event.channel, event.watermark)
@@ -227,18 +201,18 @@ class Task:
             for _ in self._draining:
                 return  # until calls are done
             self._draining = None
-        for id, operator in self.operators.items():
+        for id, operator in self._operators.by_id.items():
             self._route(id, operator.on_epoch_end())
         self._append_outputs()
         size = self.pending_bytes
-        staged = {id: batches for id, sink in self._sinks.items() if (batches := sink.take())}
+        staged = {id: batches for id, sink in self._operators.sinks.items() if (batches := sink.take())}
         progress = {
             "positions": dict(self._positions),
-            "newest": {id: stream.snapshot() for id, stream in self._streams.items()},
+            "newest": {id: stream.snapshot() for id, stream in self._operators.streams.items()},
             **self.time.snapshot(),
             **self._operator_time.snapshot(),
         }
-        self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._exchanges)
+        self._actions.extend(SendBarrier(exchange, epoch, drain) for exchange in self._edges.partitioners)
         self._actions.append(EpochSealed(epoch, TaskSealed(self.id, self.state.seal(), staged, progress), size))
         for event in self.alignment.release():
             self._take(event)
@@ -249,36 +223,35 @@ class Task:
         The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
         what is closed now, but what it reads is not late because of this end.
         """
+        calling = self._operators.calling
         for id, inputs in self._operator_time.draining():
-            operator = self.operators[id]
+            operator = self._operators.by_id[id]
             latest = operator.last_event_time()  # asked in turn: what fires before it may have opened its windows
             if latest is not None:
                 self.time.raise_to(self._operator_time.entry_for(id, latest))
             self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
-            while id in self._calling and self._calling[id].in_flight:
+            while id in calling and calling[id].in_flight:
                 yield
 
     def _advance(self) -> None:
         if self.time.advance():
             self._pass_time_on()
-        self._tell_idle()
+        self._send_idleness()
 
-    def _tell_idle(self) -> None:
-        """Tell the exchanges when nothing comes, and nothing that has come is still to follow; and when that is over.
+    def _send_idleness(self) -> None:
+        """Send to the exchanges that nothing comes, and nothing that has come is still to follow; or that it is over.
 
         A watermark makes the channels active again; it goes ahead of the records that end the idleness.
         """
-        idle = self.time.idle and not any(operator.holding for operator in self._holding)
-        if self._told_idle and not idle:
+        if self.time.idle and not any(operator.holding for operator in self._operators.holding):
+            self._actions += self._sent.send_idle()
+        elif self._sent.idle:
             self._send_watermarks()
-        elif idle and not self._told_idle:
-            self._told_idle = True
-            self._actions.extend(SendIdle(exchange) for exchange in self._exchanges)
 
     def _pass_time_on(self) -> None:
-        """Tell the operators, in topological order, how far event time has come. What one emits goes first."""
+        """Give event time to the operators, in topological order, then to the exchanges. What one emits goes first."""
         for id, inputs in self._operator_time.advance(self.time.entries):
-            self._route(id, self._noting(id, self.operators[id].on_watermark(min(inputs.values()), inputs)))
+            self._route(id, self._noting(id, self._operators.by_id[id].on_watermark(min(inputs.values()), inputs)))
         self._send_watermarks()
 
     def _noting(self, id: str, passing: Passing) -> Outputs:
@@ -286,42 +259,37 @@ class Task:
         self._operator_time.passes(id, (yield from passing))
 
     def _send_watermarks(self) -> None:
-        """Tell the exchanges what event time has come to them: where it has moved, or all when they were idle."""
-        for exchange, watermark in self._operator_time.exchanges():
-            if watermark > self._sent[exchange] or self._told_idle:
-                self._sent[exchange] = watermark
-                self._actions.append(SendWatermark(exchange, watermark))
-        self._told_idle = False
+        self._actions += self._sent.send_watermarks(self._operator_time.exchanges())
 
     def _push(self, edge: Edge, batch: Batch) -> None:
         target, input = edge
-        partitioner = self._exchanges.get(target)
+        partitioner = self._edges.partitioners.get(target)
         if partitioner is not None:
             for partition, part in split(batch, partitioner, target):
                 self._actions.append(SendBatch(target, partition, part))
             return
-        self.counters[target].records_in += len(batch)
-        self._route(target, self.operators[target].process(batch, input))
+        self._operators.counters[target].records_in += len(batch)
+        self._route(target, self._operators.by_id[target].process(batch, input))
 
     def _route(self, id: str, outputs: Outputs) -> None:
         """Push what an operator returned through everything behind it, before anything else happens."""
-        edges = self._outputs[id]
-        counters = self.counters[id]
-        for port, batch in outputs:
+        edges = self._edges.outputs[id]
+        counters = self._operators.counters[id]
+        for output, batch in outputs:
             if len(batch):
                 counters.records_out += len(batch)
-                for edge in edges.get(port, ()):
+                for edge in edges.get(output, ()):
                     self._push(edge, batch)
 
     def _append_outputs(self) -> None:
         if not self._exactly_once:
-            for id, sink in self._sinks.items():
+            for id, sink in self._operators.sinks.items():
                 if batches := sink.take():
                     self._actions.append(AppendOutput(SinkTask(id, self.id.partition), batches))
 
     def _done(self) -> list[TaskAction]:
         self._append_outputs()
-        for id, operator in self._calling.items():
+        for id, operator in self._operators.calling.items():
             if calls := operator.calls():
                 self._actions.append(StartCalls(self.id, id, calls))
         actions, self._actions = self._actions, []

@@ -38,7 +38,7 @@ def resolve(
     *,
     allow_new_partitions: bool = False,
 ) -> Topology:
-    """Fix the number of partitions of every stage; `earlier` tells those whose state is in a checkpoint.
+    """Fix the number of partitions of every stage; `earlier`: of those whose state is in a checkpoint.
 
     A stage that reads only sources has as many as the widest of them, and grows with it; a stage behind an exchange
     keeps what it had when the job first started (`earlier`), at first the number of the widest stage that feeds it.

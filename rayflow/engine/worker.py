@@ -15,11 +15,8 @@ from rayflow.engine.actions import (
     AppendOutput,
     ApplyEpoch,
     EpochSealed,
-    HoldSources,
     PublishEpoch,
-    ReleaseSources,
     ReportDone,
-    RequestBarrier,
     SendBarrier,
     SendBatch,
     SendIdle,
@@ -51,6 +48,7 @@ from rayflow.engine.events import (
 from rayflow.engine.exchange import through_codec
 from rayflow.engine.task import Task, barrier_for
 from rayflow.engine.topology import Topology
+from rayflow.engine.worker_memory import WorkerMemory
 from rayflow.plan.physical import JobPlan
 from rayflow.serde.codec import Codec
 
@@ -90,12 +88,11 @@ class Worker:
         held. At half of it a barrier is asked for, so that one epoch fills while the other goes out."""
         self.id = id
         self.tasks = dict(tasks)
-        self.busy = False
+        self.changed = False
         self._plan = plan
         self._topology = topology
         self._placement = placement
         self._codec = codec
-        self._memory_limit = memory_limit
         self._downstream = {exchange.id: exchange.downstream for exchange in plan.exchanges}
         self._unchecked = {exchange.id: CHECKED_BATCHES for exchange in plan.exchanges}
         self._queue: deque[tuple[Task, ChannelEvent]] = deque()
@@ -103,16 +100,12 @@ class Worker:
         self._unsealed: deque[tuple[Task, BarrierInjected]] = deque()
         self._epoch: Epoch | None = None
         self._in_flight = EpochInFlight()
-        self._held = False
-        self._asked = False
-        self._pending = dict.fromkeys(self.tasks, 0)
-        self._pending_bytes = 0
-        self._touched: set[TaskId] = set()
+        self._memory = WorkerMemory(self.tasks, memory_limit)
         self._calling = [task for task in self.tasks.values() if task.makes_calls]
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
-        # All are open before any hears from another: a restored task tells its watermark at once.
+        # All are open before any receives from another: a restored task sends its watermark at once.
         for task, actions in [(task, task.start(progress.get(id))) for id, task in self.tasks.items()]:
             self._run(task, actions)
         return self._done()
@@ -121,19 +114,19 @@ class Worker:
         """Take one event to its end, through all tasks of this worker that it reaches."""
         match event:
             case RecordsPolled():
-                self.busy = True
+                self.changed = True
                 task = self.tasks[event.task]
                 self._run(task, task.on_records(event.source, event.batch, event.next_position))
             case BatchReceived() | WatermarkReceived() | IdleReceived() | BarrierReceived():
-                self.busy = self.busy or isinstance(event, BatchReceived)
+                self.changed = self.changed or isinstance(event, BatchReceived)
                 self._enqueue(event)
             case CallsDone():
-                self.busy = True
+                self.changed = True
                 self._run(self.tasks[event.task], self.tasks[event.task].on_calls(event))
             case ClockAdvanced():
                 for task in self.tasks.values():
                     self._run(task, task.on_clock(event.now, event.listened))
-                self.busy = self.busy or any(task.state.pending_rows for task in self.tasks.values())
+                self.changed = self.changed or any(task.state.pending_rows for task in self.tasks.values())
             case BarrierInjected():
                 self._inject(event)
             case BarrierContinued():
@@ -147,13 +140,13 @@ class Worker:
             case EpochApplied():
                 self._expect(event.epoch)
                 self._in_flight.applied = True
-                self._touched.update(self.tasks)  # the runtime has completed them
+                self._memory.touched(self.tasks)  # the runtime has completed them
                 self._finish(event.epoch)
             case EpochPublished():
                 self._expect(event.epoch)
                 self._in_flight.published = True
                 self._finish(event.epoch)
-        self._watch_memory()
+        self._actions += self._memory.look(None if self._epoch is None else self._in_flight.bytes)
         return self._done()
 
     @property
@@ -180,6 +173,12 @@ class Worker:
     def saturated(self) -> set[TaskId]:
         """The tasks that have as many calls in flight as they should: for `waiting`, until some are done."""
         return {task.id for task in self._calling if task.full}
+
+    @property
+    def owing(self) -> set[TaskId]:
+        """The tasks with calls that have yet to seal the epoch in flight: what stands before its barrier in their
+        channels they take as state, however many calls they have in flight, so that the barrier comes through."""
+        return {task.id for task in self._calling if task.epoch == self._epoch}
 
     @property
     def pending_bytes(self) -> int:
@@ -213,7 +212,7 @@ class Worker:
 
     def _open_way(self, epoch: Epoch) -> None:
         self._epoch = epoch
-        self.busy = False
+        self.changed = False
 
     def _run(self, task: Task, actions: list[TaskAction]) -> None:
         """Do what a task asked for, and what follows from it in this worker, until nothing is left."""
@@ -223,7 +222,7 @@ class Worker:
             self._dispatch(target.id, target.on_channel(event))
 
     def _dispatch(self, task: TaskId, actions: list[TaskAction]) -> None:
-        self._touched.add(task)
+        self._memory.touched((task,))
         for action in actions:
             match action:
                 case SendBatch(exchange, target, batch):
@@ -279,8 +278,7 @@ class Worker:
         outputs: dict[SinkTask, tuple[EncodedBatch, ...]] = {}
         positions: dict[tuple[str, int], int] = {}
         for part in in_flight.parts:
-            stage = next(stage for stage in self._plan.stages if stage.id == part.task.stage)
-            for sink in stage.sinks:
+            for sink in self._plan.stage(part.task.stage).sinks:
                 staged = part.staged.get(sink.operator, ())
                 outputs[SinkTask(sink.operator, part.task.partition)] = tuple(staged)
             for source, position in part.progress["positions"].items():
@@ -295,26 +293,12 @@ class Worker:
         if in_flight.applied and in_flight.published:
             self._in_flight = EpochInFlight()
             self._epoch = None
-            self._asked = False
+            self._memory.epoch_ended()
             self._actions.append(ReportDone(epoch))
-
-    def _watch_memory(self) -> None:
-        for task in self._touched:  # a barrier or a watermark comes from each of thousands of tasks: not all are asked
-            size = self.tasks[task].pending_bytes
-            self._pending_bytes += size - self._pending[task]
-            self._pending[task] = size
-        self._touched.clear()
-        full = self._pending_bytes + self._in_flight.bytes > self._memory_limit
-        if full != self._held:  # without an epoch in flight too: the barrier may have to wait for a base
-            self._held = full
-            self._actions.append(HoldSources() if full else ReleaseSources())
-        if self._pending_bytes > self._memory_limit // 2 and self._epoch is None and not self._asked:
-            self._asked = True
-            self._actions.append(RequestBarrier())  # last: the barrier may be here before this returns
 
     def _expect(self, epoch: Epoch) -> None:
         if epoch != self._epoch:
-            raise InvariantBroken(f"worker {self.id} was told of epoch {epoch} while {self._epoch} is in flight")
+            raise InvariantBroken(f"worker {self.id} received epoch {epoch} while {self._epoch} is in flight")
 
     def _done(self) -> list[WorkerAction]:
         actions, self._actions = self._actions, []
@@ -326,8 +310,7 @@ class Worker:
             task.validate()
         if self._queue:
             raise InvariantBroken(f"worker {self.id} left {len(self._queue)} events undelivered")
-        if self._pending_bytes < self.pending_bytes and not self._touched:
-            raise InvariantBroken(f"worker {self.id} holds more in memory than it has counted")
+        self._memory.validate(self.id)
         sealed = [part.task for part in self._in_flight.parts]
         if len(sealed) != len(set(sealed)):
             raise InvariantBroken(f"worker {self.id} sealed a task twice in epoch {self._epoch}")

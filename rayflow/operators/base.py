@@ -11,13 +11,13 @@ from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
-from rayflow.core.ports import OUT, Input, Port
+from rayflow.core.outputs import OUT, Input, Output
 from rayflow.state.task_state import TaskState
 
-Outputs: TypeAlias = Iterable[tuple[Port, Batch]]
+Outputs: TypeAlias = Iterable[tuple[Output, Batch]]
 """What an operator emits, in order. Empty batches are allowed and dropped by the task."""
 
-Passing: TypeAlias = Generator[tuple[Port, Batch], None, int]
+Passing: TypeAlias = Generator[tuple[Output, Batch], None, int]
 """What an operator emits, in order; returns the watermark (ms) that goes on behind it."""
 
 

@@ -37,6 +37,11 @@ class CallingOperator(Operator):
     """An operator that has calls made. Whatever it has in flight is in its state, before the step ends that it asked
     in: a checkpoint waits for no call, and after a recovery `open` finds them and asks for them again.
 
+    A task that is `full` is given no records until calls are done, except those that stand in a channel before the
+    barrier of the epoch in flight. They become state as well, calls that have not begun; else the barrier would wait
+    behind them for calls. They are few: what the channels' credit lets be on its way, and what the other workers send
+    until the barrier has reached them.
+
     It holds event time back for what is in flight. At the end of a bounded run the task waits until nothing is, before
     it goes on to the operators behind.
     """
@@ -63,7 +68,7 @@ class CallingOperator(Operator):
 
     @abstractmethod
     def on_calls(self, outcomes: Sequence[Outcome], watermark: int) -> Passing:
-        """Take what came of calls, in any order. `watermark`: what `on_watermark` was told last.
+        """Take the outcomes of calls, in any order. `watermark`: what `on_watermark` was given last.
 
         Returns what is let through of it by now.
         """

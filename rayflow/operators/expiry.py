@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.state.timer_table import TimerTable
 
-Row = list[Any]
+LiveRow = list[Any]
 """[content], or with a TTL [content, written (event time), written (wall clock; 0 if kept by event time), timer]."""
 
 
@@ -40,11 +40,11 @@ class Expiring(ABC):
     """A state with a TTL, as the sweep sees it."""
 
     @abstractmethod
-    def row_of(self, key: Any) -> Row | None:
+    def row_of(self, key: Any) -> LiveRow | None:
         """The row that a timer with this key was set for."""
 
     @abstractmethod
-    def put_back(self, key: Any, row: Row) -> None:
+    def put_back(self, key: Any, row: LiveRow) -> None:
         """Store the row with the timer's new time."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Sweep:
 
 
 class TimeToLive:
-    """The TTL (ms) of one state: stamps its rows, and tells which have expired."""
+    """The TTL (ms) of one state: stamps its rows, and says which have expired."""
 
     def __init__(self, name: str, ttl: int, sweep: Sweep, moment: Moment) -> None:
         self.name = name
@@ -101,15 +101,15 @@ class TimeToLive:
         self._sweep = sweep
         self._moment = moment
 
-    def expired(self, row: Row) -> bool:
+    def expired(self, row: LiveRow) -> bool:
         """Whether the row must not be seen any more."""
         moment, ttl = self._moment, self.ttl
         if moment.now >= row[1] + ttl:
             return True
         return bool(row[2]) and not moment.has_event_time and moment.wall >= row[2] + ttl
 
-    def stamped(self, old: Row | None, content: Any, key: Any) -> Row:
-        """The row to write now; `key` is what its timer is told, `old` the row that it replaces."""
+    def stamped(self, old: LiveRow | None, content: Any, key: Any) -> LiveRow:
+        """The row to write now; `key` is what its timer is set with, `old` the row that it replaces."""
         moment = self._moment
         if old is not None:
             return [content, max(old[1], moment.now), moment.wall if old[2] else 0, old[3]]
@@ -117,17 +117,17 @@ class TimeToLive:
             return self.armed(key, [content, moment.now, 0, 0], moment.now)
         return self.armed(key, [content, moment.now, moment.wall, 0], moment.wall)
 
-    def armed(self, key: Any, row: Row, written: int) -> Row:
+    def armed(self, key: Any, row: LiveRow, written: int) -> LiveRow:
         """`row` with a timer for the end of the bucket in which it expires."""
         bucket = self._bucket
         row[3] = -(-(written + self.ttl) // bucket) * bucket
         self._timers(row).add(row[3], key, self.name)
         return row
 
-    def disarm(self, row: Row | None, key: Any) -> None:
+    def disarm(self, row: LiveRow | None, key: Any) -> None:
         """Take back the timer of a row that is deleted."""
         if row is not None:
             self._timers(row).remove(row[3], key, self.name)
 
-    def _timers(self, row: Row) -> TimerTable:
+    def _timers(self, row: LiveRow) -> TimerTable:
         return self._sweep.by_wall if row[2] else self._sweep.by_event

@@ -1,7 +1,7 @@
 """Runs the user's functions over columns, and deals with the records that they fail on (`on_error=`).
 
 A function is called once per record, whatever happens: the columns are read through list iterators, so that after an
-exception the iterator itself tells which record was the last, and the loop goes on behind it. Records that do not fail
+exception the iterator itself shows which record was the last, and the loop goes on behind it. Records that do not fail
 pay nothing for it.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 from rayflow.core.batch import Batch, Headers
 from rayflow.core.errors import DecodeFailed, EncodeFailed, KeyNotUsable, RayflowError, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, FailedRecord, OnError, Skip, Stop
-from rayflow.core.ports import DEAD_LETTER, Port
+from rayflow.core.outputs import DEAD_LETTER, Output
 from rayflow.operators.base import OperatorContext
 
-DeadLetters = tuple[tuple[Port, Batch], ...]
-"""Nothing, or one batch for the DEAD_LETTER port."""
+DeadLetters = tuple[tuple[Output, Batch], ...]
+"""Nothing, or one batch for the DEAD_LETTER output."""
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _OF_ONE_RECORD = (KeyNotUsable, UserFunctionFailed, DecodeFailed, EncodeFailed)
@@ -82,7 +82,7 @@ class Failures:
     def apply(self, fn: Callable[[Any], Any], column: list[Any], batch: Batch) -> tuple[list[Any], Batch, DeadLetters]:
         """`fn` of each element of `column`, which runs beside `batch`.
 
-        Returns the results, the records that they belong to, and what goes to the dead letter port. Raises
+        Returns the results, the records that they belong to, and what goes to the dead letter output. Raises
         UserFunctionFailed (or the error this was made with) when the job is to stop.
         """
         results, rejected, dead = self.attempt(fn, column, batch)
@@ -105,7 +105,7 @@ class Failures:
         """Call `step` until it has used up `remaining`, a list iterator over the records of `batch`.
 
         `step` is called again behind the record that it raised at. Returns the indexes of the records that failed, in
-        order, and what goes to the dead letter port.
+        order, and what goes to the dead letter output.
         """
         rejected: list[int] = []
         headers: dict[int, Headers] = {}

@@ -9,7 +9,7 @@ from rayflow.api.specs.table import VALUES, LatestSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Stop
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures
 from rayflow.operators.reducing import CHUNK

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rayflow.api.state import ListState, MapState, ValueState
-from rayflow.operators.expiry import Expiring, Moment, Row, TimeToLive
+from rayflow.operators.expiry import Expiring, LiveRow, Moment, TimeToLive
 from rayflow.serde.keys import as_equal
 from rayflow.state.nested_table import NestedTable
 from rayflow.state.value_table import ValueTable
@@ -44,11 +44,11 @@ class LiveValue(ValueState[Any], Expiring):
             self._ttl.disarm(self._table.get(key), key)
         self._table.delete(key)
 
-    def row_of(self, key: Any) -> Row | None:
-        row: Row | None = self._table.get(key)
+    def row_of(self, key: Any) -> LiveRow | None:
+        row: LiveRow | None = self._table.get(key)
         return row
 
-    def put_back(self, key: Any, row: Row) -> None:
+    def put_back(self, key: Any, row: LiveRow) -> None:
         self._table.put(key, row)
 
     def forget(self, key: Any) -> None:
@@ -104,11 +104,11 @@ class LiveList(ListState[Any], Expiring):
     def __iter__(self) -> Iterator[Any]:
         return iter(self.get())
 
-    def row_of(self, key: Any) -> Row | None:
-        row: Row | None = self._table.get(key, None)
+    def row_of(self, key: Any) -> LiveRow | None:
+        row: LiveRow | None = self._table.get(key, None)
         return row
 
-    def put_back(self, key: Any, row: Row) -> None:
+    def put_back(self, key: Any, row: LiveRow) -> None:
         self._table.put(key, None, row)
 
     def forget(self, key: Any) -> None:
@@ -160,15 +160,15 @@ class LiveMap(MapState[Any, Any], Expiring):
     def __contains__(self, item: object) -> bool:
         return self._live(item) is not None
 
-    def _live(self, item: Any) -> Row | None:
-        row: Row | None = self._table.get(self._moment.key, item)
+    def _live(self, item: Any) -> LiveRow | None:
+        row: LiveRow | None = self._table.get(self._moment.key, item)
         return None if row is None or (self._ttl is not None and self._ttl.expired(row)) else row
 
-    def row_of(self, key: Any) -> Row | None:
-        row: Row | None = self._table.get(*key)
+    def row_of(self, key: Any) -> LiveRow | None:
+        row: LiveRow | None = self._table.get(*key)
         return row
 
-    def put_back(self, key: Any, row: Row) -> None:
+    def put_back(self, key: Any, row: LiveRow) -> None:
         namespace, item = key
         self._table.put(namespace, item, row)
 

@@ -6,7 +6,7 @@ import sys
 
 from rayflow.api.specs.outputs import PrintSpec
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, Outputs
 from rayflow.operators.registry import runs
 

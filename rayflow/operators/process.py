@@ -12,7 +12,7 @@ from rayflow.api.state import StateDescriptor, states_of
 from rayflow.core.batch import Batch
 from rayflow.core.errors import InvalidJob, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import OUT, Input, Port
+from rayflow.core.outputs import OUT, Input, Output
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
@@ -82,7 +82,7 @@ class ProcessOperator(Operator):
             self.sweep.on_watermark(watermark)
         return watermark
 
-    def on_clock(self, now: int) -> Iterator[tuple[Port, Batch]]:
+    def on_clock(self, now: int) -> Iterator[tuple[Output, Batch]]:
         if self.timers:
             yield from self._fire(self.timers["processing"], now, self.watermark)
         if self.sweep is not None:
@@ -91,7 +91,7 @@ class ProcessOperator(Operator):
     def last_event_time(self) -> int | None:
         return self.timers["event"].table.last_time if self.timers else None
 
-    def _fire(self, timers: Timers, upto: int, floor: int) -> Iterator[tuple[Port, Batch]]:
+    def _fire(self, timers: Timers, upto: int, floor: int) -> Iterator[tuple[Output, Batch]]:
         moment, origin = self.moment, self.context.origin
         moment.place(origin, self.watermark, floor)
         made = _Made()

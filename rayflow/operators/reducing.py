@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from rayflow.core.batch import Batch
-from rayflow.core.ports import OUT
+from rayflow.core.outputs import OUT
 from rayflow.operators.base import Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loop

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rayflow.api.specs.outputs import SinkSpec
-from rayflow.connectors.registry import sink_serde
 from rayflow.core.batch import Batch, EncodedBatch, Headers
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
-from rayflow.core.ports import Input
+from rayflow.core.outputs import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.registry import runs
@@ -41,7 +40,6 @@ class SinkOperator(Operator):
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         spec = self.spec
-        self.value_serde = sink_serde(spec.topic.connector, spec.value)
         self.function_failures = Failures(context, spec.on_error)
         self.key_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the key as {spec.key.name}")
         self.value_failures = Failures(context, spec.on_error, EncodeFailed, f"encode the value as {spec.value.name}")
@@ -64,7 +62,7 @@ class SinkOperator(Operator):
             dead += more
         keys, rejected, more = _encode(spec.key, batch.keys, batch, self.key_failures)
         batch, dead = without(batch, rejected), dead + more
-        values, rejected, more = _encode(self.value_serde, batch.values, batch, self.value_failures)
+        values, rejected, more = _encode(spec.value, batch.values, batch, self.value_failures)
         dead += more
         if rejected:
             encoded_keys = without(batch.with_keys(keys), rejected)

@@ -11,7 +11,7 @@ from rayflow.api.specs.stream import StreamSpec
 from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.registry import runs
@@ -87,7 +87,7 @@ class StreamOperator(Operator):
         return (*dead_keys, *dead_values, *dead_times, (OUT, decoded))
 
     def _with_times(self, raw: Batch, decoded: Batch) -> tuple[Batch, DeadLetters]:
-        """`decoded` with event times; `raw` holds the same records for the dead letter port."""
+        """`decoded` with event times; `raw` holds the same records for the dead letter output."""
         dead: DeadLetters = ()
         fn = self.spec.timestamp
         times = decoded.timestamps

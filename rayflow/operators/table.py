@@ -8,7 +8,7 @@ from typing import Any
 from rayflow.api.specs.table import VALUES, TableSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loops

@@ -10,15 +10,15 @@ from typing import Any
 from rayflow.api.specs.window import WINDOWS, WindowSpec
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import LATE, OUT, Input
+from rayflow.core.outputs import LATE, OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.loops import Loops
 from rayflow.operators.reducing import results_of
 from rayflow.operators.registry import runs
 
-Load = Callable[[Any], Any]
-OpenWindow = tuple[int, int, dict[Any, Any], Load]
+Loader = Callable[[Any], Any]
+OpenWindow = tuple[int, int, dict[Any, Any], Loader]
 """A window's start and end (ms), its rows in the open epoch, and the function that loads an earlier row."""
 
 
@@ -29,7 +29,7 @@ class WindowOperator(Operator):
     A window [start, end) takes records until the watermark reaches end + grace. What counts for a record is the higher
     one of the operator's watermark and, if it was behind, of its source partition's watermark when it was read
     (`Batch.lateness`), so results do not depend on how the input was cut into batches. A record that is late for all
-    its windows is counted once, and goes to the LATE port as it came, if someone takes it.
+    its windows is counted once, and goes to the LATE output as it came, if someone takes it.
 
     emit="final": when a window closes, one result per key, with the timestamp end - 1, windows in order of their end,
     keys in order of their encoding. emit="updates": the new result for each record and window at once, with the
@@ -124,7 +124,7 @@ class WindowOperator(Operator):
         records = zip(remaining, batch.values, batch.timestamps)  # noqa: B905 - columns of one length
         run, table = self.loop.run, self.table
 
-        def open_window(end: int) -> tuple[dict[Any, Any], Load]:
+        def open_window(end: int) -> tuple[dict[Any, Any], Loader]:
             return table.rows(end), partial(table.load, end)
 
         rejected, dead = self.failures.each(batch, remaining, lambda: run(records, open_window, results.append))

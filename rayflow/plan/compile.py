@@ -11,11 +11,12 @@ from rayflow.api.graph import Graph, Node
 from rayflow.api.job import Job
 from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.failures import DeadLetter
-from rayflow.core.ports import DEAD_LETTER, Port
+from rayflow.core.outputs import DEAD_LETTER, Output
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
 from rayflow.plan.partitioning import Partitions
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
+from rayflow.plan.systems import check_systems
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
 from rayflow.serde import auto
 
@@ -25,7 +26,8 @@ _plans: WeakKeyDictionary[Job, tuple[int, JobPlan]] = WeakKeyDictionary()
 
 
 def plan_of(job: Job) -> JobPlan:
-    """The job's plan; the same object until operators are added. Raises InvalidJob.
+    """The job's plan; the same object until operators are added. Raises InvalidJob; ConnectorCannot,
+    InvalidConnector.
 
     >>> import rayflow as rf
     >>> job = rf.Job("count-words")
@@ -44,9 +46,9 @@ def plan_of(job: Job) -> JobPlan:
 
 
 class _Leaving(NamedTuple):
-    """An edge out of an operator: from which port, where to, and through which exchange, if any, and why."""
+    """An edge out of an operator: from which output, where to, and through which exchange, if any, and why."""
 
-    port: Port
+    output: Output
     edge: Edge
     exchange: str | None
     why: str
@@ -57,6 +59,7 @@ class _Compiler:
 
     def __init__(self, job: Job) -> None:
         check_graph(job)
+        check_systems(job.graph.nodes.values(), job.delivery)
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes
@@ -67,7 +70,7 @@ class _Compiler:
                 exchange = self._partitions.exchange_on(node.id, feed)
                 why = "" if exchange is None else self._partitions.why(node.id, feed)
                 edge = Edge(node.id, feed.input)
-                self._leaving[feed.operator].append(_Leaving(feed.port, edge, exchange, why))
+                self._leaving[feed.operator].append(_Leaving(feed.output, edge, exchange, why))
         self._sources = _source_ids([node.topic for node in self._nodes.values() if node.topic is not None])
         self._stage_of = self._assign_stages()
         self._dead_letters: dict[tuple[str, TopicRef], str] = {}
@@ -141,13 +144,13 @@ class _Compiler:
         )
 
     def _operator(self, node: Node) -> OperatorPlan:
-        outputs: dict[Port, tuple[Edge, ...]] = {}
-        for port, edge, exchange, _ in self._leaving[node.id]:
-            edges = outputs.get(port, ())
+        outputs: dict[Output, tuple[Edge, ...]] = {}
+        for output, edge, exchange, _ in self._leaving[node.id]:
+            edges = outputs.get(output, ())
             if exchange is None:
-                outputs[port] = (*edges, edge)
+                outputs[output] = (*edges, edge)
             elif Edge(exchange) not in edges:
-                outputs[port] = (*edges, Edge(exchange))
+                outputs[output] = (*edges, Edge(exchange))
         topic = _dead_letter_topic(node)
         if topic is not None:
             outputs[DEAD_LETTER] = (Edge(self._dead_letter_id(self._stage_of[node.id], topic)),)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from rayflow.api.durations import text_of
 from rayflow.api.job import Job
 from rayflow.api.specs.base import StateSpec
-from rayflow.core.ports import IN, OUT
+from rayflow.core.outputs import IN, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.plan.compile import plan_of
 from rayflow.plan.fingerprint import fingerprint
@@ -73,7 +73,9 @@ def _cells(operator: OperatorPlan) -> tuple[str, str, str]:
 
 def _targets_text(operator: OperatorPlan) -> str:
     return ", ".join(
-        str(edge) if port == OUT else f"{edge} ({port})" for port, edges in operator.outputs.items() for edge in edges
+        str(edge) if output == OUT else f"{edge} ({output})"
+        for output, edges in operator.outputs.items()
+        for edge in edges
     )
 
 
@@ -120,8 +122,8 @@ def _mermaid(plan: JobPlan) -> str:
 def _edges(stage: StagePlan, names: dict[str, str], topics: dict[TopicRef, str]) -> list[str]:
     lines = [f"  {topics[source.topic]} --> {names[entry]}" for source in stage.sources for entry in source.into]
     for operator in stage.operators:
-        for port, edges in operator.outputs.items():
-            on = "" if port == OUT else port
+        for output, edges in operator.outputs.items():
+            on = "" if output == OUT else output
             lines += [_arrow(names, operator.id, "-->", edge, on) for edge in edges if edge.target in names]
     return lines + [f"  {names[sink.operator]} --> {topics[sink.topic]}" for sink in stage.sinks]
 
@@ -169,7 +171,7 @@ def _stage_data(stage: StagePlan) -> dict[str, Any]:
                 "id": operator.id,
                 "kind": operator.kind,
                 "label": operator.label,
-                "outputs": {port: list(map(str, edges)) for port, edges in operator.outputs.items()},
+                "outputs": {output: list(map(str, edges)) for output, edges in operator.outputs.items()},
                 "states": [{"name": s.name, "kind": s.kind, "ttl_ms": s.ttl} for s in operator.states],
                 "partitioning": None if operator.partitioning is None else str(operator.partitioning),
                 "location": operator.location,

@@ -10,7 +10,7 @@ from rayflow.plan.physical import JobPlan, OperatorPlan, StagePlan
 
 
 def fingerprint(plan: JobPlan) -> str:
-    """16 hexadecimal digits of a hash over structure and states: stages, operators, their ports, topics, exchanges.
+    """16 hexadecimal digits of a hash over structure and states: stages, operators, their outputs, topics, exchanges.
 
     Places in the file, labels and functions do not count, nor do serdes, delivery and the checkpoint interval.
 
@@ -46,6 +46,6 @@ def _operator(operator: OperatorPlan) -> dict[str, Any]:
     return {
         "id": operator.id,
         "kind": operator.kind,
-        "outputs": {port: list(map(str, edges)) for port, edges in operator.outputs.items()},
+        "outputs": {output: list(map(str, edges)) for output, edges in operator.outputs.items()},
         "states": [[state.name, state.kind, state.ttl, state.shape] for state in operator.states],
     }

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rayflow.api.graph import Feed, Node
+from rayflow.api.graph import InputEdge, Node
 from rayflow.api.specs.stream import StreamSpec
-from rayflow.core.ports import OUT
+from rayflow.connectors.registry import KAFKA_KEYS, kind_of
+from rayflow.core.outputs import OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
 
@@ -37,12 +38,17 @@ BY_EXCHANGE = Partitioning("exchange", "hash of the key")
 def of_topic(topic: TopicRef, key: Serde[Any]) -> Partitioning:
     """As a topic is: Kafka's clients and the embedded log hash the key's bytes with murmur2; files have their own way.
 
+    Raises InvalidConnector for a connector that is not known.
+
     >>> from rayflow.serde import text
     >>> str(of_topic(TopicRef("orders"), text))
     'topic: murmur2 of text'
     """
-    scheme = "kafka" if topic.connector is None else topic.connector.url.partition(":")[0]
-    return Partitioning("topic", f"{'murmur2' if scheme in ('kafka', 'embedded') else scheme} of {key.name}")
+    by = KAFKA_KEYS
+    if topic.connector is not None:
+        url = topic.connector.url
+        by = kind_of(url).partitioner or url.partition(":")[0]
+    return Partitioning("topic", f"{by} of {key.name}")
 
 
 def of_all(ways: Sequence[Partitioning]) -> Partitioning:
@@ -67,18 +73,18 @@ class Partitions:
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         """`nodes` in topological order."""
         self.of: dict[str, Partitioning] = {}
-        self._moved: dict[tuple[str, Feed], str] = {}
+        self._moved: dict[tuple[str, InputEdge], str] = {}
         for node in nodes.values():
             self.of[node.id] = self._place(node, nodes)
 
-    def exchange_on(self, consumer: str, feed: Feed) -> str | None:
+    def exchange_on(self, consumer: str, feed: InputEdge) -> str | None:
         """The id of the exchange that an edge goes through; None where it is direct. What leaves an operator by one
-        port shares an exchange."""
+        output shares an exchange."""
         if (consumer, feed) not in self._moved:
             return None
-        return f"{feed.operator}.exchange" if feed.port == OUT else f"{feed.operator}.{feed.port}.exchange"
+        return f"{feed.operator}.exchange" if feed.output == OUT else f"{feed.operator}.{feed.output}.exchange"
 
-    def why(self, consumer: str, feed: Feed) -> str:
+    def why(self, consumer: str, feed: InputEdge) -> str:
         """Why an exchange was put on an edge; "" where the job file asks for it."""
         return self._moved[consumer, feed]
 

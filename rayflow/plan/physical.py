@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rayflow.api.specs.base import OperatorSpec, StateSpec
 from rayflow.api.specs.stream import Sample
-from rayflow.core.ports import IN, Input, Port
+from rayflow.core.outputs import IN, Input, Output
 from rayflow.core.topics import TopicRef
 from rayflow.plan.partitioning import Partitioning
 
@@ -33,8 +33,8 @@ class OperatorPlan:
     Attributes:
         id: stable; the identity of its state. kind: "map", "window", "sink"... label: one line for people.
         spec: what the job file said; each task builds its own instance from it.
-        outputs: per port, the edges to operators of this stage and to exchanges. Each edge delivers every batch of its
-            port, so an operator that has two edges to another delivers it twice.
+        outputs: by output, the edges to operators of this stage and to exchanges. Each edge delivers every batch of its
+            output, so an operator that has two edges to another delivers it twice.
         states: what it keeps. location: "file.py:12", where the user wrote it.
         partitioning: how what it emits is spread over tasks; None for a dead-letter sink, which gathers a stage's.
     """
@@ -43,7 +43,7 @@ class OperatorPlan:
     kind: str
     label: str
     spec: OperatorSpec
-    outputs: Mapping[Port, tuple[Edge, ...]]
+    outputs: Mapping[Output, tuple[Edge, ...]]
     states: tuple[StateSpec, ...] = ()
     location: str = ""
     partitioning: Partitioning | None = None
@@ -112,6 +112,13 @@ class JobPlan:
     exchanges: tuple[ExchangePlan, ...]
     checkpoint_interval: int
     delivery: str
+
+    def stage(self, stage_id: str) -> StagePlan:
+        """The stage of that id. Raises KeyError."""
+        for stage in self.stages:
+            if stage.id == stage_id:
+                return stage
+        raise KeyError(stage_id)
 
     def states(self) -> dict[str, StateSpec]:
         """All states, by "operator/name"."""

@@ -10,7 +10,7 @@ from rayflow.api.location import invalid
 from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.failures import DeadLetter
-from rayflow.core.ports import DEAD_LETTER
+from rayflow.core.outputs import DEAD_LETTER
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, StagePlan
 
 

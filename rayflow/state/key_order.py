@@ -65,7 +65,7 @@ def _between(keys: list[Any], natural: bool, start: Any, stop: Any, closed: bool
 class SortedKeys:
     """The keys of a dict that grows, in order: only those that came since the last look are put in their place.
 
-    What is removed from the dict must be told by `remove`; what is added need not.
+    Report what is removed from the dict by `remove`; what is added need not be reported.
     """
 
     def __init__(self, rows: dict[Any, Any]) -> None:

@@ -15,10 +15,10 @@ from rayflow.state.nested_cache import NestedCache
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region
 from rayflow.state.row_keys import BEYOND
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 
 
-class NestedTable(Table):
+class NestedTable(StateTable):
     """(namespace, key) to value, ordered by namespace, then key. A value is never None: None means no row.
 
     `rows(namespace)` is for one namespace what `ValueTable.rows` is for a table. A namespace is there as long as it

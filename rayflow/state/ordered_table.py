@@ -11,15 +11,15 @@ from rayflow.serde.keys import encode_all_canonical, encode_canonical
 from rayflow.state.base import RowReader
 from rayflow.state.cache import CleanCache
 from rayflow.state.open_times import OpenTimes
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 from rayflow.state.time_keys import FIRST, LAST, LONGEST, TimeKeys, check_hash, index_value, stored
 from rayflow.state.timed_below import TimedBelow
 from rayflow.state.timed_cache import TimedCache
 from rayflow.state.timed_rows import OpenRows, TimedRows
 
 
-class OrderedTable(Table):
-    """Rows (key, time) -> value; those at one key and time stay in order of arrival, told apart by their sequence.
+class OrderedTable(StateTable):
+    """Rows (key, time) -> value; those at one key and time stay in order of arrival, by a sequence number.
 
     Times are ms. A value is never None, and one that was read is not to be changed: `replace` it.
 
@@ -113,6 +113,14 @@ class OrderedTable(Table):
     def prefetch(self, keys: Sequence[Any], firsts: Sequence[int], lasts: Sequence[int]) -> None:
         """Read at once what `range` would read one by one: of each key the times from `firsts` to `lasts`."""
         self._below.prefetch(_spans(keys, firsts, lasts))
+
+    def newest(self) -> int | None:
+        """The time of the last row of all keys; None when there is no row. It looks at every key of the open epoch."""
+        times = [rows.times[-1] for rows in self._opened.values() if rows.times]
+        below = self._below.newest()
+        if below is not None:
+            times.append(below)
+        return max(times, default=None)
 
     def drop(self, before: int) -> None:
         """Delete all rows with time < before, of all keys."""

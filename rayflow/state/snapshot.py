@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from rayflow.core.errors import InvariantBroken
 from rayflow.state.base import Rows
 
-Reader = Callable[[bytes, int], list[tuple[bytes, bytes]]]
+ReadRows = Callable[[bytes, int], list[tuple[bytes, bytes]]]
 """Gives at most so many of the store's rows from a key on, as they are now."""
 
 
@@ -17,7 +17,7 @@ class Snapshot(Iterator[Rows]):
     The store says before each change what will be lost by it. Once `end` was called with an error, going on raises it.
     """
 
-    def __init__(self, read: Reader, chunk: int) -> None:
+    def __init__(self, read: ReadRows, chunk: int) -> None:
         self._read = read
         self._chunk = chunk
         self._at: bytes | None = b""

@@ -13,7 +13,7 @@ from rayflow.state.ordered_table import OrderedTable
 from rayflow.state.region import Region
 from rayflow.state.row_keys import table_prefix
 from rayflow.state.sealed_store import SealedStore
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 from rayflow.state.table_view import CompletedView, TableView
 from rayflow.state.timer_table import TimerTable
 from rayflow.state.value_table import ValueTable
@@ -50,7 +50,7 @@ class TaskState:
         self._codec = codec
         self._below = SealedStore(store)
         self._cache = CleanCache(cache_bytes)
-        self._tables: dict[tuple[str, str], Table] = {}
+        self._tables: dict[tuple[str, str], StateTable] = {}
         self._prefixes: dict[bytes, tuple[str, str]] = {}
         self._rows_seen = 0
         self._bytes_seen = 0

@@ -91,6 +91,16 @@ class TimedBelow:
             self._newest = FIRST - 1 if index is None else self._keys.indexed_time(index)
         return self._newest
 
+    def newest(self) -> int | None:
+        """The time of the last row that the open epoch does not hide; None when there is none."""
+        keys, start = self._keys, max(self._oldest, self._floor)
+        for index, value in self._below.scan_back(keys.index_from(start), keys.index_end):
+            hidden = self._hidden.get(decode_key(keys.indexed_key(index, value))[0], ()) if self._hidden else ()
+            time = keys.indexed_time(index)
+            if (time, keys.indexed_sequence(index)) not in hidden:
+                return time
+        return None
+
     def next_sequence(self, key: Any, time: int) -> int:
         """That of a row to be added behind those at `time`."""
         if time < self._floor or time > self.last_time():

@@ -7,10 +7,10 @@ from typing import Any
 from rayflow.serde.codec import Codec
 from rayflow.state.namespaces import Namespaces
 from rayflow.state.region import Region
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 
 
-class TimerTable(Table):
+class TimerTable(StateTable):
     """A set of (time, key, tag), ordered by time (ms), then key, then tag. A nested table without values."""
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec) -> None:

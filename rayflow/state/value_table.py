@@ -13,7 +13,7 @@ from rayflow.state.cache import CleanCache, ValueCache
 from rayflow.state.key_order import SortedKeys
 from rayflow.state.overlay import overlay
 from rayflow.state.region import Region, closed_range
-from rayflow.state.table import Table
+from rayflow.state.state_table import StateTable
 from rayflow.state.table_view import TableView
 
 _UNREAD = object()
@@ -21,7 +21,7 @@ MISSES = 0.1
 """The share of a batch's keys that may be read from the store one by one."""
 
 
-class ValueTable(Table, TableView):
+class ValueTable(StateTable, TableView):
     """Key to value. A value is never None: None means that there is no row.
 
     A hot loop works on `rows` itself, and takes it anew for each batch (a seal puts an empty dict there):
@@ -83,7 +83,7 @@ class ValueTable(Table, TableView):
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
             encoded = encode_all_canonical(wanted)
-        except (TypeError, KeyNotUsable):  # one of them is no key: who uses it is told
+        except (TypeError, KeyNotUsable):  # one of them is no key: whoever uses it gets the error
             return
         self._misses = len(wanted)
         found = self._region.get_many(encoded)
@@ -173,8 +173,6 @@ class ValueTable(Table, TableView):
         return len(data), self._sealing_bytes
 
     def turn(self) -> None:
-        for key in self.deleted:
-            self._cache.forget(key)
         self._cache.keep(self.rows, self._sealing_bytes)
         self.rows = {}
         self.deleted = set()

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from rayflow.api.job import Job
+from rayflow.connectors.parts import accepting
 from rayflow.core.batch import Batch, EncodedBatch, Headers, Origin
 from rayflow.core.errors import UnknownTopic
 from rayflow.core.hashing import partition_of
@@ -34,6 +35,7 @@ from rayflow.operators.calling import Call, Outcome
 from rayflow.operators.stream import StreamOperator
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import OperatorPlan
+from rayflow.plan.systems import with_sink_serdes
 from rayflow.serde.base import Serde
 from rayflow.serde.codec import Codec
 from rayflow.state.base import Stamp
@@ -75,7 +77,7 @@ class Driver:
     """
 
     def __init__(self, job: Job, *, partitions: int = 1, start: int = 0) -> None:
-        self._plan = plan_of(job)
+        self._plan = with_sink_serdes(plan_of(job), lambda topic, serde: accepting(topic.connector, serde))
         self._partitions = partitions
         self._now = start
         self._codec = Codec()
@@ -267,7 +269,7 @@ def _times_of(spec: Any, batch: Batch) -> list[int]:
     for data in batch.values:
         try:
             times.append(int(spec.timestamp(spec.value.decode_one(data))))
-        except Exception:  # noqa: BLE001 - the job itself will meet it, and tell
+        except Exception:  # noqa: BLE001 - the job itself will meet it, and report it
             continue
     return times
 

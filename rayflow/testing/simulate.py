@@ -26,7 +26,8 @@ from rayflow.testing.simulation.enumeration import (
 )
 from rayflow.testing.simulation.parallel import in_order
 from rayflow.testing.simulation.shrinking import Case, CaseRun, Shrinker
-from rayflow.testing.simulation.simulation import Report, Simulation, SimulationFailed
+from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
+from rayflow.testing.simulation.world import Report
 
 SHOWN = 20
 """Failed crash points that are printed for each job."""

@@ -16,7 +16,7 @@ from rayflow.api.specs.stream import StreamSpec
 from rayflow.api.specs.window import WindowSpec
 from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
-from rayflow.core.ports import LATE
+from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
 
 
@@ -221,6 +221,8 @@ MISUSE: list[tuple[str, Any]] = [
     (r"\.window\(\) needs a keyed stream", lambda s: s.window(rf.tumbling(minutes=1))),
     (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).map(len).count()),
     (r"\.map\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().map(len)),
+    (r"\.to_table\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().to_table()),
+    (r"\.changes\(\) comes too early", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).changes()),
     (r"\.to\(\) comes too early", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).to("x")),
     (r"map\(\) is given a int, not a function", lambda s: s.map(5)),
     (r"map\(\) calls its function with \(value\), but it takes \(a", lambda s: s.map(two)),

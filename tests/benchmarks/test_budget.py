@@ -28,7 +28,7 @@ RUNTIME = "run (rayflow/runtimes/local/runtime.py:10)"
           "mapped (rayflow/serde/columns.py:17)"], "encode"),
         (["process (rayflow/operators/map.py:9)", "<lambda> (map.py:22)"], "functions of the job"),
         (["process (rayflow/operators/table.py:9)", "loop (<rayflow loop 12345678>:4)"], "operators"),
-        (["process (rayflow/operators/table.py:9)", "load (rayflow/state/table.py:4)"], "state"),
+        (["process (rayflow/operators/table.py:9)", "load (rayflow/state/state_table.py:4)"], "state"),
         (["take (rayflow/operators/sink.py:75)"], "staging"),
         (["feed (rayflow/connectors/kafka/outbox.py:84)"], "publish"),
         ([RUNTIME], "the rest of the engine"),

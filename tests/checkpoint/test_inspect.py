@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rayflow.checkpoint.inspect import Finding, list_checkpoints, show, verify
+from rayflow.checkpoint.inspect import Damage, list_checkpoints, show, verify
 from rayflow.checkpoint.layout import manifest_name
 from rayflow.checkpoint.manifest import write_manifest
 from rayflow.checkpoint.object_store import ObjectStore
@@ -76,7 +76,7 @@ def test_verify_names_what_is_damaged_or_missing_and_which_checkpoints_need_it(h
     history.store.delete([missing])
     findings = {finding.name: finding for finding in verify(history.store)}
     assert set(findings) == {segment, part, missing, manifest_name(4)}
-    assert findings[segment] == Finding(segment, f"{segment} does not begin as a segment", (1, 2, 3))
+    assert findings[segment] == Damage(segment, f"{segment} does not begin as a segment", (1, 2, 3))
     assert findings[part].epochs == (3,)
     assert findings[manifest_name(4)].epochs == (4,)
     assert [finding.name for finding in verify(history.store, 2)] == [segment]

@@ -77,7 +77,7 @@ def test_the_first_signal_stops_after_a_last_checkpoint(
     process = started("run", "endless.py", "--set", "checkpoint_interval=1h")
     until(process, "progress", records_in=3)
     process.send_signal(number)
-    assert until(process, "job done")["epoch"] == 1
+    assert until(process, "job stopped")["epoch"] == 1
     assert done(process)[0] == 0
     assert Counter(map(str, values(rayflow, "counts"))) == Counter({"1": 2, "2": 1})
 

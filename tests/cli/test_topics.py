@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +145,16 @@ def test_bytes_are_shown_as_json_text_or_base64() -> None:
     assert shown(b'{"a": 1}') == {"a": 1}
     assert shown("größer".encode()) == "größer"
     assert shown(b"\xff\x00") == {"base64": "/wA="}
+
+
+def test_files_that_are_only_read_are_listed_and_read_and_nothing_else(rayflow: Run, own_folder: Path) -> None:
+    (own_folder / "prices.csv").write_text("item\npen\n")
+    on_csv = ("--broker", "csv:")
+    assert rayflow("topics", "list", *on_csv).stdout == "prices.csv\t1\t-\n"
+    assert rayflow("topics", "read", "prices.csv", "--format", "value", *on_csv).stdout == '{"item":"pen"}\n'
+    for command in (["create", "t"], ["delete", "prices.csv", "--yes"], ["write", "prices.csv"]):
+        refused = rayflow("topics", *command, *on_csv, stdin="{}\n")
+        assert refused.exit_code == 2
+        (told,) = log_lines(refused.stderr)
+        assert told["code"] == "RF-3015"
+        assert told["message"].startswith("csv: topics can be read and listed, not ")

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from rayflow.connectors.base import Connector
+from rayflow.connectors.base import Sink
 from rayflow.core.errors import Fenced, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask
 from tests.contracts.connector_reading import Basics
 from tests.contracts.connector_records import STEPS, MakeConnector, MakeTopic, Values, batch_of, number, run, until
 
 
-class PublishContract(Basics):
+class AppendContract(Basics):
     """Subclasses define `make_connector`, and `values`: all values that readers of a topic see, in any order."""
 
+    def test_what_is_appended_at_least_once_is_there_after_the_flush(
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
+    ) -> None:
+        name = topic()
+        publisher = connector.publisher(job, 0, "at_least_once")
+        publisher.open([SinkTask("out", 0)])
+        publisher.append([batch_of(name, range(10)), batch_of(name, range(10, 20))])
+        publisher.append([batch_of(name, range(20, 30))])
+        list(publisher.flush())
+        assert sorted(map(number, values(name))) == list(range(30))
+        publisher.append([batch_of(name, range(30, 40))])
+        list(publisher.flush())
+        list(publisher.flush())
+        assert sorted(map(number, values(name))) == list(range(40))
+        publisher.close()
+
+    def test_closing_a_publisher_of_records_twice_is_closing_it_once(self, connector: Sink, job: str) -> None:
+        publisher = connector.publisher(job, 0, "at_least_once")
+        publisher.open([SinkTask("out", 0)])
+        publisher.close()
+        publisher.close()
+
+
+class PublishContract(AppendContract):
+    """Fixtures as in `AppendContract`."""
+
     def test_publishing_takes_the_steps_of_the_contract(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -28,7 +54,7 @@ class PublishContract(Basics):
         publisher.close()
 
     def test_nothing_is_visible_before_the_commit(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -40,7 +66,7 @@ class PublishContract(Basics):
         publisher.close()
 
     def test_a_publisher_opened_again_reads_the_markers(
-        self, connector: Connector, make_connector: MakeConnector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, make_connector: MakeConnector, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, first, second, idle = topic(2), SinkTask("out", 0), SinkTask("out", 1), SinkTask("other op", 1)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -62,7 +88,7 @@ class PublishContract(Basics):
         other.close()
 
     def test_a_marker_of_a_new_lineage_replaces_the_old_one(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -79,7 +105,7 @@ class PublishContract(Basics):
         publisher.close()
 
     def test_a_sink_task_that_moves_to_another_slot_keeps_its_marker(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task, stays = topic(), SinkTask("out", 3), SinkTask("out", 4)
         zero, one = connector.publisher(job, 0, "exactly_once"), connector.publisher(job, 1, "exactly_once")
@@ -96,7 +122,7 @@ class PublishContract(Basics):
         back.close()
 
     def test_markers_of_another_job_are_not_mixed_up(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         mine, other = connector.publisher(job, 0, "exactly_once"), connector.publisher(job + "x", 0, "exactly_once")
@@ -113,7 +139,7 @@ class PublishContract(Basics):
             publisher.close()
 
     def test_a_publisher_opened_earlier_is_fenced(
-        self, connector: Connector, make_connector: MakeConnector, topic: MakeTopic, job: str, values: Values
+        self, connector: Sink, make_connector: MakeConnector, topic: MakeTopic, job: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         old = connector.publisher(job, 0, "exactly_once")
@@ -133,7 +159,7 @@ class PublishContract(Basics):
     @pytest.mark.parametrize("step", STEPS[:-1])
     def test_a_publisher_that_is_fenced_while_it_publishes_leaves_nothing_visible(
         self,
-        connector: Connector,
+        connector: Sink,
         make_connector: MakeConnector,
         topic: MakeTopic,
         job: str,
@@ -161,7 +187,7 @@ class PublishContract(Basics):
 
     @pytest.mark.parametrize("step", STEPS)
     def test_markers_can_be_looked_at_while_another_publishes(
-        self, connector: Connector, make_connector: MakeConnector, topic: MakeTopic, job: str, step: str
+        self, connector: Sink, make_connector: MakeConnector, topic: MakeTopic, job: str, step: str
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -180,7 +206,7 @@ class PublishContract(Basics):
 
     @pytest.mark.parametrize("step", STEPS[:-1])
     def test_an_unfinished_publish_that_is_closed_leaves_nothing_visible(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values, step: str
+        self, connector: Sink, topic: MakeTopic, job: str, values: Values, step: str
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -201,7 +227,7 @@ class PublishContract(Basics):
         again.close()
 
     def test_a_publish_to_an_unknown_topic_leaves_nothing_visible(
-        self, connector: Connector, topic: MakeTopic, job: str, unknown: str, values: Values
+        self, connector: Sink, topic: MakeTopic, job: str, unknown: str, values: Values
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -214,23 +240,7 @@ class PublishContract(Basics):
         assert values(name) == []
         again.close()
 
-    def test_what_is_appended_at_least_once_is_there_after_the_flush(
-        self, connector: Connector, topic: MakeTopic, job: str, values: Values
-    ) -> None:
-        name = topic()
-        publisher = connector.publisher(job, 0, "at_least_once")
-        publisher.open([SinkTask("out", 0)])
-        publisher.append([batch_of(name, range(10)), batch_of(name, range(10, 20))])
-        publisher.append([batch_of(name, range(20, 30))])
-        list(publisher.flush())
-        assert sorted(map(number, values(name))) == list(range(30))
-        publisher.append([batch_of(name, range(30, 40))])
-        list(publisher.flush())
-        list(publisher.flush())
-        assert sorted(map(number, values(name))) == list(range(40))
-        publisher.close()
-
-    def test_closing_a_publisher_twice_is_closing_it_once(self, connector: Connector, job: str) -> None:
+    def test_closing_a_publisher_twice_is_closing_it_once(self, connector: Sink, job: str) -> None:
         publisher = connector.publisher(job, 0, "exactly_once")
         publisher.open([SinkTask("out", 0)])
         publisher.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rayflow.connectors.base import Connector, Polled
+from rayflow.connectors.base import Polled, Source
 from rayflow.core.errors import SourceDataLost, UnknownTopic
 from rayflow.core.ids import TopicPartition
 from tests.contracts.connector_records import (
@@ -16,6 +16,7 @@ from tests.contracts.connector_records import (
     Fill,
     MakeConnector,
     MakeTopic,
+    Whole,
     by_partition,
     everything,
     read_to_end,
@@ -23,10 +24,11 @@ from tests.contracts.connector_records import (
 
 
 class Basics:
-    """Fixtures that all the contracts share. Subclasses define `make_connector`."""
+    """Fixtures that all the contracts share. Subclasses define `make_connector`, and `topic` where there is no
+    `TopicAdmin`."""
 
     @pytest.fixture
-    def connector(self, make_connector: MakeConnector) -> Iterator[Connector]:
+    def connector(self, make_connector: MakeConnector) -> Iterator[Whole]:
         made = make_connector()
         yield made
         made.close()
@@ -42,7 +44,7 @@ class Basics:
         return f"unknown-{uuid.uuid4().hex[:12]}"
 
     @pytest.fixture
-    def topic(self, connector: Connector) -> MakeTopic:
+    def topic(self, connector: Whole) -> MakeTopic:
         """Makes a fresh topic: `topic(partitions=1) -> name`."""
 
         def make(partitions: int = 1) -> str:
@@ -52,12 +54,17 @@ class Basics:
 
         return make
 
+    def test_the_check_says_in_one_line_what_is_there(self, connector: Whole) -> None:
+        said = connector.check()
+        assert said
+        assert "\n" not in said
+
 
 class ReadContract(Basics):
     """Subclasses define `make_connector` and `fill`: makes a topic of partitions with the records of these numbers."""
 
     def test_a_topic_has_one_identity_however_often_it_is_asked_for(
-        self, connector: Connector, make_connector: MakeConnector, fill: Fill, unknown: str
+        self, connector: Source, make_connector: MakeConnector, fill: Fill, unknown: str
     ) -> None:
         one, two, other = fill([[1], [2]]), fill([[1], [2]]), make_connector()
         assert connector.identity(one) == other.identity(one) == connector.identity(one)
@@ -69,7 +76,7 @@ class ReadContract(Basics):
             other.identity(unknown)
         other.close()
 
-    def test_each_partition_is_read_in_order_and_once(self, connector: Connector, fill: Fill) -> None:
+    def test_each_partition_is_read_in_order_and_once(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(500), range(500, 700), range(700, 701)])
         assert connector.partitions(topic) == 3
         polled = everything(connector, topic)
@@ -80,7 +87,7 @@ class ReadContract(Basics):
             assert list(one.batch.offsets) == sorted(set(one.batch.offsets))
             assert all(offset < one.next_position for offset in one.batch.offsets)
 
-    def test_a_poll_gives_at_most_the_records_asked_for(self, connector: Connector, fill: Fill) -> None:
+    def test_a_poll_gives_at_most_the_records_asked_for(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(100), range(100, 200)])
         reader = connector.reader("g")
         reader.assign({TopicPartition(topic, 0): None, TopicPartition(topic, 1): None})
@@ -88,7 +95,7 @@ class ReadContract(Basics):
         reader.close()
 
     def test_reading_goes_on_after_a_new_assignment_without_loss_or_repetition(
-        self, connector: Connector, fill: Fill
+        self, connector: Source, fill: Fill
     ) -> None:
         topic = fill([range(300), range(300, 600)])
         first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
@@ -107,7 +114,7 @@ class ReadContract(Basics):
         assert by_partition(polled + rest) == {0: list(range(300)), 1: list(range(300, 600))}
         reader.close()
 
-    def test_every_offset_is_a_position_to_read_from(self, connector: Connector, fill: Fill) -> None:
+    def test_every_offset_is_a_position_to_read_from(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(40)])
         place = TopicPartition(topic, 0)
         offsets = [offset for one in everything(connector, topic) for offset in one.batch.offsets]
@@ -117,7 +124,7 @@ class ReadContract(Basics):
             assert by_partition(read_to_end(reader)) == {0: list(range(skipped, 40))}
         reader.close()
 
-    def test_an_assignment_replaces_the_one_before(self, connector: Connector, fill: Fill) -> None:
+    def test_an_assignment_replaces_the_one_before(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(10), range(10, 20)])
         reader = connector.reader("g")
         reader.assign({TopicPartition(topic, 0): None, TopicPartition(topic, 1): None})
@@ -129,7 +136,7 @@ class ReadContract(Basics):
         assert reader.poll(10, 0.0) == []
         reader.close()
 
-    def test_the_ends_are_what_reading_reaches(self, connector: Connector, fill: Fill) -> None:
+    def test_the_ends_are_what_reading_reaches(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(10), []])
         reader = connector.reader("g")
         reader.assign({TopicPartition(topic, 0): None, TopicPartition(topic, 1): None})
@@ -140,7 +147,7 @@ class ReadContract(Basics):
         assert [one for one in reader.poll(10, 0.05) if len(one.batch)] == []
         reader.close()
 
-    def test_a_reader_at_the_end_has_nothing_to_give(self, connector: Connector, fill: Fill) -> None:
+    def test_a_reader_at_the_end_has_nothing_to_give(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(10)])
         place = TopicPartition(topic, 0)
         reader = connector.reader("g")
@@ -151,7 +158,7 @@ class ReadContract(Basics):
         assert [one for one in reader.poll(10, 0.1) if len(one.batch)] == []
         reader.close()
 
-    def test_a_paused_reader_delivers_nothing_until_it_goes_on(self, connector: Connector, fill: Fill) -> None:
+    def test_a_paused_reader_delivers_nothing_until_it_goes_on(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(100)])
         reader = connector.reader("g")
         reader.assign({TopicPartition(topic, 0): None})
@@ -171,7 +178,7 @@ class ReadContract(Basics):
         assert by_partition(first + rest) == {0: list(range(100))}
         reader.close()
 
-    def test_what_does_not_exist_is_an_unknown_topic(self, connector: Connector, unknown: str) -> None:
+    def test_what_does_not_exist_is_an_unknown_topic(self, connector: Source, unknown: str) -> None:
         with pytest.raises(UnknownTopic):
             connector.partitions(unknown)
         reader = connector.reader("g")
@@ -179,13 +186,13 @@ class ReadContract(Basics):
             reader.assign({TopicPartition(unknown, 0): None})
         reader.close()
 
-    def test_a_partition_that_does_not_exist_is_refused(self, connector: Connector, fill: Fill) -> None:
+    def test_a_partition_that_does_not_exist_is_refused(self, connector: Source, fill: Fill) -> None:
         reader = connector.reader("g")
         with pytest.raises(UnknownTopic):
             reader.assign({TopicPartition(fill([[1]]), 7): None})
         reader.close()
 
-    def test_a_position_beyond_the_end_is_lost_data(self, connector: Connector, fill: Fill) -> None:
+    def test_a_position_beyond_the_end_is_lost_data(self, connector: Source, fill: Fill) -> None:
         topic = fill([range(10)])
         reader = connector.reader("g")
         limit = time.monotonic() + DEADLINE
@@ -195,13 +202,8 @@ class ReadContract(Basics):
                 reader.poll(10, 0.1)
         reader.close()
 
-    def test_closing_a_reader_twice_is_closing_it_once(self, connector: Connector, fill: Fill) -> None:
+    def test_closing_a_reader_twice_is_closing_it_once(self, connector: Source, fill: Fill) -> None:
         reader = connector.reader("g")
         reader.assign({TopicPartition(fill([[1]]), 0): None})
         reader.close()
         reader.close()
-
-    def test_the_check_says_in_one_line_what_is_there(self, connector: Connector) -> None:
-        said = connector.check()
-        assert said
-        assert "\n" not in said

@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from rayflow.connectors.base import Connector, Polled, Publisher, Reader
+from rayflow.connectors.base import Appendable, Polled, Publisher, Reader, Sink, Source, TopicAdmin
 from rayflow.core.batch import EncodedBatch, Headers
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
-MakeConnector: TypeAlias = Callable[[], Connector]
+
+class Whole(Source, Sink, TopicAdmin, Appendable):
+    """A connector that has all parts."""
+
+
+MakeConnector: TypeAlias = Callable[[], Whole]
 MakeTopic: TypeAlias = Callable[..., str]
 Fill: TypeAlias = Callable[[Sequence[Sequence[int]]], str]
 Values: TypeAlias = Callable[[str], list[bytes]]
@@ -82,7 +87,7 @@ def by_partition(polled: list[Polled]) -> dict[int, list[int]]:
     return {partition: found for partition, found in numbers.items() if found}
 
 
-def everything(connector: Connector, topic: str) -> list[Polled]:
+def everything(connector: Source, topic: str) -> list[Polled]:
     """All committed records of a topic."""
     reader = connector.reader("everything")
     try:
@@ -108,3 +113,10 @@ def until(steps: Iterator[str], name: str) -> None:
         if step == name:
             return
     raise AssertionError(f"no step {name}")
+
+
+def until_is(ask: Callable[[], object], wanted: object) -> None:
+    """Ask until the answer is the one wanted, as of systems that take a moment."""
+    limit = time.monotonic() + DEADLINE
+    while (answer := ask()) != wanted:
+        assert time.monotonic() < limit, answer

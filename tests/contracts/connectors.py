@@ -1,7 +1,8 @@
-"""The contract of `rayflow.connectors.base`, as test classes that every connector's tests subclass.
+"""The contracts of `rayflow.connectors.base`, as test classes that a connector's tests subclass: one for each part.
 
-`ReadContract`: a connector whose partitions can be read. `PublishContract`: one that a job can publish to.
-`ConnectorContract`: both, and topics, records and positions in full (the embedded log, Kafka).
+`ReadContract`: a `Source`. `AppendContract`: a `Sink` at least once; `PublishContract`: exactly once as well.
+`TopicContract`: a `TopicAdmin`. `WriterContract`: an `Appendable`.
+`ConnectorContract`: all parts, with keys, headers, timestamps and positions (the embedded log, Kafka).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from rayflow.connectors.base import Connector
 from rayflow.core.batch import EncodedBatch, Headers
 from rayflow.core.errors import RecordTooLarge, TopicExists, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -26,6 +26,7 @@ from tests.contracts.connector_records import (
     MakeTopic,
     ShownPositions,
     Values,
+    Whole,
     batch_of,
     by_partition,
     everything,
@@ -35,9 +36,10 @@ from tests.contracts.connector_records import (
     run,
     until,
 )
+from tests.contracts.connector_topics import TopicContract, WriterContract
 
 
-class ConnectorContract(ReadContract, PublishContract):
+class ConnectorContract(ReadContract, PublishContract, TopicContract, WriterContract):
     """The whole contract. Subclasses define `make_connector`, and `shown_positions`: what the system's own tools see of
     a job's positions, at the places asked for.
 
@@ -47,7 +49,7 @@ class ConnectorContract(ReadContract, PublishContract):
     too_large: int = 2 << 20
 
     @pytest.fixture
-    def fill(self, connector: Connector, topic: MakeTopic) -> Fill:
+    def fill(self, connector: Whole, topic: MakeTopic) -> Fill:
         def make(partitions: Sequence[Sequence[int]]) -> str:
             name = topic(len(partitions))
             appender = connector.appender()
@@ -60,13 +62,13 @@ class ConnectorContract(ReadContract, PublishContract):
         return make
 
     @pytest.fixture
-    def values(self, connector: Connector) -> Values:
+    def values(self, connector: Whole) -> Values:
         def read(topic: str) -> list[bytes]:
             return [value for one in everything(connector, topic) for value in one.batch.values]
 
         return read
 
-    def test_topics_are_created_listed_and_deleted(self, connector: Connector, make_connector: MakeConnector) -> None:
+    def test_topics_are_created_listed_and_deleted(self, connector: Whole, make_connector: MakeConnector) -> None:
         names = sorted(f"t-{uuid.uuid4().hex[:12]}" for _ in range(2))
         for partitions, name in enumerate(names, 1):
             connector.create(name, partitions)
@@ -89,9 +91,7 @@ class ConnectorContract(ReadContract, PublishContract):
             connector.delete(names[0])
         other.close()
 
-    def test_a_topic_made_again_under_its_name_has_another_identity(
-        self, connector: Connector, topic: MakeTopic
-    ) -> None:
+    def test_a_topic_made_again_under_its_name_has_another_identity(self, connector: Whole, topic: MakeTopic) -> None:
         name = topic()
         before = connector.identity(name)
         connector.delete(name)
@@ -99,7 +99,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert connector.identity(name) != before
         assert connector.identity(name).partition("#")[0] == before.partition("#")[0]
 
-    def test_a_record_comes_back_as_it_was_written(self, connector: Connector, topic: MakeTopic) -> None:
+    def test_a_record_comes_back_as_it_was_written(self, connector: Whole, topic: MakeTopic) -> None:
         name = topic()
         keys = [b"k", None, b"", b"\x00\xff", b"k"]
         values = [b"v", b"no key", b"", None, b"\x00" * 300]
@@ -117,7 +117,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert found == headers + [[]] * 5
 
     def test_published_records_come_back_as_they_were_written(
-        self, connector: Connector, topic: MakeTopic, job: str
+        self, connector: Whole, topic: MakeTopic, job: str
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -132,7 +132,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert [list(h) for h in batch.headers or []] == headers
 
     def test_a_key_goes_to_the_partition_where_javas_clients_put_it(
-        self, connector: Connector, topic: MakeTopic, job: str
+        self, connector: Whole, topic: MakeTopic, job: str
     ) -> None:
         name, task = topic(5), SinkTask("out", 0)
         expected = {key: (hashed & 0x7FFFFFFF) % 5 for key, hashed in MURMUR2.items()}
@@ -149,7 +149,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert sorted(found) == sorted([*expected.items()] * 2)
 
     def test_records_of_one_key_keep_their_order_across_partitions_and_epochs(
-        self, connector: Connector, topic: MakeTopic, job: str
+        self, connector: Whole, topic: MakeTopic, job: str
     ) -> None:
         name, task = topic(3), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -170,7 +170,7 @@ class ConnectorContract(ReadContract, PublishContract):
                 per_key.setdefault(key, []).append(number(value))
         assert per_key == {b"%d" % k: [n for n in range(100, 600) if n % 7 == k] for k in range(7)}
 
-    def test_records_without_a_key_all_arrive(self, connector: Connector, topic: MakeTopic, job: str) -> None:
+    def test_records_without_a_key_all_arrive(self, connector: Whole, topic: MakeTopic, job: str) -> None:
         name = topic(3)
         appender = connector.appender()
         for start in range(0, 300, 50):
@@ -179,7 +179,7 @@ class ConnectorContract(ReadContract, PublishContract):
         found = by_partition(everything(connector, name))
         assert sorted(n for numbers in found.values() for n in numbers) == list(range(300))
 
-    def test_a_large_epoch_is_published_whole(self, connector: Connector, topic: MakeTopic, job: str) -> None:
+    def test_a_large_epoch_is_published_whole(self, connector: Whole, topic: MakeTopic, job: str) -> None:
         name, task = topic(2), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
         publisher.open([task])
@@ -192,7 +192,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert found == {p: [n for n in range(60_000) if n // 10_000 % 2 == p] for p in (0, 1)}
 
     def test_a_record_larger_than_the_limit_leaves_nothing_visible(
-        self, connector: Connector, topic: MakeTopic, job: str
+        self, connector: Whole, topic: MakeTopic, job: str
     ) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher = connector.publisher(job, 0, "exactly_once")
@@ -206,7 +206,7 @@ class ConnectorContract(ReadContract, PublishContract):
         assert by_partition(everything(connector, name)) == {}
         again.close()
 
-    def test_one_publish_writes_several_topics_at_once(self, connector: Connector, topic: MakeTopic, job: str) -> None:
+    def test_one_publish_writes_several_topics_at_once(self, connector: Whole, topic: MakeTopic, job: str) -> None:
         names, tasks = [topic(), topic(2)], [SinkTask("a", 0), SinkTask("b", 1)]
         publisher = connector.publisher(job, 0, "exactly_once")
         publisher.open(tasks)
@@ -220,9 +220,7 @@ class ConnectorContract(ReadContract, PublishContract):
         ] == [[0], [1]]
         publisher.close()
 
-    def test_a_reader_that_waits_is_given_what_is_published(
-        self, connector: Connector, topic: MakeTopic, job: str
-    ) -> None:
+    def test_a_reader_that_waits_is_given_what_is_published(self, connector: Whole, topic: MakeTopic, job: str) -> None:
         name, task = topic(), SinkTask("out", 0)
         publisher, reader = connector.publisher(job, 0, "exactly_once"), connector.reader(job)
         reader.assign({TopicPartition(name, 0): None})
@@ -238,7 +236,7 @@ class ConnectorContract(ReadContract, PublishContract):
         publisher.close()
 
     def test_positions_are_shown_once_the_epoch_is_published(
-        self, connector: Connector, topic: MakeTopic, fill: Fill, job: str, shown_positions: ShownPositions
+        self, connector: Whole, topic: MakeTopic, fill: Fill, job: str, shown_positions: ShownPositions
     ) -> None:
         source, name, task = fill([range(10), range(5)]), topic(), SinkTask("out", 0)
         places = [TopicPartition(source, 0), TopicPartition(source, 1)]
@@ -257,7 +255,7 @@ class ConnectorContract(ReadContract, PublishContract):
         publisher.close()
 
     def test_a_reader_shows_positions_of_a_job_without_a_sink(
-        self, connector: Connector, fill: Fill, job: str, shown_positions: ShownPositions
+        self, connector: Whole, fill: Fill, job: str, shown_positions: ShownPositions
     ) -> None:
         place = TopicPartition(fill([range(10)]), 0)
         reader = connector.reader(job)
@@ -268,14 +266,3 @@ class ConnectorContract(ReadContract, PublishContract):
             reader.poll(1, 0.05)
             assert time.monotonic() < limit
         reader.close()
-
-    def test_what_an_appender_wrote_is_visible_after_its_flush(self, connector: Connector, topic: MakeTopic) -> None:
-        name = topic()
-        appender = connector.appender()
-        for n in range(5):
-            appender.append(batch_of(name, [n]))
-        appender.flush()
-        assert by_partition(everything(connector, name)) == {0: [0, 1, 2, 3, 4]}
-        appender.append(batch_of(name, [5]))
-        appender.close()
-        assert by_partition(everything(connector, name)) == {0: [0, 1, 2, 3, 4, 5]}

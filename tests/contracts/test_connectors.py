@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rayflow.connectors.base import Connector
 from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
 from rayflow.core.ids import TopicPartition
 from tests.contracts.connector_publishing import PublishContract
 from tests.contracts.connector_reading import ReadContract
 from tests.contracts.connector_records import Fill, MakeConnector, ShownPositions, Values, everything, line
+from tests.contracts.connector_topics import TopicContract, WriterContract
 from tests.contracts.connectors import ConnectorContract
 
 
@@ -42,7 +42,7 @@ class TestEmbeddedLog(ConnectorContract):
         return show
 
 
-class TestJsonLines(ReadContract, PublishContract):
+class TestJsonLines(ReadContract, PublishContract, TopicContract, WriterContract):
     @pytest.fixture
     def make_connector(self, tmp_path: Path) -> MakeConnector:
         return lambda: JsonLinesConnector(tmp_path)
@@ -59,7 +59,7 @@ class TestJsonLines(ReadContract, PublishContract):
         return make
 
     @pytest.fixture
-    def values(self, connector: Connector, tmp_path: Path) -> Values:
+    def values(self, connector: JsonLinesConnector, tmp_path: Path) -> Values:
         def read(topic: str) -> list[bytes]:
             if not list((tmp_path / topic).glob("[!.]*.jsonl")):
                 return []

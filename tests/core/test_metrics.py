@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from rayflow.core.distribution import SECONDS, Distribution
 from rayflow.core.errors import InvalidSetting
-from rayflow.core.histogram import ColumnHistogram
+from rayflow.core.histogram import DistributionHistogram
 from rayflow.core.ids import TaskId
-from rayflow.core.metrics import METRICS, SECONDS, Metrics, reference
+from rayflow.core.metrics import METRICS, Metrics, reference
 from rayflow.operators.base import OperatorCounters
 
 TASK = TaskId("s2", 3)
@@ -27,11 +28,13 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def fed() -> Metrics:
     metrics = Metrics("revenue")
     metrics.operator(TASK, "filter", OperatorCounters(records_in=5, records_out=3))
-    metrics.published("sink", [0], 1_000)
+    took = Distribution()
+    took.observe_since([0], 1_000)
+    metrics.latency("sink", took)
+    metrics.publications(took)
     metrics.lag("orders", 3, 12)
     metrics.watermark(TASK, 4_000, 6_500)
     metrics.epoch(7, seconds=0.2, checkpoint_seconds=0.1, checkpoint_bytes=1_000)
-    metrics.publication(0.03)
     metrics.state(TASK, rows=10, pending=2)
     metrics.staged(64)
     metrics.attempt(1)
@@ -116,9 +119,16 @@ def test_importing_rayflow_does_not_import_what_only_a_run_needs() -> None:
 @given(st.lists(st.lists(st.integers(0, 700_000), max_size=50), max_size=5), st.integers(0, 700_000))
 def test_a_column_is_counted_as_if_each_value_had_been_observed(columns: list[list[int]], now: int) -> None:
     registry = CollectorRegistry()
-    histogram = ColumnHistogram("latency", "Latency.", ("operator",), SECONDS, registry)
+    histogram = DistributionHistogram("latency", "Latency.", ("operator",), registry)
+    one_by_one, shown_before = Distribution(), Distribution()
     for column in columns:
-        histogram.observe_since(("sink",), column, now)
+        for timestamp in column:
+            one_by_one.observe((now - timestamp) / 1000)
+        known = shown_before.copy()
+        known.observe_since(column, now)
+        histogram.add(("sink",), known.since(shown_before))
+        shown_before = known
+    assert shown_before.within == one_by_one.within
     ages = [now - timestamp for column in columns for timestamp in column]
 
     def shown(name: str, **labels: str) -> float:

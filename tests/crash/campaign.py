@@ -19,7 +19,6 @@ import msgspec
 from rayflow.checkpoint.chain import restore_rows
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.connectors.base import Connector
 from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.hashing import murmur2
@@ -66,7 +65,7 @@ class Campaign:
         self._folder = folder
         self._tag = f"-{uuid.uuid4().hex[:8]}"
         self._input = Input([[] for _ in range(PARTITIONS)])
-        self._connector: Connector = open_connector(ConnectorSpec(broker))
+        self._connector = open_connector(ConnectorSpec(broker))
         for topic in ("payments", *SINKS[job]):
             self._connector.create(topic + self._tag, PARTITIONS)
 

@@ -18,7 +18,8 @@ from rayflow.core.errors import InvariantBroken
 from rayflow.core.logging import configure_logging
 from rayflow.engine import history
 from rayflow.plan.compile import plan_of
-from rayflow.runtimes.hosting.options import Progress, RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.hosting.steps import STEPS
 from rayflow.runtimes.local.runtime import LocalRuntime
 from tests.crash.jobs import JOBS
@@ -59,10 +60,10 @@ def main(argument: str) -> None:
 
     before = (-1, -1)
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(status: JobStatus) -> None:
         nonlocal before
-        now = (progress.records_in, progress.epoch)
-        if orders.ends == "idle" and progress.epoch > 0 and before == now:
+        now = (status.records_in, status.epoch)
+        if orders.ends == "idle" and status.epoch > 0 and before == now:
             runtime.stop()
         before = now
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,9 +12,11 @@ from rayflow.api.job import Job
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import RayflowError
 from rayflow.plan.compile import plan_of
-from rayflow.runtimes.hosting.options import Progress, RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.hosting.steps import STEPS
 from rayflow.runtimes.local.runtime import LocalRuntime
+from rayflow.runtimes.machine.journal import Journal
 from tests.e2e.brokers import Broker
 from tests.kafka.client import until
 
@@ -52,7 +53,7 @@ def run(
     clock: Callable[[], int] = system_clock,
     on_step: Callable[[str], None] = lambda _: None,
     **options: Any,
-) -> Progress:
+) -> JobStatus:
     """Run a job up to the end of what there is."""
     options.setdefault("until_end", True)
     return LocalRuntime(plan_of(job), options_of(broker, state, **options), clock=clock, on_step=on_step).run()
@@ -74,9 +75,10 @@ class Running:
         *,
         clock: Callable[[], int] = system_clock,
         on_step: Callable[[str], None] = lambda _: None,
+        journal: Journal | None = None,
         **options: Any,
     ) -> None:
-        self.progress = Progress(job.name)
+        self.progress = JobStatus(job.name)
         self.states: list[str] = []
         self.error: RayflowError | None = None
         self.runtime = LocalRuntime(
@@ -85,14 +87,15 @@ class Running:
             on_progress=self._on_progress,
             clock=clock,
             on_step=on_step,
+            journal=journal,
         )
         self._thread = threading.Thread(target=self._run, name=f"test-{job.name}", daemon=True)
         self._thread.start()
 
-    def until(self, condition: Callable[[Progress], object], seconds: float = 60.0) -> Progress:
+    def until(self, condition: Callable[[JobStatus], object], seconds: float = 60.0) -> JobStatus:
         """Wait for a progress report that fulfils `condition`; raises what the run raises meanwhile."""
 
-        def met() -> Progress | None:
+        def met() -> JobStatus | None:
             if self.error is not None:
                 raise self.error
             return self.progress if condition(self.progress) else None
@@ -105,12 +108,12 @@ class Running:
         assert self.error is not None, f"the job is {self.progress.state} instead of failing"
         return self.error
 
-    def stop(self) -> Progress:
+    def stop(self) -> JobStatus:
         """Ask for a clean end, and wait for it. Raises the run's error."""
         self.runtime.stop()
         return self.finish()
 
-    def finish(self, seconds: float = 60.0) -> Progress:
+    def finish(self, seconds: float = 60.0) -> JobStatus:
         """Wait for the end. Raises the run's error."""
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"the job did not end: {self.progress}"
@@ -124,8 +127,8 @@ class Running:
         except RayflowError as error:
             self.error = error
 
-    def _on_progress(self, progress: Progress) -> None:
-        self.progress = replace(progress)
+    def _on_progress(self, progress: JobStatus) -> None:
+        self.progress = progress
         if not self.states or self.states[-1] != progress.state:
             self.states.append(progress.state)
 

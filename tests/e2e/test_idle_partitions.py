@@ -11,7 +11,7 @@ from pathlib import Path
 import rayflow as rf
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock
-from rayflow.runtimes.hosting.options import Progress
+from rayflow.runtimes.hosting.status import JobStatus
 from tests.e2e.brokers import Broker
 from tests.e2e.running import Running, run
 
@@ -121,7 +121,7 @@ def test_a_partition_that_is_silent_while_the_job_listens_is_idle(embedded: Brok
     put(embedded, 0, times)
     with Running(job, embedded, state, clock=lambda: began + 50 * (system_clock() - began)) as running:
 
-        def met(progress: Progress) -> bool:
+        def met(progress: JobStatus) -> bool:
             put(embedded, 0, range(60_000, 60_001))
             return bool(embedded.read("out"))
 

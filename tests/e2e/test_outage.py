@@ -71,7 +71,7 @@ def test_a_job_waits_for_a_broker_that_is_away_for_half_a_minute(
     ):
         waiting = running.until(lambda progress: progress.state == "waiting")
         away = time.monotonic()
-        assert waiting.detail
+        assert waiting.cause
         assert lines(caplog, "waiting for the broker") == 1
         running.until(lambda _: time.monotonic() - away >= OUTAGE, OUTAGE + 10)
         assert running.progress.state == "waiting"

@@ -99,7 +99,7 @@ def test_a_stream_with_records_that_wait_to_be_delivered_is_not_idle() -> None:
     made = streams(waits=100, talks=500)
     time = EventTime(made, [])
     made["talks"].last_arrival = LISTENED_FOR
-    time.look(WATERMARK_MIN, LISTENED_FOR, waiting={"waits"})
+    time.look(WATERMARK_MIN, LISTENED_FOR, undelivered={"waits"})
     assert time.advance()
     assert time.watermark == 100
 

@@ -22,7 +22,7 @@ from rayflow.plan.fingerprint import fingerprint
 from rayflow.plan.physical import Edge
 from rayflow.plan.validate import validate
 from rayflow.testing import Driver
-from rayflow.testing.simulation import simulation
+from rayflow.testing.simulation import world
 from rayflow.testing.simulation.jobs import TOPIC, Shape
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 from tests.operators.probes import AskSpec, CheckedSpec, PairSpec, WaitOperator, WaitSpec, behind, meeting
@@ -216,7 +216,7 @@ def shape_of(seed: int, calls: bool = False) -> Shape:
 
 @pytest.fixture
 def probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "make_job", probed)
+    monkeypatch.setattr(world, "make_job", probed)
 
 
 @pytest.mark.no_cover

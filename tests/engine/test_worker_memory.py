@@ -1,4 +1,4 @@
-"""When a worker is busy, and when it holds its sources: memory of the open epoch and of the one on its way."""
+"""Whether a worker's open epoch has changes, and when it holds its sources: memory of two epochs together."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ class Copying:
         return self.worker.handle(EpochPublished(epoch))
 
 
-def test_records_alone_make_a_worker_busy_until_its_next_epoch() -> None:
+def test_records_alone_are_a_change_until_the_next_epoch() -> None:
     """Without state and without output there is nothing else to see: its positions have moved all the same."""
     copying = Copying(sink=False)
-    assert not copying.worker.busy
+    assert not copying.worker.changed
     copying.read(10)
-    assert copying.worker.busy
+    assert copying.worker.changed
     copying.barrier(1)
-    assert not copying.worker.busy
+    assert not copying.worker.changed
     copying.read(10)  # belongs to the next epoch, which is due when this one is done
     copying.finish(1)
-    assert copying.worker.busy
+    assert copying.worker.changed
 
 
 def test_what_an_epoch_on_its_way_holds_counts_until_it_is_done() -> None:

@@ -10,13 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rayflow.cli.topics.reading import read_topic
-from rayflow.connectors.base import Connector
+from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.connectors.embedded.environment import Environment, acquire
 from rayflow.connectors.embedded.layout import fence_of, positions_of
-from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
-from rayflow.core.topics import ConnectorSpec
 
 SINK, UNUSED = SinkTask("to-out", 1), SinkTask("to-out", 0)
 MARKER = Marker("cd" * 16, 7)
@@ -32,9 +30,9 @@ _IDENTITY = b"i"
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Connector, Environment]]:
+def _opened() -> Iterator[tuple[EmbeddedConnector, Environment]]:
     with TemporaryDirectory() as folder:
-        connector = open_connector(ConnectorSpec(f"embedded:{Path(folder) / 'log'}"))
+        connector = EmbeddedConnector(Path(folder) / "log")
         connector.topics()
         environment = acquire(Path(folder) / "log")
         yield connector, environment

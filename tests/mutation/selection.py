@@ -20,7 +20,7 @@ UNITS: Mapping[str, Sequence[str]] = {
     "connectors/kafka": (
         *(
             f"tests/connectors/kafka/test_{name}.py"
-            for name in ("config", "positions", "at_least_once", "stream", "publisher", "reader")
+            for name in ("config", "positions", "at_least_once", "plain_producer", "publisher", "reader")
         ),
     ),
 }

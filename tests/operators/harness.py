@@ -11,7 +11,7 @@ from typing import Any
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.batch import Batch, EncodedBatch, Headers, Origin
 from rayflow.core.ids import TaskId
-from rayflow.core.ports import IN, OUT, Port
+from rayflow.core.outputs import IN, OUT, Output
 from rayflow.operators.base import Operator, OperatorContext
 from rayflow.operators.registry import build
 from rayflow.operators.sink import SinkOperator
@@ -78,7 +78,7 @@ class Bench:
     def watermark(self, watermark: int) -> Batch:
         return by_port(self.watermark_outputs(watermark)).get(OUT, _empty())
 
-    def watermark_outputs(self, watermark: int) -> list[tuple[Port, Batch]]:
+    def watermark_outputs(self, watermark: int) -> list[tuple[Output, Batch]]:
         """What the watermark makes the operator emit, batch by batch, without empty ones."""
         return [output for output in self._operator.on_watermark(watermark, {IN: watermark}) if len(output[1])]
 
@@ -86,7 +86,7 @@ class Bench:
         self.now = now
         return by_port(self._operator.on_clock(now)).get(OUT, _empty())
 
-    def end_epoch(self) -> list[tuple[Port, Batch]]:
+    def end_epoch(self) -> list[tuple[Output, Batch]]:
         """What the end of the epoch makes the operator emit, batch by batch; nothing is sealed."""
         return list(self._operator.on_epoch_end())
 
@@ -161,18 +161,18 @@ def _empty() -> Batch:
 
 
 def by_port(outputs: Iterable[tuple[str, Batch]]) -> dict[str, Batch]:
-    """What came out of each port as one batch. Checks that columns are of one length."""
+    """What came out of each output as one batch. Checks that columns are of one length."""
     found: dict[str, Batch] = {}
-    for port, batch in outputs:
+    for output, batch in outputs:
         columns = [batch.keys, batch.timestamps, batch.offsets, batch.headers, batch.lateness]
         assert {len(column) for column in columns if column is not None} <= {len(batch.values)}
         if not len(batch):
             continue
-        if port not in found:
-            found[port] = batch
+        if output not in found:
+            found[output] = batch
             continue
-        before = found[port]
-        found[port] = Batch(
+        before = found[output]
+        found[output] = Batch(
             before.origin,
             before.keys + batch.keys,
             before.values + batch.values,

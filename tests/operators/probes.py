@@ -12,7 +12,7 @@ from rayflow.api.stream import Stream
 from rayflow.core.batch import Batch
 from rayflow.core.failures import OnError, Stop
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import OUT, Input
+from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.calling import Call, CallingOperator, Outcome
 from rayflow.operators.failing import Failures, without

@@ -11,7 +11,7 @@ from rayflow.api.specs.routing import SplitSpec
 from rayflow.core.batch import Headers
 from rayflow.core.errors import InvariantBroken, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, FailedRecord, Skip, Stop
-from rayflow.core.ports import DEAD_LETTER, OUT
+from rayflow.core.outputs import DEAD_LETTER, OUT
 from rayflow.core.topics import TopicRef
 from tests.operators.harness import Bench, batch_of
 
@@ -131,7 +131,7 @@ def test_every_operator_over_a_function_goes_on_behind_a_failure() -> None:
 
     assert Bench(FilterSpec(positive, Skip())).send([1, 2, 3, 4, 5]) == [4, 5]
     out = Bench(SplitSpec((("big", positive),), Skip())).process(batch_of([1, 2, 3, 4, 5]))
-    assert {port: batch.values for port, batch in out.items()} == {"big": [4, 5], OUT: [1, 2]}
+    assert {output: batch.values for output, batch in out.items()} == {"big": [4, 5], OUT: [1, 2]}
 
     def several(value: int) -> Any:
         yield value

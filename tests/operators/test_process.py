@@ -14,7 +14,7 @@ from rayflow.api.state import list_, map_, value
 from rayflow.core.errors import InvalidJob, KeyNotUsable, UserFunctionFailed
 from rayflow.core.failures import Skip
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import OUT
+from rayflow.core.outputs import OUT
 from tests.operators.harness import batch_of
 from tests.operators.scripted import Scripted, bench_of, run
 

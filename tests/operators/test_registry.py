@@ -12,7 +12,7 @@ import rayflow.api.specs
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.api.specs.functions import FunctionSpec, MapSpec
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.ports import IN
+from rayflow.core.outputs import IN
 from rayflow.operators import registry
 from rayflow.operators.base import Operator
 from rayflow.operators.registry import build

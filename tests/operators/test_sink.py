@@ -9,7 +9,7 @@ import pytest
 from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import EncodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
-from rayflow.core.ports import DEAD_LETTER
+from rayflow.core.outputs import DEAD_LETTER
 from rayflow.core.topics import TopicRef
 from rayflow.operators.sink import MERGE_UP_TO, OVERHEAD
 from rayflow.serde.base import Serde

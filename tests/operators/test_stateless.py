@@ -7,7 +7,7 @@ import pytest
 from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
 from rayflow.api.specs.outputs import PrintSpec
 from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
-from rayflow.core.ports import OUT
+from rayflow.core.outputs import OUT
 from tests.operators.harness import Bench, batch_of
 
 
@@ -80,4 +80,4 @@ def test_merge_passes_batches_on() -> None:
 def test_split_sends_each_record_to_the_first_branch_that_holds() -> None:
     bench = Bench(SplitSpec((("small", lambda v: v < 3), ("even", lambda v: v % 2 == 0))))
     out = bench.process(batch_of([1, 2, 3, 4, 5]))
-    assert {port: batch.values for port, batch in out.items()} == {"small": [1, 2], "even": [4], OUT: [3, 5]}
+    assert {output: batch.values for output, batch in out.items()} == {"small": [1, 2], "even": [4], OUT: [3, 5]}

@@ -14,7 +14,7 @@ from rayflow.core.batch import Batch
 from rayflow.core.errors import DecodeFailed, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.core.ports import DEAD_LETTER, OUT
+from rayflow.core.outputs import DEAD_LETTER, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
 from tests.operators.harness import SourceBench, batch_of

@@ -15,7 +15,7 @@ from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 from rayflow.api.specs.table import LatestSpec, TableSpec
 from rayflow.core.errors import KeyNotUsable, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
-from rayflow.core.ports import DEAD_LETTER, OUT
+from rayflow.core.outputs import DEAD_LETTER, OUT
 from rayflow.core.topics import TopicRef
 from rayflow.operators.loops import Loops
 from tests.operators.harness import Bench, batch_of

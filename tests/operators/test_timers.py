@@ -12,7 +12,7 @@ from rayflow.api.state import value
 from rayflow.core.errors import UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MAX
-from rayflow.core.ports import DEAD_LETTER
+from rayflow.core.outputs import DEAD_LETTER
 from rayflow.core.topics import TopicRef
 from tests.operators.scripted import Scripted, bench_of, run
 
@@ -109,8 +109,8 @@ def test_a_failing_timer_can_be_skipped_or_dead_lettered() -> None:
     assert bench.counters.errors == 1
     bench = bench_of(Failing, on_error=DeadLetter(TopicRef("bad")))
     run(bench, "a", 0, lambda s, c: c.timer_at(20))
-    [(port, dead)] = bench.watermark_outputs(20)
-    assert (port, dead.keys, dead.values) == (DEAD_LETTER, ["a"], [None])
+    [(output, dead)] = bench.watermark_outputs(20)
+    assert (output, dead.keys, dead.values) == (DEAD_LETTER, ["a"], [None])
 
 
 def test_what_timers_emit_comes_in_bounded_batches() -> None:

@@ -17,7 +17,7 @@ from rayflow.api.specs.window import Window, WindowSpec
 from rayflow.core.batch import Batch, Headers
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
-from rayflow.core.ports import DEAD_LETTER, LATE, OUT
+from rayflow.core.outputs import DEAD_LETTER, LATE, OUT
 from rayflow.core.topics import TopicRef
 from tests.operators.harness import Bench, SourceBench, batch_of
 from tests.operators.test_stream import Raw
@@ -174,7 +174,7 @@ def test_a_late_record_and_a_failing_one_of_one_batch_go_to_their_own_ports(ever
     bench = window(10, every, reducer=reducer)
     bench.watermark(20)
     out = bench.process(batch_of([1, 2, "x"], ["a"] * 3, [9, 21, 22]))
-    assert {port: batch.values for port, batch in out.items()} == {LATE: [1], DEAD_LETTER: ["x"]}
+    assert {output: batch.values for output, batch in out.items()} == {LATE: [1], DEAD_LETTER: ["x"]}
 
 
 @pytest.mark.parametrize("every", [None, 5])
@@ -191,9 +191,9 @@ def test_a_window_whose_result_fails_is_a_dead_letter_without_a_value(every: int
     bench.send([1, 2, 5], ["a", "a", "b"], [0, 1, 2])
     outputs = bench.watermark_outputs(10)
     ends = [4, 9] if every else [9]
-    dead = [batch for port, batch in outputs if port == DEAD_LETTER]
+    dead = [batch for output, batch in outputs if output == DEAD_LETTER]
     assert [(batch.keys, batch.values, batch.timestamps) for batch in dead] == [(["a"], [None], [end]) for end in ends]
-    assert [batch.values for port, batch in outputs if port == OUT] == [[NotThree(5)]] * len(ends)
+    assert [batch.values for output, batch in outputs if output == OUT] == [[NotThree(5)]] * len(ends)
     assert bench.rows() == 0
 
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from confluent_kafka import KafkaException
 
 from rayflow.core.errors import RayflowError
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.client import JobHandle
-from rayflow.runtimes.ray.watching.status import JobStatus
 from tests.kafka.broker import Broker
 from tests.ray.following import SpreadFollower
 from tests.ray.machines import Machines

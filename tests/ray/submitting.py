@@ -8,9 +8,9 @@ from typing import Any
 
 from rayflow.core.errors import RayflowError
 from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.client import JobHandle
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.status import JobStatus
 from tests.e2e.brokers import Broker
 from tests.kafka.client import until
 

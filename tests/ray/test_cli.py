@@ -174,7 +174,7 @@ def test_ctrl_c_stops_a_run_on_ray_and_leaves_no_process(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
-    assert "job done" in err
+    assert "job stopped" in err
     _, alive = psutil.wait_procs(children, 60)
     assert not alive
 

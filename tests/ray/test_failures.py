@@ -19,8 +19,8 @@ from rayflow.core.errors import (
     ObjectExists,
     UserFunctionFailed,
 )
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.client import Cluster, JobHandle
-from rayflow.runtimes.ray.watching.status import JobStatus
 from tests.e2e.brokers import Broker
 from tests.kafka.client import until
 from tests.ray.machines import Machines

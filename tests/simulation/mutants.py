@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -15,15 +16,17 @@ from rayflow.checkpoint.layout import manifest_name
 from rayflow.checkpoint.manifest import encode_manifest
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.core.ids import Marker
-from rayflow.engine import coordinator as coordinator_module
+from rayflow.engine import startup
 from rayflow.engine.actions import EpochSealed
 from rayflow.engine.alignment import Alignment
 from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.epochs import Epochs
 from rayflow.engine.event_time import EventTime
 from rayflow.engine.events import ManifestWritten
 from rayflow.engine.orders import CommitEpoch
 from rayflow.engine.phase import Phase
 from rayflow.engine.recovery import LostMarker
+from rayflow.engine.startup import Startup
 from rayflow.engine.task import Task
 from rayflow.operators.timers import Timers
 from rayflow.runtimes.hosting import coordinator as coordinator_driver
@@ -65,16 +68,16 @@ class Encoded:
 
 
 def publish_before_the_manifest(patch: Patch) -> None:
-    on_ack, handle = Coordinator._on_ack, Coordinator.handle
+    on_ack, handle = Epochs._on_ack, Coordinator.handle
 
-    def ack(self: Coordinator, event: Any) -> Any:
+    def ack(self: Epochs, event: Any) -> Any:
         orders = on_ack(self, event)
         return [*map(CommitEpoch, [event.epoch] if orders else []), *orders]
 
     def ignore(self: Coordinator, event: Any) -> Any:
         return [] if isinstance(event, ManifestWritten) else handle(self, event)
 
-    patch.setattr(Coordinator, "_on_ack", ack)
+    patch.setattr(Epochs, "_on_ack", ack)
     patch.setattr(Coordinator, "handle", ignore)
 
 
@@ -121,7 +124,7 @@ def delta_applied_when_sealed(patch: Patch) -> None:
 
 
 def staged_output_dropped(patch: Patch) -> None:
-    patch.setattr(coordinator_module, "unpublished", lambda *_: [])
+    patch.setattr(startup, "unpublished", lambda *_: [])
 
 
 def positions_after_the_barrier(patch: Patch) -> None:
@@ -167,18 +170,18 @@ def event_time_not_restored(patch: Patch) -> None:
 
 
 def lost_marker_taken_as_unpublished(patch: Patch) -> None:
-    unpublished = coordinator_module.unpublished
+    unpublished = startup.unpublished
     patch.setattr(
-        coordinator_module,
+        startup,
         "unpublished",
         lambda manifest, markers, _: unpublished(manifest, markers, LostMarker("republish", manifest.epoch)),
     )
 
 
 def lost_marker_ignored(patch: Patch) -> None:
-    unpublished = coordinator_module.unpublished
+    unpublished = startup.unpublished
     patch.setattr(
-        coordinator_module,
+        startup,
         "unpublished",
         lambda manifest, markers, _: unpublished(manifest, markers, LostMarker("skip", manifest.epoch)),
     )
@@ -204,13 +207,15 @@ def manifest_is_overwritten(patch: Patch) -> None:
 
 
 def manifest_not_read_again(patch: Patch) -> None:
-    on_manifest = Coordinator._on_manifest
+    on_manifest = Startup._on_manifest
+    first: WeakKeyDictionary[Startup, Any] = WeakKeyDictionary()
 
-    def stale(self: Coordinator, manifest: Any) -> Any:
-        again = self.phase is Phase.READING_AGAIN
-        return on_manifest(self, self._manifest if again else manifest)
+    def stale(self: Startup, manifest: Any) -> Any:
+        if self.phase is not Phase.READING_AGAIN:
+            first[self] = manifest
+        return on_manifest(self, first[self])
 
-    patch.setattr(Coordinator, "_on_manifest", stale)
+    patch.setattr(Startup, "_on_manifest", stale)
 
 
 def republished_through_another_slot(patch: Patch) -> None:
@@ -260,7 +265,7 @@ def repeated_messages_are_taken_again(patch: Patch) -> None:
 
 
 def sinks_not_marked_before_their_first_epoch(patch: Patch) -> None:
-    patch.setattr(coordinator_module, "unmarked", lambda lineage, sinks, markers: [])
+    patch.setattr(startup, "unmarked", lambda lineage, sinks, markers: [])
 
 
 def checkpoint_does_not_wait_for_the_flush(patch: Patch) -> None:

@@ -15,8 +15,9 @@ from tests.simulation.time_mutants import TIME_MUTANTS
 ROOT = Path(__file__).parents[2]
 HOSTING = ROOT / "rayflow" / "runtimes" / "hosting"
 
-OF_REAL_RUNS = {"samples.py", "start.py", "options.py", "epoch_times.py"}
-"""What a run on a real machine has besides its drivers: sample data, where it starts, its folders, its figures."""
+OF_REAL_RUNS = {"samples.py", "start.py", "options.py", "epoch_times.py", "savepoints.py"}
+"""What a run on a real machine has besides its drivers: sample data, where it starts, its folders, its figures, and the
+savepoints that people ask for while it runs."""
 LEAST = 0.5
 """Share of the lines of each driver's functions that a few seeds must run."""
 

@@ -33,7 +33,7 @@ def failing_seed() -> tuple[int, SimulationFailed]:
 def test_a_case_that_lists_what_a_seed_drew_runs_as_the_seed_does() -> None:
     def trace(simulation: Simulation) -> list[tuple[float, str, str]]:
         notes: list[tuple[float, str, str]] = []
-        simulation._on_note = lambda *note: notes.append(note)
+        simulation.on_note = lambda *note: notes.append(note)
         simulation.run()
         return notes
 

@@ -10,7 +10,7 @@ import pytest
 
 from rayflow.core.batch import Batch
 from rayflow.core.ids import WATERMARK_MAX
-from rayflow.core.ports import LATE, OUT
+from rayflow.core.outputs import LATE, OUT
 from rayflow.operators.base import Passing
 from rayflow.operators.window import WindowOperator
 from rayflow.testing.simulation.jobs import LATE as BRANCHES
@@ -39,17 +39,17 @@ def results_are_lost(patch: Patch) -> None:
     process, fire = WindowOperator.process, WindowOperator.on_watermark
 
     def without_updates(self: WindowOperator, batch: Batch, input: Any) -> Any:
-        return [(port, made) for port, made in process(self, batch, input) if port != OUT]
+        return [(output, made) for output, made in process(self, batch, input) if output != OUT]
 
     def without_results(self: WindowOperator, watermark: int, inputs: Any) -> Passing:
         firing = fire(self, watermark, inputs)
         while True:
             try:
-                port, made = next(firing)
+                output, made = next(firing)
             except StopIteration as done:
                 return done.value
-            if port != OUT:
-                yield port, made
+            if output != OUT:
+                yield output, made
 
     patch.setattr(WindowOperator, "process", without_updates)
     patch.setattr(WindowOperator, "on_watermark", without_results)
@@ -105,7 +105,7 @@ def late_records_are_dropped(patch: Patch) -> None:
     process = WindowOperator.process
 
     def without_late(self: WindowOperator, batch: Batch, input: Any) -> Any:
-        return [(port, made) for port, made in process(self, batch, input) if port != LATE]
+        return [(output, made) for output, made in process(self, batch, input) if output != LATE]
 
     patch.setattr(WindowOperator, "process", without_late)
 

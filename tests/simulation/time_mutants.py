@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from rayflow.core.ids import WATERMARK_MIN
-from rayflow.engine.coordinator import Coordinator
+from rayflow.engine.barrier_schedule import BarrierSchedule
 from rayflow.engine.event_time import ChannelTimes, EventTime
 from rayflow.engine.worker import Worker
 from rayflow.runtimes.hosting.sinks import Sinks
@@ -36,7 +36,7 @@ def event_time_stands_still(patch: Patch) -> None:
 
 
 def idle_partitions_hold_time_back(patch: Patch) -> None:
-    patch.setattr(EventTime, "look", lambda self, since, until, waiting=(): None)
+    patch.setattr(EventTime, "look", lambda self, since, until, undelivered=(): None)
 
 
 def idle_channels_hold_time_back(patch: Patch) -> None:
@@ -59,25 +59,25 @@ def idle_channels_stay_idle(patch: Patch) -> None:
     patch.setattr(ChannelTimes, "on_watermark", still)
 
 
-def records_alone_do_not_make_busy(patch: Patch) -> None:
+def records_alone_are_no_change(patch: Patch) -> None:
     handle = Worker.handle
 
     def only_state(self: Worker, event: Any) -> Any:
         actions = handle(self, event)
-        self.busy = self.busy and any(task.state.pending_rows for task in self.tasks.values())
+        self.changed = self.changed and any(task.state.pending_rows for task in self.tasks.values())
         return actions
 
     patch.setattr(Worker, "handle", only_state)
 
 
 def checkpoints_only_when_asked_for(patch: Patch) -> None:
-    tick = Coordinator._tick
+    due = BarrierSchedule.due
 
-    def never_due(self: Coordinator, busy: bool) -> Any:
-        self._last_barrier = self._now
-        return tick(self, busy)
+    def never_due(self: BarrierSchedule, changed: bool) -> bool:
+        self._last = self.now
+        return due(self, changed)
 
-    patch.setattr(Coordinator, "_tick", never_due)
+    patch.setattr(BarrierSchedule, "due", never_due)
 
 
 def publishing_takes_its_time(patch: Patch) -> None:
@@ -103,8 +103,8 @@ TIME_MUTANTS = [
     Mutant("idle channels hold time back", idle_channels_hold_time_back, 20, IDLING, Faults()),
     Mutant("idle until the next look", idle_until_the_next_look, 20),
     Mutant("idle channels stay idle", idle_channels_stay_idle, 20),
-    Mutant("records alone do not make busy", records_alone_do_not_make_busy, 30),
-    Mutant("no checkpoints of a stateless job", records_alone_do_not_make_busy, 5, STATELESS),
+    Mutant("records alone are no change", records_alone_are_no_change, 30),
+    Mutant("no checkpoints of a stateless job", records_alone_are_no_change, 5, STATELESS),
     Mutant("checkpoints only when asked for", checkpoints_only_when_asked_for, 20),
     Mutant("publishing takes its time", publishing_takes_its_time, 20),
 ]

@@ -51,6 +51,22 @@ def test_rows_at_one_key_and_time_stay_in_order_of_arrival_over_epochs(state: Ta
     assert table.range("a", 5, 5, limit=3).values == [10, "new", 20]
 
 
+def test_the_newest_row_is_one_that_is_there(state: TaskState) -> None:
+    table = state.ordered("op", "rows")
+    assert table.newest() is None
+    fill(table, [("a", 5, "first"), ("b", 9, "last"), ("b", 7, "other")])
+    assert table.newest() == 9
+    checkpoint(state, 1)
+    table.delete("b", 9, 0)
+    assert table.newest() == 7
+    table.replace("b", 7, 0, "new")
+    assert table.newest() == 7
+    table.drop(8)
+    assert table.newest() is None
+    fill(table, [("a", 8, "again")])
+    assert table.newest() == 8
+
+
 def test_keys_that_are_equal_share_their_rows(state: TaskState, store: CountingStore) -> None:
     table = state.ordered("op", "rows")
     fill(table, [(1, 1, "int"), (1.0, 2, "float")])

@@ -97,6 +97,11 @@ class OrderedMachine(EpochMachine):
             self.table.replace(key, own.times[at], own.sequences[at], [number])
             self.model.rows[key][at] = (own.times[at], [number])
 
+    @rule()
+    def newest(self) -> None:
+        every = [time for own in self.model.rows.values() for time, _ in own]
+        assert self.table.newest() == max(every, default=None)
+
     @rule(time=times)
     def drop(self, time: int) -> None:
         self.table.drop(time)

@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from benchmarks.orders import BEGIN, PARTITIONS
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.clock import Clock
 from rayflow.core.metrics import Metrics
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import TICK
 from rayflow.runtimes.hosting.options import RunOptions
-from rayflow.runtimes.hosting.ports import Ports, no_step
-from rayflow.runtimes.local import observer, runtime
+from rayflow.runtimes.hosting.ports import Connectors, OnStep, Ports, no_step
+from rayflow.runtimes.local import observer
 from rayflow.runtimes.local.runtime import LocalRuntime
 from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.ports import machine_ports
@@ -71,8 +73,8 @@ class LocalJob:
         )
         # A clock that stands still brings no checkpoint but the last; one that moves with each look brings every one.
         clock = count(BEGIN, TICK).__next__ if epochs else lambda: BEGIN
-        with without_time(look_every=NEVER if metrics is None else 0.0):
-            job = LocalRuntime(self.plan, options, clock=clock, on_step=on_step, metrics=metrics)
+        with looking(NEVER if metrics is None else 0.0):
+            job = LocalRuntime(self.plan, options, clock=clock, on_step=on_step, metrics=metrics, ports=by_turns)
             return job.run().records_in
 
     @contextmanager
@@ -91,15 +93,16 @@ class Inline(Thread):
         self._calls.append((done, then))
 
 
+def by_turns(checkpoints: CheckpointStore, connectors: Connectors, *, clock: Clock, on_step: OnStep) -> Ports:
+    """The ports of a run that does by turns what others do by seconds."""
+    ports = machine_ports(checkpoints, connectors, clock=clock, on_step=on_step)
+    return replace(ports, monotonic=lambda: 0.0, background=Inline)
+
+
 @contextmanager
-def without_time(look_every: float = NEVER) -> Iterator[None]:
-    """Have the local runtime do by turns what it does by seconds."""
-
-    def ports(*given: Any, **named: Any) -> Ports:
-        return replace(machine_ports(*given, **named), monotonic=lambda: 0.0, background=Inline)
-
+def looking(look_every: float = NEVER) -> Iterator[None]:
+    """Have the local runtime look at itself so often, in seconds, and never at the ends of its sources."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "machine_ports", ports)
         patch.setattr(observer, "LOOK_EVERY", look_every)
         patch.setattr(observer, "ENDS_EVERY", NEVER)
         yield

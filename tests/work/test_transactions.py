@@ -13,19 +13,19 @@ import pytest
 from confluent_kafka import Producer
 
 import rayflow as rf
-from rayflow.connectors.kafka import transaction
+from rayflow.connectors.kafka import transactional_producer
 from rayflow.engine.actions import PublishEpoch, ReportDone
 from rayflow.engine.orders import InjectBarrier, SetMarkers
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting.steps import after, before
 from rayflow.runtimes.local.runtime import LocalRuntime
 from tests.e2e.brokers import Broker
-from tests.e2e.running import options_of, run
+from tests.e2e.running import options_of
 from tests.kafka.client import Kafka
 from tests.work.calls import Calls
-from tests.work.local import without_time
+from tests.work.local import by_turns, looking
 
-CONNECTOR = Path(str(transaction.__file__)).parent
+CONNECTOR = Path(str(transactional_producer.__file__)).parent
 RECORDS, PARTITIONS = 20_000, 4
 QUIET = 200
 """Looks at the clock of a job that is idle."""
@@ -49,7 +49,9 @@ def counted_producers() -> Iterator[Counter[str]]:
 
     names = [name for name in vars(Producer) if not name.startswith("_")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "Producer", type("Counted", (Producer,), {name: counted(name) for name in names}))
+        patch.setattr(
+            transactional_producer, "Producer", type("Counted", (Producer,), {name: counted(name) for name in names})
+        )
         yield calls
 
 
@@ -73,16 +75,15 @@ def copying(broker: Broker) -> rf.Job:
 def test_an_epoch_is_one_transaction_of_all_tasks_with_one_call_for_each_record(broker: Broker, tmp_path: Path) -> None:
     steps: Counter[str] = Counter()
     python = Calls(Path(__file__))
-    with counted_producers() as calls, without_time(), python.counted():
-        run(
-            copying(broker),
-            broker,
-            tmp_path,
+    options = options_of(broker, tmp_path, until_end=True, checkpoint_interval=1, max_poll_records=100)
+    with counted_producers() as calls, looking(), python.counted():
+        LocalRuntime(
+            plan_of(copying(broker)),
+            options,
             clock=count(1).__next__,
             on_step=lambda step: steps.update([step]),
-            checkpoint_interval=1,
-            max_poll_records=100,
-        )
+            ports=by_turns,
+        ).run()
     epochs, marked = steps[before(PublishEpoch)], steps[before(SetMarkers)]
     print(f"{RECORDS} records in {epochs} epochs of {PARTITIONS} tasks: {dict(calls)}")
     assert epochs > 1
@@ -134,10 +135,12 @@ class Idle:
 
 
 def test_there_is_no_transaction_for_all_the_time_in_which_nothing_comes(broker: Broker, tmp_path: Path) -> None:
-    with counted_producers() as calls, without_time():
+    with counted_producers() as calls, looking():
         idle = Idle(calls)
         options = options_of(broker, tmp_path, checkpoint_interval=INTERVAL)
-        idle.runtime = LocalRuntime(plan_of(copying(broker)), options, clock=idle.clock, on_step=idle.on_step)
+        idle.runtime = LocalRuntime(
+            plan_of(copying(broker)), options, clock=idle.clock, on_step=idle.on_step, ports=by_turns
+        )
         assert idle.runtime.run().records_in == RECORDS
     later = calls["begin_transaction"] - idle.at_first
     print(f"while a checkpoint was due {QUIET} times, and at the end: {later} transactions")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rayflow.core.failures import OnError, Stop
-from rayflow.core.ports import IN, Input
+from rayflow.core.outputs import IN, Input
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the values of a key become one: what tables and windows are told of it."""
+"""How the values of a key become one, in the specs of tables and windows."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class MergeSpec(OperatorSpec):
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec(OperatorSpec):
-    """Sends each record to the port of the first predicate that holds, else to OUT (the rest)."""
+    """Sends each record to the output of the first predicate that holds, else to OUT (the rest)."""
 
     branches: tuple[tuple[str, Callable[[Any], Any]], ...]
     on_error: OnError = field(default_factory=Stop)

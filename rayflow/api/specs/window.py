@@ -35,7 +35,7 @@ class Window:
 class WindowSpec(OperatorSpec):
     """An aggregate per key and window. A window [start, end) is final when the watermark reaches end + grace (ms).
 
-    `late`: whether someone takes the LATE port; late records are counted in any case.
+    `late`: whether someone takes the LATE output; late records are counted in any case.
     """
 
     window: Window

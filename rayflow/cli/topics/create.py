@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.connectors.parts import as_admin
 
 
 @click.command()
@@ -16,7 +17,7 @@ def create(topic: str, partitions: int, replication: int | None, broker: str | N
     """Create a topic."""
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
-        connector.create(topic, partitions, replication)
+        as_admin(connector).create(topic, partitions, replication)
     finally:
         connector.close()
     click.echo(f"created {topic} with {partitions} partition{'s' if partitions > 1 else ''}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.connectors.parts import as_admin
 
 
 @click.command()
@@ -17,7 +18,7 @@ def delete(topic: str, yes: bool, broker: str | None, state: str | None) -> None
         click.confirm(f"Delete {topic} and all its records?", abort=True)
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
-        connector.delete(topic)
+        as_admin(connector).delete(topic)
     finally:
         connector.close()
     click.echo(f"deleted {topic}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.connectors.parts import as_catalog
 
 
 @click.command("list")
@@ -13,7 +14,7 @@ def list_topics(broker: str | None, state: str | None) -> None:
     """List each topic's name, partitions and number of records (- if unknown), separated by tabs."""
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
-        for topic in connector.topics():
+        for topic in as_catalog(connector).topics():
             records = "-" if topic.records is None else str(topic.records)
             click.echo(f"{topic.name}\t{topic.partitions}\t{records}")
     finally:

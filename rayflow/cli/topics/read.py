@@ -11,6 +11,7 @@ import msgspec
 
 from rayflow.cli.options import connector_of, place_options, settings_of
 from rayflow.cli.topics.reading import read_topic
+from rayflow.connectors.parts import as_source
 
 if TYPE_CHECKING:
     from rayflow.core.batch import Batch
@@ -48,7 +49,7 @@ def read(
     left = limit
     try:
         with suppress(KeyboardInterrupt):
-            for polled in read_topic(connector, topic, from_start=from_start or not follow, follow=follow):
+            for polled in read_topic(as_source(connector), topic, from_start=from_start or not follow, follow=follow):
                 batch = polled.batch
                 if left is not None and len(batch) > left:
                     batch = batch.take(range(left))

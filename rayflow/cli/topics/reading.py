@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rayflow.connectors.base import Connector, Polled, Reader
+from rayflow.connectors.base import Polled, Reader, Source
 from rayflow.core.ids import TopicPartition
 
 _BATCH = 1_000
@@ -14,14 +14,14 @@ _PATIENCE = 25
 """Empty polls in a row after which reading ends."""
 
 
-def read_topic(connector: Connector, topic: str, *, from_start: bool, follow: bool) -> Iterator[Polled]:
+def read_topic(source: Source, topic: str, *, from_start: bool, follow: bool) -> Iterator[Polled]:
     """Committed records of all partitions.
 
     Starts at the first record or at the current ends; stops at the current ends, or never with `follow`. Raises
     UnknownTopic, BrokerUnavailable.
     """
-    partitions = [TopicPartition(topic, number) for number in range(connector.partitions(topic))]
-    reader = connector.reader("rayflow-topics-read")
+    partitions = [TopicPartition(topic, number) for number in range(source.partitions(topic))]
+    reader = source.reader("rayflow-topics-read")
     try:
         reader.assign(dict.fromkeys(partitions))
         ends = reader.ends()

@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.connectors.base import Partitioned
+from rayflow.connectors.parts import as_appendable
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import DecodeFailed
@@ -34,8 +36,9 @@ def write(topic: str, field: str | None, envelope: bool, text: bool, broker: str
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     seen = written = 0
     try:
-        connector.partitions(topic)
-        appender = connector.appender()
+        if isinstance(connector, Partitioned):
+            connector.partitions(topic)  # raises UnknownTopic before a line is read
+        appender = as_appendable(connector).appender()
         try:
             for lines in _arriving(sys.stdin.buffer):
                 batch = _text(topic, lines) if text else _batch(topic, lines, seen, written, field, envelope)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import lmdb
 
-from rayflow.connectors.base import NO_TOPICS, Appender, Connector, TopicInfo
+from rayflow.connectors.base import NO_TOPICS, Appendable, Appender, Sink, Source, TopicAdmin, TopicInfo
 from rayflow.connectors.embedded import layout
 from rayflow.connectors.embedded.environment import Environment, acquire
 from rayflow.connectors.embedded.packing import BLOB_BYTES, Packer
@@ -50,7 +50,7 @@ class EmbeddedAppender(Appender):
                 self._environment.release()
 
 
-class EmbeddedConnector(Connector):
+class EmbeddedConnector(Source, Sink, TopicAdmin, Appendable):
     """Topics in an LMDB environment, for any number of processes of one machine; each commit is synced to disk.
 
     Args:
@@ -63,6 +63,8 @@ class EmbeddedConnector(Connector):
     [TopicInfo(name='orders', partitions=2, records=0)]
     >>> log.close()
     """
+
+    takes_samples = True
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()

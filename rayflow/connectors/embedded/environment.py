@@ -15,7 +15,7 @@ import lmdb
 from rayflow.core.errors import BrokerRefused, DamagedObject, DiskFull, InvalidConnector
 from rayflow.core.lmdb_file import check_data_file
 
-Transaction: TypeAlias = Any
+LmdbTransaction: TypeAlias = Any
 """An lmdb.Transaction (the library carries no types)."""
 
 ADVICE = "Restore the folder from a backup, or delete it and write the topics again"
@@ -51,13 +51,13 @@ class Environment:
         _sync_folder(path)
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self) -> Iterator[LmdbTransaction]:
         """A consistent view; values are memoryviews that end with it. Keep it short: pages it sees cannot be freed."""
         with self._errors(), self._lmdb.begin(buffers=True) as transaction:
             yield transaction
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self) -> Iterator[LmdbTransaction]:
         """A transaction that is durable at the end of the block, or leaves nothing when the block raises.
 
         Waits for writers of other threads and processes. Raises DiskFull, then nothing of it is visible.

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from rayflow.connectors.base import TopicInfo
-from rayflow.connectors.embedded.environment import Environment, Transaction
+from rayflow.connectors.embedded.environment import Environment, LmdbTransaction
 from rayflow.core.errors import BrokerRefused, FormatTooNew, TopicExists, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
@@ -65,12 +65,12 @@ def prepare(environment: Environment) -> None:
         )
 
 
-def identity_of(txn: Transaction) -> str:
+def identity_of(txn: LmdbTransaction) -> str:
     """What tells this log from any other."""
     return bytes(txn.get(b"i") or b"").hex()
 
 
-def find_topic(txn: Transaction, name: str) -> Topic:
+def find_topic(txn: LmdbTransaction, name: str) -> Topic:
     """The topic of that name. Raises UnknownTopic."""
     found = txn.get(b"t" + name.encode())
     if found is None:
@@ -78,7 +78,7 @@ def find_topic(txn: Transaction, name: str) -> Topic:
     return _topic.decode(found)
 
 
-def list_topics(txn: Transaction) -> list[TopicInfo]:
+def list_topics(txn: LmdbTransaction) -> list[TopicInfo]:
     """All topics by name."""
     topics = [(bytes(key[1:]).decode(), _topic.decode(value)) for key, value in _rows(txn, b"t")]
     return [
@@ -87,7 +87,7 @@ def list_topics(txn: Transaction) -> list[TopicInfo]:
     ]
 
 
-def create_topic(txn: Transaction, name: str, partitions: int) -> None:
+def create_topic(txn: LmdbTransaction, name: str, partitions: int) -> None:
     """Add a topic. Raises TopicExists; BrokerRefused for a name or a number that Kafka would refuse."""
     if not _NAME.fullmatch(name):
         raise BrokerRefused("A topic's name must be 1 to 249 characters of A-Z a-z 0-9 . _ -", topic=name)
@@ -100,7 +100,7 @@ def create_topic(txn: Transaction, name: str, partitions: int) -> None:
     txn.put(b"n", _NUMBER.pack(number + 1))
 
 
-def delete_topic(txn: Transaction, name: str) -> None:
+def delete_topic(txn: LmdbTransaction, name: str) -> None:
     """Remove a topic with its records and the positions in it. Raises UnknownTopic."""
     topic = find_topic(txn, name)
     txn.delete(b"t" + name.encode())
@@ -114,20 +114,20 @@ def delete_topic(txn: Transaction, name: str) -> None:
         txn.delete(key)
 
 
-def end_of(txn: Transaction, topic: int, partition: int) -> int:
+def end_of(txn: LmdbTransaction, topic: int, partition: int) -> int:
     """The position that the partition's next record gets."""
     found = txn.get(b"e" + _PARTITION.pack(topic, partition))
     return 0 if found is None else int(_NUMBER.unpack(found)[0])
 
 
-def append(txn: Transaction, topic: int, partition: int, blob: bytearray, count: int) -> None:
+def append(txn: LmdbTransaction, topic: int, partition: int, blob: bytearray, count: int) -> None:
     """Add a batch of `count` records at a partition's end."""
     end = end_of(txn, topic, partition)
     txn.put(_RECORDS.pack(b"r", topic, partition, end), blob)
     txn.put(b"e" + _PARTITION.pack(topic, partition), _NUMBER.pack(end + count))
 
 
-def batch_at(txn: Transaction, topic: int, partition: int, position: int) -> tuple[int, memoryview] | None:
+def batch_at(txn: LmdbTransaction, topic: int, partition: int, position: int) -> tuple[int, memoryview] | None:
     """The batch that holds a position, and the position of its first record; None when there is no such batch."""
     cursor = txn.cursor()
     key = _RECORDS.pack(b"r", topic, partition, position)
@@ -142,20 +142,20 @@ def batch_at(txn: Transaction, topic: int, partition: int, position: int) -> tup
     return _RECORDS.unpack(cursor.key())[3], cursor.value()
 
 
-def raise_fence(txn: Transaction, job: str, slot: int) -> int:
+def raise_fence(txn: LmdbTransaction, job: str, slot: int) -> int:
     """Shut out every earlier publisher of the slot; the number of the new one."""
     fence = fence_of(txn, job, slot) + 1
     txn.put(_key(b"f", job, slot), _NUMBER.pack(fence))
     return fence
 
 
-def fence_of(txn: Transaction, job: str, slot: int) -> int:
+def fence_of(txn: LmdbTransaction, job: str, slot: int) -> int:
     """The number of the slot's newest publisher; 0 before the first."""
     found = txn.get(_key(b"f", job, slot))
     return 0 if found is None else int(_NUMBER.unpack(found)[0])
 
 
-def marker_of(txn: Transaction, job: str, sink: SinkTask) -> Marker | None:
+def marker_of(txn: LmdbTransaction, job: str, sink: SinkTask) -> Marker | None:
     """The marker of a job's sink task."""
     found = txn.get(_key(b"m", job, sink.operator, sink.partition))
     return None if found is None else _marker.decode(found)
@@ -171,7 +171,7 @@ def position_row(group: str, place: TopicPartition, position: int) -> tuple[byte
     return _key(b"p", group, place.topic, place.partition), _encode((group, *place, position))
 
 
-def positions_of(txn: Transaction, group: str) -> dict[TopicPartition, int]:
+def positions_of(txn: LmdbTransaction, group: str) -> dict[TopicPartition, int]:
     """The positions that a group shows."""
     rows = [_position.decode(value) for _, value in _rows(txn, b"p")]
     return {TopicPartition(topic, partition): at for owner, topic, partition, at in rows if owner == group}
@@ -183,7 +183,7 @@ def _key(prefix: bytes, *parts: str | int) -> bytes:
     return prefix + (key if len(key) <= _LONGEST else hashlib.blake2b(key).digest())
 
 
-def _rows(txn: Transaction, prefix: bytes) -> Iterator[tuple[bytes, memoryview]]:
+def _rows(txn: LmdbTransaction, prefix: bytes) -> Iterator[tuple[bytes, memoryview]]:
     cursor = txn.cursor()
     found = cursor.set_range(prefix)
     while found and bytes(cursor.key()[:1]) == prefix:

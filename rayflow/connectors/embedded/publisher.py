@@ -7,7 +7,7 @@ from itertools import chain
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.embedded import layout
-from rayflow.connectors.embedded.environment import Environment, Transaction
+from rayflow.connectors.embedded.environment import Environment, LmdbTransaction
 from rayflow.connectors.embedded.packing import Chunk, Packer
 from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED
 from rayflow.core.batch import EncodedBatch
@@ -15,7 +15,7 @@ from rayflow.core.errors import Fenced, InvariantBroken, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
 
-def write_chunks(txn: Transaction, chunks: Iterable[Chunk]) -> None:
+def write_chunks(txn: LmdbTransaction, chunks: Iterable[Chunk]) -> None:
     """Add the chunks to their partitions. Raises UnknownTopic when a topic was deleted since they were packed."""
     known: set[tuple[str, int]] = set()
     for chunk in chunks:
@@ -112,7 +112,7 @@ class EmbeddedPublisher(Publisher):
                 txn.put(*row)
         yield COMMITTED
 
-    def _check_fence(self, txn: Transaction) -> None:
+    def _check_fence(self, txn: LmdbTransaction) -> None:
         if self._fence is None:
             raise InvariantBroken("A publisher was used before it was opened", job=self._job)
         if layout.fence_of(txn, self._job, self._slot) != self._fence:

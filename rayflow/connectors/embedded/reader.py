@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rayflow.connectors.base import Polled, Reader
 from rayflow.connectors.embedded import layout
 from rayflow.connectors.embedded.blob import Columns, Damaged, decode, joined
-from rayflow.connectors.embedded.environment import ADVICE, Environment, Transaction
+from rayflow.connectors.embedded.environment import ADVICE, Environment, LmdbTransaction
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import DamagedObject, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Epoch, TopicPartition
@@ -121,7 +121,7 @@ class EmbeddedReader(Reader):
         self._nothing_after = None if polled else seen
         return polled
 
-    def _take(self, txn: Transaction, one: _Assigned, stop: int, room: int) -> tuple[Polled, int]:
+    def _take(self, txn: LmdbTransaction, one: _Assigned, stop: int, room: int) -> tuple[Polled, int]:
         """Records from the position up to `stop`, less when they are large; the stored bytes that were read."""
         start, size = one.position, 0
         pieces: list[Columns] = []
@@ -139,7 +139,7 @@ class EmbeddedReader(Reader):
         batch = Batch.read(Origin(*one.place), keys, values, timestamps, range(start, one.position), headers)
         return Polled(batch, one.position), size
 
-    def _load(self, txn: Transaction, one: _Assigned) -> tuple[int, Columns, int]:
+    def _load(self, txn: LmdbTransaction, one: _Assigned) -> tuple[int, Columns, int]:
         """The stored batch at the position: where it begins, its records, its stored bytes."""
         found = layout.batch_at(txn, one.topic, one.place.partition, one.position)
         try:

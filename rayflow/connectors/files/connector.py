@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, TopicInfo
+from rayflow.connectors.base import (
+    NO_TOPICS,
+    Appendable,
+    Appender,
+    Catalog,
+    Publisher,
+    Sink,
+    Source,
+    TopicAdmin,
+    TopicInfo,
+)
 from rayflow.connectors.files.catalog import digest, files_of, list_topics, parts_in
 from rayflow.connectors.files.csv_rows import RowSplitter
 from rayflow.connectors.files.durable import refused, sync_folder
+from rayflow.connectors.files.lines import OneLine
 from rayflow.connectors.files.parts import SUFFIX, LooseParts, folder_of
 from rayflow.connectors.files.publisher import JsonLinesPublisher
 from rayflow.connectors.files.reader import FileReader
 from rayflow.connectors.files.splitting import LineSplitter, Splitter
 from rayflow.core.errors import BrokerRefused, TopicExists
+from rayflow.serde.base import Serde
 
 
-class CsvConnector(Connector):
-    """CSV files: a topic is a file, a directory or a glob pattern, each file a partition. Only read.
-
-    A record's value is the row as a JSON object of strings; the names come from the file's first row.
+class _Files(Source, Catalog):
+    """Files that are read: a topic is a file, a directory or a glob pattern, each file a partition.
 
     Args:
         base: where relative topics start.
     """
 
-    scheme = "csv"
-    suffix = ".csv"
+    scheme: str
+    suffix: str
 
     def __init__(self, base: Path) -> None:
         self.base = base.absolute()
@@ -38,20 +50,8 @@ class CsvConnector(Connector):
     def partitions(self, topic: str) -> int:
         return len(files_of(self.base, topic, self.suffix))
 
-    def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
-        raise self._only_read()
-
-    def delete(self, topic: str) -> None:
-        raise self._only_read()
-
     def reader(self, group: str) -> FileReader:
         return FileReader(lambda topic: files_of(self.base, topic, self.suffix), self._splitter)
-
-    def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
-        raise self._only_read()
-
-    def appender(self) -> Appender:
-        raise self._only_read()
 
     def check(self, timeout: float = 5.0) -> str:
         return f"{len(self.topics())} topics of {self.suffix} files in {self.base}"
@@ -59,16 +59,21 @@ class CsvConnector(Connector):
     def identity(self, topic: str) -> str:
         return f"{self.scheme}:#" + ",".join(map(digest, map(str, files_of(self.base, topic, self.suffix))))
 
+    @abstractmethod
+    def _splitter(self, path: Path) -> Splitter: ...
+
+
+class CsvConnector(_Files):
+    """CSV files. A record's value is the row as a JSON object of strings; the names come from the file's first row."""
+
+    scheme = "csv"
+    suffix = ".csv"
+
     def _splitter(self, path: Path) -> Splitter:
         return RowSplitter(path)
 
-    def _only_read(self) -> BrokerRefused:
-        return BrokerRefused(
-            f"{self.scheme}: files can only be read, not written", advice="Write to a jsonl: topic instead"
-        )
 
-
-class JsonLinesConnector(CsvConnector):
+class JsonLinesConnector(_Files, Sink, TopicAdmin, Appendable):
     """Files of JSON values, one a line. A topic to write is a directory, to which each epoch adds part files.
 
     A value is the line's bytes. Tombstones, keys, headers and timestamps are not written.
@@ -82,6 +87,11 @@ class JsonLinesConnector(CsvConnector):
 
     scheme = "jsonl"
     suffix = SUFFIX
+
+    @classmethod
+    def accepting(cls, serde: Serde[Any]) -> Serde[Any]:
+        """Each value must be one line."""
+        return OneLine(serde)
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
         """Make the directory; one that is there without part files will do. The number of partitions means nothing."""

@@ -8,7 +8,7 @@ from rayflow.connectors.base import Appender
 from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.client import CONNECT_TIMEOUT
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.stream import Stream
+from rayflow.connectors.kafka.plain_producer import PlainProducer
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable
 
@@ -17,12 +17,12 @@ _BACKLOG = 500_000
 
 
 class KafkaAppender(Appender):
-    """A plain writer. `append` waits only when very much is on its way."""
+    """A plain producer. `append` waits only when very much is on its way."""
 
     def __init__(self, settings: KafkaSettings, admin: KafkaAdmin) -> None:
         self._settings = settings
         self._admin = admin
-        self._stream: Stream | None = None
+        self._producer: PlainProducer | None = None
         self._known_topics: set[str] = set()
         self._appended = 0
 
@@ -31,24 +31,24 @@ class KafkaAppender(Appender):
         if batch.topic not in self._known_topics:
             self._admin.partitions(batch.topic)
             self._known_topics.add(batch.topic)
-        if self._stream is None:
-            self._stream = Stream(self._settings)
-        self._stream.add([batch])
+        if self._producer is None:
+            self._producer = PlainProducer(self._settings)
+        self._producer.add([batch])
         self._appended += len(batch)
         if self._appended > _BACKLOG:
             self.flush()
 
     def flush(self) -> None:
         """Wait until the broker has everything. Raises BrokerUnavailable when nothing moves for 10 s."""
-        if self._stream is None:
+        if self._producer is None:
             return
         before, moved = -1, time.monotonic()
-        while (left := self._stream.advance(0.05)) > 0:
+        while (left := self._producer.advance(0.05)) > 0:
             now = time.monotonic()
             if left != before:
                 before, moved = left, now
             elif now - moved > CONNECT_TIMEOUT:
-                why = self._stream.contact.outage or "no answer"
+                why = self._producer.contact.outage or "no answer"
                 raise BrokerUnavailable(f"The broker took no record for {CONNECT_TIMEOUT:g} s ({why})")
         self._appended = 0
 
@@ -57,4 +57,4 @@ class KafkaAppender(Appender):
         try:
             self.flush()
         finally:
-            self._stream = None
+            self._producer = None

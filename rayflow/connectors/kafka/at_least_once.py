@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.stream import Stream
+from rayflow.connectors.kafka.plain_producer import PlainProducer
 from rayflow.connectors.steps import FLUSHING, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import InvariantBroken
@@ -23,13 +23,13 @@ class AtLeastOncePublisher(Publisher):
     def __init__(self, settings: KafkaSettings, job: str) -> None:
         self._settings = settings
         self._job = job
-        self._stream: Stream | None = None
+        self._producer: PlainProducer | None = None
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """Connect. Nothing is fenced, and there are no markers."""
-        self._stream = Stream(self._settings)
-        self._stream.connect()
+        self._producer = PlainProducer(self._settings)
+        self._producer.connect()
         return dict.fromkeys(sinks)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
@@ -51,17 +51,17 @@ class AtLeastOncePublisher(Publisher):
 
     def flush(self) -> Iterator[str]:
         """Iterate until the broker has everything. Yields FLUSHING, or WAITING while nothing moves for long."""
-        stream = self._opened()
+        producer = self._opened()
         before, moved = -1, time.monotonic()
-        while (left := stream.advance(_PACE)) > 0:
+        while (left := producer.advance(_PACE)) > 0:
             now = time.monotonic()
             if left != before:
                 before, moved = left, now
             slow = now - moved > _SLOW
-            self._outage = (stream.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
+            self._outage = (producer.contact.outage or f"no answer for {now - moved:.0f} s") if slow else None
             yield WAITING if slow else FLUSHING
         self._outage = None
-        stream.contact.reached()
+        producer.contact.reached()
 
     @property
     def outage(self) -> str | None:
@@ -70,9 +70,9 @@ class AtLeastOncePublisher(Publisher):
 
     def close(self) -> None:
         """Let go; what was not flushed may be lost, and is written again after the job's recovery."""
-        self._stream = None
+        self._producer = None
 
-    def _opened(self) -> Stream:
-        if self._stream is None:
+    def _opened(self) -> PlainProducer:
+        if self._producer is None:
             raise InvariantBroken("A publisher that is not open was asked to write", job=self._job)
-        return self._stream
+        return self._producer

@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, Reader, TopicInfo
+from rayflow.connectors.base import (
+    NO_TOPICS,
+    Appendable,
+    Appender,
+    Publisher,
+    Reader,
+    Sink,
+    Source,
+    TopicAdmin,
+    TopicInfo,
+)
 from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.appender import KafkaAppender
 from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
@@ -14,7 +24,7 @@ from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
 from rayflow.connectors.kafka.reader import KafkaReader
 
 
-class KafkaConnector(Connector):
+class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
     """Topics of one Kafka cluster.
 
     Args:

@@ -18,7 +18,7 @@ SLICE = 5_000
 ANY_PARTITION = -1
 
 
-class Failures:
+class DeliveryErrors:
     """The deliveries of one producer that failed: each cause once, with its topic."""
 
     def __init__(self) -> None:

@@ -22,13 +22,13 @@ from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.base import Publisher
 from rayflow.connectors.kafka.admin import KafkaAdmin
-from rayflow.connectors.kafka.attempts import Attempts, TryAgain, Unknown
 from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.config import KafkaSettings
 from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.connectors.kafka.markers import Markers, group_metadata
 from rayflow.connectors.kafka.settling import SETTLE, await_readers
-from rayflow.connectors.kafka.transaction import TURN, Transaction, Verdict, verdict
+from rayflow.connectors.kafka.transactional_producer import TURN, TransactionalProducer, Verdict, verdict
+from rayflow.connectors.kafka.tries import Tries, TryAgain, Unknown
 from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSITIONED, PRODUCED, WAITING
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
@@ -67,20 +67,20 @@ class ExactlyOncePublisher(Publisher):
         self._groups: dict[str, Any] = {}
         self._caller = Caller()
         self._question: Future[Any] | None = None
-        self._transaction: Transaction | None = None
+        self._producer: TransactionalProducer | None = None
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """Take over the slot, then read the markers: in this order, so that none can change any more."""
         self._drop()
         self._groups = {name: group_metadata(name) for name in (self._job, self._markers.group)}
-        transaction = Transaction(self._settings, self._transactional_id)
-        transaction.connect()
+        producer = TransactionalProducer(self._settings, self._transactional_id)
+        producer.connect()
         end = time.monotonic() + self._settings.transaction_timeout + 30
-        for _ in self._take_over(transaction):
+        for _ in self._take_over(producer):
             if time.monotonic() > end:
                 raise BrokerUnavailable("The broker did not end the transaction of an earlier publisher", job=self._job)
-        self._transaction = transaction
+        self._producer = producer
         self._markers.prepare(sinks)
         self._held = self._markers.read(sinks, self._settings.transaction_timeout)
         self._markers.await_group(self._job)
@@ -92,7 +92,7 @@ class ExactlyOncePublisher(Publisher):
         Before, it is not: a killed job may have left one, and nobody ends that before it is fenced or times out.
         """
         self._markers.prepare(sinks)
-        return self._markers.read(sinks, self._settings.transaction_timeout, stable=self._transaction is not None)
+        return self._markers.read(sinks, self._settings.transaction_timeout, stable=self._producer is not None)
 
     def publish(
         self,
@@ -101,18 +101,18 @@ class ExactlyOncePublisher(Publisher):
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """Publish one epoch. After an error the publisher must be opened again."""
-        attempts = Attempts(self._job, marker.epoch, self._settings.transaction_timeout)
+        tries = Tries(self._job, marker.epoch, self._settings.transaction_timeout)
         try:
             while True:
                 try:
-                    if attempts.unknown and (yield from self._find_out(marker, list(outputs))):
+                    if tries.unknown and (yield from self._find_out(marker, list(outputs))):
                         break
-                    attempts.settled()
+                    tries.settled()
                     yield from self._prepare(outputs)
-                    yield from self._attempt(marker, outputs, positions)
+                    yield from self._try_once(marker, outputs, positions)
                     break
                 except (TryAgain, Unknown) as failed:
-                    attempts.add(failed)
+                    tries.add(failed)
                     # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
                     self._known_topics.clear()
         except RayflowError:
@@ -143,17 +143,17 @@ class ExactlyOncePublisher(Publisher):
 
     def close(self) -> None:
         """End an unfinished transaction without effect, and let go. Waits a few seconds at most."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None and transaction.open:
+        producer, self._producer = self._producer, None
+        if producer is not None and producer.open:
             # A commit that is under way in the thread goes first, and then there is nothing to abort.
             with contextlib.suppress(KafkaException, SystemError, NotYet):
-                self._caller.submit(transaction.abort).result(2 * TURN)
+                self._caller.submit(producer.abort).result(2 * TURN)
         self._caller.close()
 
     def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
         """Before the first record goes to a topic, or the first marker of a sink is set: see that both exist."""
-        transaction = self._ready()
-        if transaction.open:  # an earlier publish was left in the middle
+        producer = self._ready()
+        if producer.open:  # an earlier publish was left in the middle
             yield from self._abort(WAITING)
         self._topics = {batch.topic for batches in outputs.values() for batch in batches}
         yield from self._see_topics()
@@ -165,37 +165,37 @@ class ExactlyOncePublisher(Publisher):
             yield from self._call(partial(self._admin.partitions, topic), WAITING)
             self._known_topics.add(topic)
 
-    def _attempt(
+    def _try_once(
         self,
         marker: Marker,
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
         """One transaction. While it waits for the broker it yields the name of the last step again."""
-        transaction = self._ready()
+        producer = self._ready()
         try:
-            transaction.begin()
+            producer.begin()
         except KafkaException as failure:
             yield from self._judge(error_of(failure), None, WAITING)
             raise Unknown(error_of(failure)) from failure
         yield BEGUN
-        yield from self._produce(transaction, [batch for batches in outputs.values() for batch in batches])
+        yield from self._produce(producer, [batch for batches in outputs.values() for batch in batches])
         yield PRODUCED
         if outputs:
             offsets = self._markers.offsets(marker, outputs)
-            send = partial(transaction.send_offsets, offsets, self._groups[self._markers.group])
+            send = partial(producer.send_offsets, offsets, self._groups[self._markers.group])
             yield from self._call(send, PRODUCED, offsets[0].topic, once=True)
         yield MARKED
         if positions:
             shown = [Place(*place, position, str(marker.epoch)) for place, position in positions.items()]
-            send = partial(transaction.send_offsets, shown, self._groups[self._job])
+            send = partial(producer.send_offsets, shown, self._groups[self._job])
             yield from self._call(send, MARKED, shown[0].topic, once=True)
         yield POSITIONED
         yield COMMITTING
         yield from self._call(self._ready().commit, COMMITTING)
 
-    def _produce(self, transaction: Transaction, batches: list[EncodedBatch]) -> Iterator[str]:
-        outbox = transaction.outbox(batches)
+    def _produce(self, producer: TransactionalProducer, batches: list[EncodedBatch]) -> Iterator[str]:
+        outbox = producer.outbox(batches)
         progress = time.monotonic()
         while outbox:
             self._ready()
@@ -206,9 +206,9 @@ class ExactlyOncePublisher(Publisher):
                 room = False
             if room:
                 progress = time.monotonic()
-            transaction.serve(0 if room else PACE)
-            self._give_up(transaction)
-            yield self._pace(transaction, progress, PRODUCED)
+            producer.serve(0 if room else PACE)
+            self._give_up(producer)
+            yield self._pace(producer, progress, PRODUCED)
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
         """After a commit whose outcome is unknown: whether the epoch is published.
@@ -220,9 +220,9 @@ class ExactlyOncePublisher(Publisher):
         """
         self._drop()
         yield WAITING
-        transaction = Transaction(self._settings, self._transactional_id)
-        yield from self._take_over(transaction)
-        self._transaction = transaction
+        producer = TransactionalProducer(self._settings, self._transactional_id)
+        yield from self._take_over(producer)
+        self._producer = producer
         held = yield from self._call(partial(self._markers.read, sinks, TURN), WAITING)
         yield from self._call(partial(self._markers.await_group, self._job, TURN), WAITING)
         for sink, found in held.items():
@@ -235,10 +235,10 @@ class ExactlyOncePublisher(Publisher):
         _logger.info("epoch %d had not been published: publishing it again", marker.epoch)
         return False
 
-    def _take_over(self, transaction: Transaction) -> Iterator[str]:
+    def _take_over(self, producer: TransactionalProducer) -> Iterator[str]:
         while True:
             try:
-                yield from self._wait(transaction, transaction.take_over, WAITING)
+                yield from self._wait(producer, producer.take_over, WAITING)
             except KafkaException as failure:
                 error = error_of(failure)
                 if verdict(error) is not Verdict.AGAIN:
@@ -249,27 +249,27 @@ class ExactlyOncePublisher(Publisher):
     def _call(
         self, call: Callable[[], Any], step: str, topic: str | None = None, *, once: bool = False
     ) -> Generator[str, None, Any]:
-        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the attempt.
+        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the try.
 
         `once`: never repeat it. A producer that committed offsets while a broker was away may not find the group's
         coordinator again (librdkafka issue 5511); a new one does.
         """
         while True:
-            transaction = self._ready()
+            producer = self._ready()
             try:
-                return (yield from self._wait(transaction, call, step))
+                return (yield from self._wait(producer, call, step))
             except KafkaException as failure:
                 yield from self._judge(error_of(failure), topic, step)
                 if once:
                     raise Unknown(error_of(failure)) from failure
-                if transaction.open:  # a producer waits in silence for a topic that was deleted
+                if producer.open:  # a producer waits in silence for a topic that was deleted
                     self._known_topics.clear()
                     yield from self._see_topics()
             except BrokerUnavailable:
                 yield WAITING
-            self._give_up(transaction)
+            self._give_up(producer)
 
-    def _wait(self, transaction: Transaction, call: Callable[[], Any], step: str) -> Generator[str, None, Any]:
+    def _wait(self, producer: TransactionalProducer, call: Callable[[], Any], step: str) -> Generator[str, None, Any]:
         began = time.monotonic()
         future = self._caller.submit(call)
         while True:
@@ -278,70 +278,70 @@ class ExactlyOncePublisher(Publisher):
             except NotYet:
                 silence = time.monotonic() - began
                 if silence > SLOW:
-                    transaction.serve()
-                    transaction.contact.check()
+                    producer.serve()
+                    producer.contact.check()
                 if silence > min(SLOW, self._settings.transaction_timeout * _STILL):
-                    self._give_up(transaction, silence)
-                yield self._pace(transaction, began, step)
+                    self._give_up(producer, silence)
+                yield self._pace(producer, began, step)
             else:
                 self._outage = None
-                transaction.contact.reached()
+                producer.contact.reached()
                 return answer
 
     def _judge(self, error: KafkaError, topic: str | None, step: str) -> Iterator[str]:
         """Return if the call is to be repeated; else raise, after ending the transaction where that is possible."""
-        transaction = self._ready()
-        transaction.contact.check()
+        producer = self._ready()
+        producer.contact.check()
         what = verdict(error)
         if what is Verdict.AGAIN:
             return
         if what is Verdict.FENCED:
-            raise self._fenced(transaction)
+            raise self._fenced(producer)
         if what is Verdict.DROP:
             raise Unknown(error)
         yield from self._abort(step)
-        cause = transaction.lasting_cause(error, topic)
+        cause = producer.lasting_cause(error, topic)
         if cause is not None:
             raise cause
         raise TryAgain(error)
 
     def _abort(self, step: str) -> Iterator[str]:
-        transaction = self._ready()
+        producer = self._ready()
         while True:
             try:
-                yield from self._wait(transaction, transaction.abort, step)
+                yield from self._wait(producer, producer.abort, step)
             except KafkaException as failure:
                 what = verdict(error_of(failure))
                 if what is Verdict.FENCED:
-                    raise self._fenced(transaction) from failure
+                    raise self._fenced(producer) from failure
                 if what is not Verdict.AGAIN:
                     raise Unknown(error_of(failure)) from failure
-                self._give_up(transaction)
+                self._give_up(producer)
             else:
                 return
 
-    def _give_up(self, transaction: Transaction, silence: float = 0.0) -> None:
+    def _give_up(self, producer: TransactionalProducer, silence: float = 0.0) -> None:
         """Give a producer up while its transaction is still its own, or when a call of it does not return.
 
         When a transaction grows old the broker ends it, which looks the same as being fenced: so well before, and
         later while records go out.
         """
-        if not transaction.open:
+        if not producer.open:
             return
-        timeout, age = self._settings.transaction_timeout, transaction.age
+        timeout, age = self._settings.transaction_timeout, producer.age
         if age > timeout / 2:
-            goes_on = transaction.stillness() < timeout * _STILL
+            goes_on = producer.stillness() < timeout * _STILL
             if not goes_on or age > timeout * _LATE:
                 raise Unknown(slow=goes_on)
-        if silence > STUCK and self._answers(transaction):
+        if silence > STUCK and self._answers(producer):
             _logger.debug("a call of librdkafka did not return for %.0f s though the broker answers", silence)
             raise Unknown
 
-    def _answers(self, transaction: Transaction) -> bool:
+    def _answers(self, producer: TransactionalProducer) -> bool:
         """Whether the broker has answered a question that was put beside the call under way; puts it if need be."""
         if self._question is None:
             asker = Caller()
-            self._question = asker.submit(transaction.ping)
+            self._question = asker.submit(producer.ping)
             asker.close()
         if not self._question.done():
             return False
@@ -349,16 +349,16 @@ class ExactlyOncePublisher(Publisher):
         self._question = None
         return answered
 
-    def _pace(self, transaction: Transaction, since: float, step: str) -> str:
+    def _pace(self, producer: TransactionalProducer, since: float, step: str) -> str:
         """The step's name, or WAITING when nothing has happened for long."""
-        silence = min(time.monotonic() - since, transaction.stillness())
+        silence = min(time.monotonic() - since, producer.stillness())
         if silence < SLOW:
             return step
-        self._outage = transaction.contact.outage or f"no answer for {silence:.0f} s"
+        self._outage = producer.contact.outage or f"no answer for {silence:.0f} s"
         return WAITING
 
-    def _fenced(self, transaction: Transaction) -> Fenced:
-        if transaction.age < self._settings.transaction_timeout:
+    def _fenced(self, producer: TransactionalProducer) -> Fenced:
+        if producer.age < self._settings.transaction_timeout:
             return Fenced("A newer publisher of this job has taken over", job=self._job)
         return Fenced(
             f"The broker ended this publisher's transaction after {self._settings.transaction_timeout:g} s",
@@ -366,16 +366,16 @@ class ExactlyOncePublisher(Publisher):
             advice="The process was suspended, or another one runs this job. A restart loses no data",
         )
 
-    def _ready(self) -> Transaction:
-        if self._transaction is None:
+    def _ready(self) -> TransactionalProducer:
+        if self._producer is None:
             raise InvariantBroken("A publisher that is not open was asked to publish", job=self._job)
-        return self._transaction
+        return self._producer
 
     def _drop(self) -> None:
         """Let go of the producer, and of a call that has not returned."""
-        if self._transaction is not None:
-            self._transaction.abandon()
-        self._transaction = None
+        if self._producer is not None:
+            self._producer.abandon()
+        self._producer = None
         self._question = None
         if self._caller.busy:
             self._caller.close()

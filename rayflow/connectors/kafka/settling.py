@@ -26,7 +26,7 @@ _PAUSE = 0.001
 _logger = logging.getLogger(__name__)
 
 
-class Ends:
+class EndOffsets:
     """Where partitions end for readers of all records, or of committed ones only. `close` when done."""
 
     def __init__(self, settings: KafkaSettings, group: str, isolation: str) -> None:
@@ -37,7 +37,7 @@ class Ends:
         """The ends now. Raises BrokerUnavailable."""
         return look_up(self._consumer, places, LATEST, self._contact, _ANSWER)
 
-    def __enter__(self) -> Ends:
+    def __enter__(self) -> EndOffsets:
         return self
 
     def __exit__(
@@ -56,9 +56,9 @@ def await_readers(
     end = time.monotonic() + seconds
     try:
         places = [TopicPartition(topic, p) for topic in topics for p in range(admin.partitions(topic))]
-        with Ends(settings, group, "read_uncommitted") as ends:
+        with EndOffsets(settings, group, "read_uncommitted") as ends:
             written = ends.of(places)
-        with Ends(settings, group, "read_committed") as ends:
+        with EndOffsets(settings, group, "read_committed") as ends:
             while time.monotonic() < end:
                 shown = ends.of(places)
                 if all(shown[place] >= position for place, position in written.items()):

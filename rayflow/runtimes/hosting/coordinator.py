@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -56,7 +57,7 @@ from rayflow.engine.orders import (
     WriteManifest,
 )
 from rayflow.engine.placement import place
-from rayflow.engine.regrouping import Progress
+from rayflow.engine.regrouping import TaskProgress
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting import steps
@@ -80,6 +81,7 @@ from rayflow.runtimes.hosting.messages import (
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.partition_watch import PartitionWatch
 from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints
 from rayflow.runtimes.hosting.segments import staged_by, starting_progress
 from rayflow.runtimes.hosting.sinks import Sinks
 from rayflow.runtimes.hosting.sources import Sources
@@ -110,6 +112,7 @@ class CoordinatorDriver:
         send: Callable[[WorkerId, object], None],
         earlier: Mapping[TaskId, WorkerId] = MappingProxyType({}),
         ends: Ends | None = None,
+        savepoints: deque[Savepoint] | None = None,
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         """The coordinator of the next attempt, not started yet.
@@ -118,6 +121,7 @@ class CoordinatorDriver:
             workers: the slots of the attempt. lineage: of its checkpoints, should the store be new.
             send: takes a message for a worker's slot; it arrives after those before it, once.
             earlier: where the tasks were before; most stay there. ends: of a bounded run, shared by its attempts.
+            savepoints: those that are asked for and not begun, shared by the job's attempts.
             on_commit: is told of each manifest that is written.
 
         Raises BrokerUnavailable, UnknownTopic, AuthenticationFailed.
@@ -153,7 +157,11 @@ class CoordinatorDriver:
         self._send = send
         self._on_commit = on_commit
         self._on_step = ports.on_step
-        self._garbage = GarbageCollection(plan.name, self._store, options.retain, ports.background())
+        asked = deque[Savepoint]() if savepoints is None else savepoints
+        self._savepoints = Savepoints(self._store, ports.background(), asked)
+        self._garbage = GarbageCollection(
+            plan.name, self._store, options.retain, ports.background(), lambda: self._savepoints.pinned
+        )
         self._watch = PartitionWatch(self.sources, ports)
         self._finishing: FinishAttempt | None = None
         self._busy = False
@@ -170,7 +178,7 @@ class CoordinatorDriver:
 
     def step(self) -> bool:
         """One turn; True if something came of it."""
-        worked = self.background.collect() | self._garbage.step()
+        worked = self.background.collect() | self._garbage.step() | self._savepoints.step()
         now = self._ports.clock()
         if self.started and not 0 <= now - self._ticked < TICK:
             self._ticked = now
@@ -221,14 +229,21 @@ class CoordinatorDriver:
         """Tell the coordinator something, and carry its orders out."""
         self._carry_out(self.coordinator.handle(event))
 
+    def savepoint(self, savepoint: Savepoint) -> None:
+        """Copy the next checkpoint, which is asked for at once."""
+        self._savepoints.ask(savepoint)
+        if self.started:
+            self.tell(BarrierRequested(0))
+
     @property
     def collecting(self) -> bool:
         """Whether old checkpoints are being deleted."""
         return self._garbage.running
 
     def close(self) -> None:
-        """Let what is being written finish, and let go."""
+        """Let what is being written finish, cut off what is being copied, and let go."""
         self._watch.close()
+        self._savepoints.close()
         self.background.close()
         self._garbage.close()
 
@@ -259,7 +274,7 @@ class CoordinatorDriver:
                     self._start(order)
                 case InjectBarrier():
                     self._busy = False
-                    self._broadcast(BarrierInjected(order.epoch, order.drain))
+                    self._broadcast(BarrierInjected(order.epoch, order.drain, self.coordinator.final_barrier_sent))
                 case WriteManifest():
                     self._write_manifest(order.manifest)
                 case CommitEpoch():
@@ -288,8 +303,8 @@ class CoordinatorDriver:
             self._send(slot, message)
 
     def _holder(self, slot: WorkerId) -> WorkerId:
-        """The worker that has the publishers of a slot: its own, the first those that are not in use any more."""
-        return slot if slot in self.workers else self.workers[0]
+        """The worker that has the publishers of a slot: its own, or one of all, in turn, if it is in use no more."""
+        return slot if slot in self.workers else self.workers[slot % len(self.workers)]
 
     def _open(self, order: OpenPublishers) -> None:
         self._looking = False
@@ -326,7 +341,7 @@ class CoordinatorDriver:
         read = partial(starting_progress, self._store, self._plan, order, self._ports.together)
         self.background.call(read, partial(self._send_starts, order))
 
-    def _send_starts(self, order: StartTasks, progress: Progress) -> None:
+    def _send_starts(self, order: StartTasks, progress: TaskProgress) -> None:
         checkpoint = None if order.manifest is None else order.manifest.epoch
         places: dict[str, list[WorkerId]] = {stage: [] for stage in order.topology.stages}
         parts: dict[WorkerId, dict[TaskId, Mapping[str, Any]]] = {slot: {} for slot in self.workers}
@@ -357,6 +372,7 @@ class CoordinatorDriver:
                 return
             self.manifest = manifest
             self._on_commit(manifest)
+            self._savepoints.begin(manifest)
             self._on_step(steps.MANIFEST_WRITTEN)
             self.tell(ManifestWritten(manifest.epoch))
 

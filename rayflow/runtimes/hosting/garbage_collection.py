@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectMissing
+from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
 
@@ -14,11 +17,20 @@ log = get_logger("rayflow.coordinator")
 class GarbageCollection:
     """Deletes what no kept checkpoint names, on a line of its own: listing a large store can outlast an epoch."""
 
-    def __init__(self, job: str, store: CheckpointStore, retain: int, background: Background) -> None:
+    def __init__(
+        self,
+        job: str,
+        store: CheckpointStore,
+        retain: int,
+        background: Background,
+        pinned: Callable[[], Collection[Epoch]],
+    ) -> None:
+        """`pinned` gives the epochs whose checkpoints are being copied; it is called on the background's thread."""
         self._job = job
         self._store = store
         self._retain = retain
         self._background = background
+        self._pinned = pinned
         self._again = False
 
     def collect(self) -> None:
@@ -42,7 +54,7 @@ class GarbageCollection:
 
     def _run(self) -> None:
         try:
-            collect(self._store, self._retain)
+            collect(self._store, self._retain, self._pinned())
         except (DamagedObject, ObjectMissing, CheckpointStoreFailed) as error:
             # It can wait; a checkpoint that is there cannot harm.
             log.warning("old checkpoints could not be deleted", job=self._job, reason=error.what, code=error.code)

@@ -60,29 +60,3 @@ class RunOptions:
     def checkpoint_store(self, job: str) -> str:
         """URI of a job's checkpoint store."""
         return self.checkpoints or f"file:{self.job_folder(job) / 'checkpoints'}"
-
-
-@dataclass(slots=True)
-class Progress:
-    """The progress of a run, reported a few times a second.
-
-    Attributes:
-        state: "starting", "restoring", "running", "waiting" (for a broker; see `detail`), "stopping", "done".
-        records_in, records_out: since the start of the run. lag: records not yet read, None when unknown.
-        epoch: last completed. epoch_ms: how long it took from barrier to published. checkpoint_bytes: its size.
-        watermark: lowest event time of all tasks in ms, None when there is none.
-        errors: failed, skipped and dead-lettered records.
-    """
-
-    job: str
-    state: str = "starting"
-    detail: str = ""
-    records_in: int = 0
-    records_out: int = 0
-    lag: int | None = None
-    epoch: int = 0
-    epoch_ms: float = 0.0
-    checkpoint_bytes: int = 0
-    watermark: int | None = None
-    errors: int = 0
-    elapsed: float = 0.0

@@ -54,7 +54,8 @@ class Calls(Protocol):
         """Make calls. Returns at once."""
 
     def done(self) -> list[CallsDone]:
-        """The outcomes of calls since the last `done`: one per call, in any order."""
+        """The outcomes of calls since the last `done`: one per call, in any order, also for a call that raised. One
+        event for each operator of a task."""
 
     def close(self) -> None:
         """The attempt is over: drop the calls in flight."""

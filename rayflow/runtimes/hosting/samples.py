@@ -1,14 +1,14 @@
-"""Writes a job's sample data to topics that do not exist in the embedded log yet."""
+"""Writes a job's sample data to topics that do not exist yet, on connectors that take samples."""
 
 from __future__ import annotations
 
 from itertools import islice
 
 from rayflow.api.specs.stream import Sample
-from rayflow.connectors.base import Connector
+from rayflow.connectors.base import Appender, TopicAdmin
+from rayflow.connectors.parts import as_appendable
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock
-from rayflow.core.errors import UnknownTopic
 from rayflow.core.logging import get_logger
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.ports import Connectors
@@ -20,22 +20,19 @@ CHUNK = 10_000
 
 
 def write_samples(plan: JobPlan, connectors: Connectors) -> None:
-    """Make the topics that have sample data and do not exist. Only on the embedded log: never on a real broker."""
+    """Make the topics that have sample data and do not exist. Only where the connector takes samples (the embedded
+    log): never on a real broker."""
     sampled = {s.topic: s.sample for stage in plan.stages for s in stage.sources if s.sample is not None}
     for topic, sample in sampled.items():
-        if not connectors.spec(topic).url.startswith("embedded:"):
-            continue
         connector = connectors.of(topic)
-        try:
-            connector.partitions(topic.name)
-        except UnknownTopic:
-            written = _write(connector, topic.name, sample)
+        if not (isinstance(connector, TopicAdmin) and connector.takes_samples):
+            continue
+        if connector.ensure(topic.name, SAMPLE_PARTITIONS):
+            written = _write(as_appendable(connector).appender(), topic.name, sample)
             log.info("created a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
 
 
-def _write(connector: Connector, topic: str, sample: Sample) -> int:
-    connector.create(topic, SAMPLE_PARTITIONS)
-    appender = connector.appender()
+def _write(appender: Appender, topic: str, sample: Sample) -> int:
     written = 0
     values = iter(sample.values())
     while chunk := list(islice(values, CHUNK)):

@@ -18,7 +18,7 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import SegmentWritten
 from rayflow.engine.orders import RepublishOutput, StartTasks
-from rayflow.engine.regrouping import Progress, progress_for
+from rayflow.engine.regrouping import TaskProgress, progress_for
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.ports import Together, one_by_one
 from rayflow.state.base import Delta
@@ -89,7 +89,7 @@ def read_progress(
 
 def starting_progress(
     store: CheckpointStore, plan: JobPlan, order: StartTasks, together: Together = one_by_one
-) -> Progress:
+) -> TaskProgress:
     """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing."""
     if order.manifest is None:
         return {}
@@ -118,7 +118,7 @@ def staged_by(
     return found
 
 
-def positions_of(progress: Progress) -> dict[tuple[str, int], int]:
+def positions_of(progress: TaskProgress) -> dict[tuple[str, int], int]:
     """The position of every source partition, from the tasks' progress."""
     return {
         (source, task.partition): position

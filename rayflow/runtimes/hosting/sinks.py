@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from rayflow.connectors.base import Publisher
+from rayflow.connectors.base import Publisher, Sink, TopicAdmin
+from rayflow.connectors.parts import as_sink
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.errors import UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, WorkerId
 from rayflow.core.topics import ConnectorSpec, TopicRef
 from rayflow.engine.topology import Topology
 from rayflow.plan.physical import JobPlan
+from rayflow.plan.systems import Accepting
 from rayflow.runtimes.hosting.ports import Connectors
 from rayflow.runtimes.hosting.sources import Sources
+from rayflow.serde.base import Serde
+
+
+def accepting_serdes(connectors: Connectors) -> Accepting:
+    """What the connectors of a run say of the serdes of its sinks."""
+
+    def accepting(topic: TopicRef, serde: Serde[Any]) -> Serde[Any]:
+        connector = connectors.of(topic)
+        return connector.accepting(serde) if isinstance(connector, Sink) else serde  # `create_topics` refuses others
+
+    return accepting
 
 
 class Sinks:
@@ -27,14 +40,14 @@ class Sinks:
         self._publishers: dict[ConnectorSpec, Publisher] = {}
 
     def create_topics(self, topology: Topology) -> list[str]:
-        """Make the topics that do not exist yet, with a partition per sink task. Their names."""
+        """Make the topics that do not exist yet, with a partition per sink task, where the connector can. Their names.
+
+        Raises ConnectorCannot when a topic lies on a connector that the job cannot write.
+        """
         made: list[str] = []
         for topic, stage in self._topics.values():
-            connector = self._connectors.of(topic)
-            try:
-                connector.partitions(topic.name)
-            except UnknownTopic:
-                connector.create(topic.name, topology.stages[stage])
+            sink = as_sink(self._connectors.of(topic), self._plan.delivery)
+            if isinstance(sink, TopicAdmin) and sink.ensure(topic.name, topology.stages[stage]):
                 made.append(topic.name)
         return made
 
@@ -42,7 +55,7 @@ class Sinks:
         """Fence earlier publishers of `slot` on every connector that has a sink, and read the markers."""
         markers: dict[SinkTask, Marker | None] = {}
         for spec, tasks in self._by_connector(sinks).items():
-            if self._plan.delivery == "at_least_once" and tasks:
+            if self._plan.delivery == "at_least_once" and tasks and self._keeps_markers(spec):
                 # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
                 earlier = self._make(spec, slot, "exactly_once")
                 try:
@@ -60,6 +73,9 @@ class Sinks:
             markers.update(self._publisher(spec, slot).markers(tasks))
         return markers
 
+    def _keeps_markers(self, spec: ConnectorSpec) -> bool:
+        return as_sink(self._connectors.open(spec), self._plan.delivery).exactly_once
+
     def _publisher(self, spec: ConnectorSpec, slot: WorkerId) -> Publisher:
         if spec not in self._publishers:
             self._publishers[spec] = self._make(spec, slot, self._plan.delivery)
@@ -67,7 +83,7 @@ class Sinks:
 
     def _make(self, spec: ConnectorSpec, slot: WorkerId, delivery: str) -> Publisher:
         topics = {op: topic.name for op, (topic, _) in self._topics.items() if self._connectors.spec(topic) == spec}
-        return self._connectors.open(spec).publisher(self._plan.name, slot, delivery, topics)
+        return as_sink(self._connectors.open(spec), delivery).publisher(self._plan.name, slot, delivery, topics)
 
     def _by_connector(self, sinks: Sequence[SinkTask]) -> dict[ConnectorSpec, list[SinkTask]]:
         """The sink tasks of each connector that has a sink; those of operators that are gone are left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from rayflow.connectors.base import Reader
+from rayflow.connectors.parts import as_source
 from rayflow.core.errors import SourceDataLost
 from rayflow.core.ids import Epoch, TaskId, TopicPartition
 from rayflow.core.topics import ConnectorSpec
@@ -32,7 +33,7 @@ class Sources:
     def partitions(self) -> dict[str, int]:
         """How many partitions each source has now. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
         return {
-            source.id: self._connectors.of(source.topic).partitions(source.topic.name)
+            source.id: as_source(self._connectors.of(source.topic)).partitions(source.topic.name)
             for stage in self._plan.stages
             for source in stage.sources
         }
@@ -40,7 +41,7 @@ class Sources:
     def systems(self) -> dict[str, str]:
         """Which topic of which system each source is. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
         return {
-            source.id: self._connectors.of(source.topic).identity(source.topic.name)
+            source.id: as_source(self._connectors.of(source.topic)).identity(source.topic.name)
             for stage in self._plan.stages
             for source in stage.sources
         }
@@ -69,7 +70,7 @@ class Sources:
                 if task in tasks
             }
             if mine:
-                reader = self._connectors.open(spec).reader(self._plan.name)
+                reader = as_source(self._connectors.open(spec)).reader(self._plan.name)
                 self._readers[spec] = reader
                 reader.assign(mine)
         for source, identity in self.systems().items():

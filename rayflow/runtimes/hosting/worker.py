@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,9 +11,8 @@ from rayflow.checkpoint import bases
 from rayflow.checkpoint.bases import encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
 from rayflow.checkpoint.manifest import read_manifest
-from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import InvariantBroken
-from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.core.ids import Attempt, Epoch, Marker, TaskId, WorkerId
 from rayflow.engine.actions import (
     AckEpoch,
     AppendOutput,
@@ -38,13 +37,13 @@ from rayflow.engine.events import (
     EpochCommitted,
     EpochDone,
     EpochPublished,
-    MarkersSet,
     SegmentWritten,
     WorkerEvent,
 )
 from rayflow.engine.orders import SetMarkers, WriteBase
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
+from rayflow.plan.systems import with_sink_serdes
 from rayflow.runtimes.hosting import steps
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.messages import (
@@ -54,17 +53,16 @@ from rayflow.runtimes.hosting.messages import (
     MarkersRead,
     ReadMarkers,
     Republish,
-    Republished,
     Settle,
     Settled,
-    SlotFenced,
     Start,
     Started,
 )
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
-from rayflow.runtimes.hosting.segments import SegmentWriter, positions_of, read_progress, read_staged
-from rayflow.runtimes.hosting.sinks import Sinks
+from rayflow.runtimes.hosting.publishers import Publishers
+from rayflow.runtimes.hosting.segments import SegmentWriter, positions_of
+from rayflow.runtimes.hosting.sinks import accepting_serdes
 from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.hosting.tasks import HostedTasks
 from rayflow.state.base import Rows, Store
@@ -115,9 +113,13 @@ class WorkerDriver:
         self._options = options
         self._ports = ports
         self._tasks = HostedTasks(
-            plan, ports.checkpoints, open_state, clock=ports.clock, memory_limit=options.memory_limit
+            with_sink_serdes(plan, accepting_serdes(ports.connectors)),
+            ports.checkpoints,
+            open_state,
+            clock=ports.clock,
+            memory_limit=options.memory_limit,
         )
-        self._sinks: dict[WorkerId, Sinks] = {}
+        self._publishers = Publishers(plan, ports, slot, self.sources, tell)
         self._store = ports.checkpoints
         self._tell = tell
         self._send = send
@@ -139,18 +141,17 @@ class WorkerDriver:
     def receive(self, message: Any) -> None:
         """Take what the coordinator says. Raises what any of its consequences raises."""
         match message:
-            case Fence(slot, sinks):
-                self._tell(SlotFenced(slot, self._sinks_of(slot).open(slot, sinks)))
+            case Fence():
+                self._publishers.fence(message)
             case ReadMarkers(sinks):
-                self._tell(MarkersRead(self._sinks_of(self.slot).look(self.slot, sinks)))
+                self._tell(MarkersRead(self._publishers.look(sinks)))
             case SetMarkers():
-                self._slices.append(self._set_markers(message))
+                self._slices.append(self._publishers.set_markers(message))
             case Settle():
-                for published in self._sinks.values():
-                    published.settle()
+                self._publishers.settle()
                 self._tell(Settled(self.slot))
             case Republish():
-                self._slices.append(self._republish(message))
+                self._slices.append(self._publishers.republish(message))
             case Start():
                 self._start(message)
             case WriteBase():
@@ -161,14 +162,14 @@ class WorkerDriver:
                 self.work(message)
             case BarrierInjected():
                 self._times = EpochTimes(message.epoch, self._monotonic())
-                self._last = self._last or message.drain
+                self._last = self._last or message.last
                 self._begin(self._seal(message))
             case _:
                 self.work(message)
 
     def step(self) -> bool:
         """One turn of the work in hand, without records. True if something came of it."""
-        worked = self._background.collect()
+        worked = self._background.collect() | self._publishers.step()
         for done in self._calls.done():
             worked = True
             self.work(done)
@@ -184,16 +185,26 @@ class WorkerDriver:
 
     def _tell_busy(self, worker: Worker) -> None:
         epoch = max((task.epoch for task in worker.tasks.values()), default=0)
-        if worker.busy and epoch > self._told_busy:  # once an epoch: on a cluster a message costs a millisecond
+        if worker.changed and epoch > self._told_busy:  # once an epoch: on a cluster a message costs a millisecond
             self._told_busy = epoch
             self._tell(Busy(epoch))
 
     def waiting(self, without_credit: Collection[TaskId] = ()) -> Collection[TaskId]:
-        """The tasks that must take nothing now: those that may send nothing, or have enough calls out, and what feeds
-        them here."""
+        """The tasks that must take no records of sources now: those that may send nothing, or have enough calls out,
+        and what feeds them here."""
         if self.worker is None:
             return ()
         saturated = self.worker.saturated
+        return self.worker.waiting({*without_credit, *saturated}) if without_credit or saturated else ()
+
+    def held(self, without_credit: Collection[TaskId] = ()) -> Collection[TaskId]:
+        """The tasks that must take nothing of other workers now: those of `waiting`, but for tasks that calls alone
+        hold and that a barrier is on its way to. It must not wait for calls behind the records before it."""
+        if self.worker is None:
+            return ()
+        saturated = self.worker.saturated
+        if saturated:
+            saturated -= self.worker.owing
         return self.worker.waiting({*without_credit, *saturated}) if without_credit or saturated else ()
 
     def poll(self, timeout: float, waiting: Collection[TaskId] = ()) -> bool:
@@ -239,7 +250,7 @@ class WorkerDriver:
     @property
     def outage(self) -> str | None:
         """Why the worker waits, while a system is out of reach."""
-        return next((found for sinks in self._sinks.values() if (found := sinks.outage)), self.sources.outage)
+        return self._publishers.outage or self.sources.outage
 
     def work(self, event: WorkerEvent) -> None:
         """Have the worker take an event, and do what it asks for."""
@@ -255,39 +266,15 @@ class WorkerDriver:
         self._background.close()
         self._calls.close()
         self.sources.close()
-        for sinks in self._sinks.values():
-            sinks.close()
+        self._publishers.close()
         self._tasks.close()
-
-    def _sinks_of(self, slot: WorkerId) -> Sinks:
-        """The publishers of a slot: its own, and of slots that are no longer in use those that it was told to fence."""
-        if slot not in self._sinks:
-            self._sinks[slot] = Sinks(self._plan, self._ports.connectors)
-        return self._sinks[slot]
-
-    def _republish(self, order: Republish) -> Generator[None, None, None]:
-        manifest = read_manifest(self._store, order.epoch)
-        self.sources.place(order.sources)
-        outputs = read_staged(self._store, manifest, order.sinks, self._ports.together)
-        positions = positions_of(read_progress(self._store, manifest, self._ports.together))
-        marker = Marker(manifest.lineage, manifest.epoch)
-        for step in self._sinks_of(order.slot).publish(marker, outputs, positions, self.sources):
-            self._on_step(steps.republish(step))
-            yield
-        self._tell(Republished(order.slot))
-
-    def _set_markers(self, order: SetMarkers) -> Generator[None, None, None]:
-        nothing: dict[SinkTask, Sequence[EncodedBatch]] = dict.fromkeys(order.sinks, ())
-        for step in self._sinks_of(self.slot).publish(order.marker, nothing, {}, self.sources):
-            self._on_step(steps.mark(step))
-            yield
-        self._tell(MarkersSet())
 
     def _start(self, start: Start) -> None:
         order = start.order
         if start.checkpoint is not None:
             order = replace(order, manifest=read_manifest(self._store, start.checkpoint))
         self._lineage = order.lineage
+        self._publishers.let_go_of_others()
         self.worker = worker = self._tasks.start(order, self.slot, start.placement)
         self.sources.place(order.topology.sources)
         self.sources.start(positions_of(start.progress), worker.tasks, start.systems)
@@ -315,7 +302,7 @@ class WorkerDriver:
                     self._on_epoch(self._times)
                     self._tell(EpochDone(self.slot, epoch))
                 case AppendOutput(sink, batches):
-                    self._sinks_of(self.slot).append(sink, batches)
+                    self._publishers.own.append(sink, batches)
                 case StartCalls(task, operator, calls):
                     self._calls.start(task, operator, calls)
                 case RequestBarrier():
@@ -344,7 +331,7 @@ class WorkerDriver:
 
     def _write_segment(self, action: WriteSegment) -> Generator[None, None, None]:
         if self._plan.delivery == "at_least_once":
-            for step in self._sinks_of(self.slot).flush():
+            for step in self._publishers.own.flush():
                 self._on_step(steps.flush(step))
                 yield
         writer = SegmentWriter(action.epoch, self.attempt, self.slot)
@@ -363,7 +350,7 @@ class WorkerDriver:
 
     def _publish(self, action: PublishEpoch) -> Generator[None, None, None]:
         marker = Marker(self._lineage, action.epoch)
-        for step in self._sinks_of(self.slot).publish(marker, action.outputs, action.positions, self.sources):
+        for step in self._publishers.publish(marker, action.outputs, action.positions):
             self._on_step(steps.publish(step))
             yield
         self._times.published = self._monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -76,7 +76,8 @@ class WorkerHost:
     def turn(self, timeout: float = 0.0) -> bool:
         """Process what arrived, and advance the driver by one step. True if anything was done.
 
-        Waits for records up to `timeout` seconds when there is nothing else. Raises what ends the attempt: then `fail`.
+        Waits for records up to `timeout` seconds when there is nothing else and records may be read. Raises what ends
+        the attempt: then `fail`.
         """
         worked = False
         while self._posted:
@@ -90,7 +91,7 @@ class WorkerHost:
             full = driver.waiting(outgoing.waiting)
             began = self._ports.monotonic()
             if not (driver.holds and driver.worker.sealed):
-                worked = self._take_in(driver, incoming, full) or worked
+                worked = self._take_in(driver, incoming, outgoing) or worked
             worked = driver.poll(0.0 if worked else timeout, full) or worked
             incoming.released(driver.worker)
             if full and worked:
@@ -134,11 +135,12 @@ class WorkerHost:
         assert self._incoming is not None
         assert self._outgoing is not None
         for frame in self._incoming.arrive(arrived):
-            self._outgoing.take(frame.sender, frame.credit)
+            if self.driver.worker is not None:  # else the credit is for what an earlier process of this slot sent
+                self._outgoing.take(frame.sender, frame.credit)
 
-    def _take_in(self, driver: WorkerDriver, incoming: Incoming, full: Collection[TaskId]) -> bool:
+    def _take_in(self, driver: WorkerDriver, incoming: Incoming, outgoing: Outgoing) -> bool:
         assert driver.worker is not None
-        ready = incoming.next(full)
+        ready = incoming.next(driver.held(outgoing.waiting))
         for arrived in ready:
             driver.work(arrived.event)
             incoming.handled(arrived, driver.worker)

@@ -1,29 +1,33 @@
-"""Runs one attempt in one process: a coordinator and one worker, which call each other."""
+"""Runs one attempt in one process: a coordinator and one worker, with a queue of messages each way."""
 
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable
 
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, TaskId, WorkerId
-from rayflow.engine.actions import SendToWorker
 from rayflow.engine.events import StopRequested
 from rayflow.engine.orders import FinishAttempt
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.channels.outgoing import Frame
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
-from rayflow.runtimes.hosting.messages import Ends
+from rayflow.runtimes.hosting.messages import Ends, Message
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.hosting.worker import WorkerDriver
+from rayflow.runtimes.hosting.worker_host import WorkerHost
 from rayflow.state.base import Store
 
 SLOT = 0
 """The one worker of this process."""
 IDLE_WAIT = 0.01
-"""How long a poll waits for records when there is nothing else to do, in seconds."""
+"""How long a turn waits for records when there is nothing else to do, in seconds."""
 BUSY_WAIT = 0.001
 """How long it waits while something is being written or published."""
 
@@ -39,44 +43,48 @@ class LocalAttempt:
         open_state: Callable[[TaskId], Store],
         *,
         ends: Ends,
+        savepoints: deque[Savepoint],
         on_epoch: Callable[[EpochTimes], None],
+        on_commit: Callable[[Manifest], None],
     ) -> None:
-        """`ends`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
-        self._plan = plan
-        self._options = options
-        self._ports = ports
-        self._open_state = open_state
-        self._on_epoch = on_epoch
+        """`ends`, `savepoints`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
         self.coordinator = CoordinatorDriver(
-            plan, options, ports, (SLOT,), lineage=uuid.uuid4().hex, send=self._to_worker, ends=ends
+            plan,
+            options,
+            ports,
+            (SLOT,),
+            lineage=uuid.uuid4().hex,
+            send=self._send,
+            ends=ends,
+            savepoints=savepoints,
+            on_commit=on_commit,
         )
-        self.driver: WorkerDriver | None = None
+        self._told: deque[tuple[Attempt, object]] = deque()
+        self._host = WorkerHost(plan, options, SLOT, ports, open_state, _Queue(self._told), on_epoch=on_epoch)
 
     def start(self) -> None:
         """Begin; `step` until `finished`."""
         self.coordinator.start()
 
     def step(self) -> None:
-        """One turn: records, clock, and a slice of everything that is in flight."""
+        """One turn of each: messages, records, clock, and a slice of everything that is in flight."""
         worked = self.coordinator.step()
-        driver = self.driver
-        if driver is None:  # nothing has been asked of the worker yet
-            self.coordinator.background.wait(BUSY_WAIT)
-            return
-        worked = driver.step() or worked
-        if self.coordinator.finished is not None:
-            return
-        writing = driver.writing or self.coordinator.background.waiting
-        wait = 0.0 if worked else BUSY_WAIT if writing else IDLE_WAIT
-        waiting = driver.waiting()
-        if waiting or not driver.reads or not driver.sources.any or self.coordinator.coordinator.final_barrier_sent:
-            driver.wait(wait)
-        else:
-            driver.poll(wait)
+        wait = 0.0 if worked or self._told else BUSY_WAIT if self._writing else IDLE_WAIT
+        worked = self._host.turn(wait) or worked
+        while self._told and self.finished is None:
+            worked = True
+            self.coordinator.receive(*self._told.popleft())
+        if not worked and not self._reads:  # else the turn has waited for records
+            self._wait(wait)
 
     def stop(self) -> None:
         """Ask for a last checkpoint and the end."""
         self.coordinator.tell(StopRequested())
+
+    @property
+    def driver(self) -> WorkerDriver | None:
+        """The worker's driver, once something has been asked of it."""
+        return self._host.driver
 
     @property
     def worker(self) -> Worker | None:
@@ -95,28 +103,37 @@ class LocalAttempt:
 
     def close(self) -> None:
         """Let go of everything; what is in flight is dropped."""
-        if self.driver is not None:
-            self.driver.close()
+        self._host.drop()
         self.coordinator.close()
 
-    def _to_worker(self, slot: WorkerId, message: object) -> None:
+    @property
+    def _reads(self) -> bool:
+        driver = self.driver
+        return driver is not None and driver.reads and driver.sources.any and not driver.waiting()
+
+    @property
+    def _writing(self) -> bool:
+        return self._host.busy or self.coordinator.background.waiting > 0
+
+    def _wait(self, timeout: float) -> None:
+        """Let the background have the processor."""
         if self.driver is None:
-            self.driver = self._worker(slot, self.coordinator.coordinator.attempt)
-        self.driver.receive(message)
+            self.coordinator.background.wait(timeout)
+        else:
+            self.driver.wait(timeout)
 
-    def _worker(self, slot: WorkerId, attempt: Attempt) -> WorkerDriver:
-        return WorkerDriver(
-            self._plan,
-            self._options,
-            self._ports,
-            self._open_state,
-            slot,
-            attempt,
-            tell=lambda message: self.coordinator.receive(attempt, message),
-            send=_nobody_else,
-            on_epoch=self._on_epoch,
-        )
+    def _send(self, slot: WorkerId, message: object) -> None:
+        self._host.post(Message(self.coordinator.coordinator.attempt, message))
 
 
-def _nobody_else(action: SendToWorker) -> None:
-    raise InvariantBroken(f"task {action.task} is hosted elsewhere, in a runtime of one process")
+class _Queue:
+    """The worker's way to the coordinator, for which nothing happens before its turn. There is no other worker."""
+
+    def __init__(self, told: deque[tuple[Attempt, object]]) -> None:
+        self._told = told
+
+    def report(self, attempt: Attempt, message: object) -> None:
+        self._told.append((attempt, message))
+
+    def deliver(self, worker: WorkerId, frame: Frame) -> None:
+        raise InvariantBroken(f"worker {worker} is hosted elsewhere, in a runtime of one process")

@@ -1,21 +1,24 @@
-"""Reports progress and metrics of a local run, a few times a second, never per record."""
+"""Updates the status and the metrics of a local run, a few times a second, never per record."""
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.clock import Clock
-from rayflow.core.errors import RayflowError
-from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 from rayflow.core.logging import get_logger
-from rayflow.operators.sink import SinkOperator
-from rayflow.operators.stream import StreamOperator
-from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
-from rayflow.runtimes.hosting.options import Progress
-from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.hosting.metrics_feed import MetricsFeed
+from rayflow.runtimes.hosting.overview import Overview, worker_status
+from rayflow.runtimes.hosting.status import JobState, JobStatus
+from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMeasuring
+from rayflow.runtimes.local.attempt import SLOT, LocalAttempt
+from rayflow.runtimes.machine.memory import private_memory
 
 if TYPE_CHECKING:
     from rayflow.core.metrics import Metrics  # it imports a web server
@@ -27,27 +30,32 @@ ENDS_EVERY = 5.0
 
 
 class Observer:
-    """Looks at an attempt and passes on what it sees."""
+    """Looks at an attempt and passes on what it sees. Used by the run's thread, `status` by any."""
 
     def __init__(
-        self,
-        plan: JobPlan,
-        broker: str,
-        on_progress: Callable[[Progress], None] | None,
-        metrics: Metrics | None,
-        clock: Clock,
+        self, status: JobStatus, on_status: Callable[[JobStatus], None] | None, metrics: Metrics | None, clock: Clock
     ) -> None:
-        self._broker = broker
-        self._on_progress = on_progress
+        """`status`: the first one. `on_status` is given copies that stay as they are."""
+        now = time.monotonic()
+        self._status = status
+        self._shown = (now, snapshot(status))
+        self._on_status = on_status
         self._metrics = metrics
-        self._clock = clock
-        self._progress = Progress(plan.name)
-        self._started = time.monotonic()
-        self._next_look = 0.0
-        self._next_ends = self._started + ENDS_EVERY
-        self._before = (0, 0, 0)
+        self._feed = None if metrics is None else MetricsFeed(metrics, status.broker, clock)
+        self._measuring = WorkerMeasuring(clock, detailed=metrics is not None)
+        self._overview = Overview(status, now)
         self._attempt = 0
+        self._next_look = 0.0
+        self._next_ends = now + ENDS_EVERY
+        self._looked = (now, time.thread_time())
         self._outage: str | None = None
+
+    def status(self) -> JobStatus:
+        """As last looked at; a copy that stays as it is. From any thread."""
+        looked, shown = self._shown
+        silent = time.monotonic() - looked
+        workers = [replace(worker, heard=silent) for worker in shown.workers]
+        return replace(shown, elapsed=shown.elapsed + silent, workers=workers)
 
     def look(self, attempt: LocalAttempt, *, force: bool = False) -> None:
         """Look if it is time to, or at once."""
@@ -55,73 +63,62 @@ class Observer:
         if now < self._next_look and not force:
             return
         self._next_look = now + LOOK_EVERY
+        self._measuring.watch(attempt.driver)
         self._tell_outage(attempt.outage)
-        if now >= self._next_ends and self._outage is None and attempt.worker is not None:
+        if now >= self._next_ends and attempt.worker is not None:
             self._next_ends = now + ENDS_EVERY
-            self._look_at_ends(attempt)
+            self._measuring.look_at_ends()
         self._fill(attempt, now)
-        if self._metrics is not None:
-            self._feed(attempt, self._metrics)
-        if self._on_progress is not None:
-            self._on_progress(self._progress)
+        self._show(now)
+
+    def on_commit(self, manifest: Manifest) -> None:
+        """A checkpoint is complete."""
+        status = self._status
+        status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
 
     def on_epoch(self, times: EpochTimes) -> None:
         """An epoch is done."""
-        self._progress.epoch_ms = times.seconds * 1000
-        self._progress.checkpoint_bytes = times.size
-        metrics = self._metrics
-        if metrics is None:
-            return
-        metrics.epoch(
-            times.epoch,
-            seconds=times.seconds,
-            checkpoint_seconds=times.committed - times.barrier,
-            checkpoint_bytes=times.size,
-        )
-        metrics.publication(times.published - times.committed)
-        now = self._clock()
-        for sink, batches in times.outputs.items():
-            for batch in batches:
-                metrics.published(sink.operator, batch.timestamps, now)
+        self._status.epoch_ms = times.seconds * 1000
+        self._measuring.on_epoch(times)
+        if self._metrics is not None:
+            self._metrics.epoch(
+                times.epoch,
+                seconds=times.seconds,
+                checkpoint_seconds=times.committed - times.barrier,
+                checkpoint_bytes=self._status.checkpoint_bytes,
+            )
 
-    def finish(self) -> Progress:
-        """The run is over: the last figures."""
-        self._progress.state = "done"
-        self._progress.elapsed = time.monotonic() - self._started
-        if self._on_progress is not None:
-            self._on_progress(self._progress)
-        return self._progress
+    def finish(self, state: JobState, cause: str = "") -> JobStatus:
+        """The run is over: the last status."""
+        status = self._status
+        status.state, status.cause, status.workers = state, cause, []
+        status.elapsed = self._overview.elapsed(time.monotonic())
+        return self._show(time.monotonic())
+
+    def _show(self, now: float) -> JobStatus:
+        shown = snapshot(self._status)
+        self._shown = (now, shown)
+        if self._on_status is not None:
+            self._on_status(shown)
+        return shown
 
     def _fill(self, attempt: LocalAttempt, now: float) -> None:
-        progress = self._progress
-        if attempt.coordinator.coordinator.attempt != self._attempt:
-            self._attempt = attempt.coordinator.coordinator.attempt
-            self._before = (progress.records_in, progress.records_out, progress.errors)
-            if self._metrics is not None:
-                self._metrics.attempt(self._attempt)
-        progress.elapsed = now - self._started
-        progress.state, progress.detail = self._state(attempt)
-        progress.lag = None if attempt.driver is None else attempt.driver.sources.lag
-        if attempt.coordinator.manifest is not None:
-            progress.epoch = attempt.coordinator.manifest.epoch
-        if attempt.worker is None:
-            return
-        records_in, records_out, errors = self._before
-        watermarks = []
-        for task in attempt.worker.tasks.values():
-            for id, counters in task.counters.items():
-                operator = task.operators[id]
-                if isinstance(operator, StreamOperator):
-                    records_in += counters.records_in
-                elif isinstance(operator, SinkOperator):
-                    records_out += counters.records_in
-                errors += counters.errors
-            watermarks.append(task.time.watermark)
-        progress.records_in, progress.records_out, progress.errors = records_in, records_out, errors
-        lowest = min(watermarks, default=WATERMARK_MIN)
-        progress.watermark = lowest if WATERMARK_MIN < lowest < WATERMARK_MAX else None
+        status, measured = self._status, self._measuring.measure()
+        before, worked = self._looked
+        self._looked = (now, time.thread_time())
+        measured.busy = min(1.0, (self._looked[1] - worked) / max(now - before, 1e-9))
+        measured.memory = private_memory()
+        self._overview.coordinated(attempt.coordinator)
+        if status.attempt != self._attempt:
+            self._attempt = status.attempt
+            status.attempts += 1
+        status.state, status.cause = self._state(attempt)
+        worker = worker_status(SLOT, status.host, "", status.pid, measured)
+        self._overview.measured([(worker, measured)], Counts(), now)
+        if self._feed is not None and status.attempt:
+            self._feed.look(status.attempt, {SLOT: measured})
 
-    def _state(self, attempt: LocalAttempt) -> tuple[str, str]:
+    def _state(self, attempt: LocalAttempt) -> tuple[JobState, str]:
         if self._outage is not None:
             return "waiting", self._outage
         if attempt.coordinator.coordinator.final_barrier_sent:
@@ -137,24 +134,20 @@ class Observer:
             log.info("the broker answers again")
         self._outage = outage
 
-    def _look_at_ends(self, attempt: LocalAttempt) -> None:
-        assert attempt.driver is not None
-        try:
-            attempt.driver.sources.look_at_ends(timeout=1.0)
-        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is not known", reason=error.what)
 
-    def _feed(self, attempt: LocalAttempt, metrics: Metrics) -> None:
-        if attempt.driver is None or attempt.worker is None:
-            return
-        now = self._clock()
-        for task in attempt.worker.tasks.values():
-            for id, counters in task.counters.items():
-                metrics.operator(task.id, id, counters)
-            metrics.state(task.id, rows=task.state.row_count(), pending=task.state.pending_rows)
-            if WATERMARK_MIN < task.time.watermark < WATERMARK_MAX:
-                metrics.watermark(task.id, task.time.watermark, now)
-        for topic, partition, lag in attempt.driver.sources.lags():
-            metrics.lag(topic, partition, lag)
-        metrics.staged(attempt.worker.staged_bytes)
-        metrics.outage(self._broker, self._outage is not None)
+def snapshot(status: JobStatus) -> JobStatus:
+    """A copy that stays as it is: what else a status holds is replaced, never changed."""
+    return replace(status, recoveries=list(status.recoveries), pauses=list(status.pauses))
+
+
+def first_status(job: str, target: str, broker: str, checkpoints: str) -> JobStatus:
+    """The status of a run that begins in this process."""
+    return JobStatus(
+        job,
+        target=target,
+        broker=broker,
+        checkpoints=checkpoints,
+        since=time.time(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )

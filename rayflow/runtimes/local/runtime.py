@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.savepoint import write_savepoint
-from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import Clock, system_clock
+from rayflow.core.errors import InvariantBroken, RayflowError
 from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.messages import Ends
-from rayflow.runtimes.hosting.options import Progress, RunOptions
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import OnStep, Ports, no_step
 from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
+from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.local.attempt import LocalAttempt
-from rayflow.runtimes.local.observer import Observer
+from rayflow.runtimes.local.observer import Observer, first_status
+from rayflow.runtimes.local.requests import EndedAtOnce, Requests
+from rayflow.runtimes.local.server import ControlServer
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.directory import JobDirectory
 from rayflow.runtimes.machine.garbage import collected_seldom
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.machine.ports import MakePorts, machine_ports
 from rayflow.state.base import Store
 from rayflow.state.lmdb_store import LmdbStore
@@ -42,8 +45,8 @@ class LocalRuntime:
     >>> job = rf.Job("shout")
     >>> job.stream("words", value=str, sample=["hello", "world"]).map(str.upper).to("loud-words")
     >>> with tempfile.TemporaryDirectory() as state:
-    ...     progress = LocalRuntime(plan_of(job), RunOptions(state=Path(state), until_end=True)).run()
-    >>> progress.state, progress.records_in, progress.records_out
+    ...     status = LocalRuntime(plan_of(job), RunOptions(state=Path(state), until_end=True)).run()
+    >>> status.state, status.records_in, status.records_out
     ('done', 2, 2)
     """
 
@@ -52,33 +55,61 @@ class LocalRuntime:
         plan: JobPlan,
         options: RunOptions,
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[JobStatus], None] | None = None,
         metrics: Metrics | None = None,
         on_step: OnStep = no_step,
         clock: Clock = system_clock,
         ports: MakePorts | None = None,
+        journal: Journal | None = None,
+        target: str = "",
     ) -> None:
-        """`on_progress` is called about four times a second; `on_step` before and after each I/O,
-        with its name. `ports`: makes the drivers' ports; None: those of this machine."""
+        """`on_progress` gets the status about four times a second; `on_step` is called before and after each I/O, with
+        its name. `ports`: makes the drivers' ports; None: those of this machine. `journal`: holds the run's log
+        lines; None: `rayflow logs` finds none. `target`: the job file, to be shown."""
         self._plan = plan
         self._options = options
         self._on_step = on_step
         self._clock = clock
         self._make_ports = ports or machine_ports
-        self._stop = False
         self._ends: Ends = {}
-        self._observer = Observer(plan, options.broker_url, on_progress, metrics, clock)
+        self._requests = Requests(options.savepoint_at_stop)
+        status = first_status(plan.name, target, options.broker_url, options.checkpoint_store(plan.name))
+        self._observer = Observer(status, on_progress, metrics, clock)
+        self._server = ControlServer(self._observer.status, self._requests, journal)
 
     def stop(self) -> None:
         """Stop the job after a final checkpoint. Safe to call from signal handlers and other threads."""
-        self._stop = True
+        self._requests.stop()
 
-    def run(self) -> Progress:
+    def run(self) -> JobStatus:
         """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the next run then resumes from the
-        last complete checkpoint."""
+        last complete checkpoint.
+
+        Meanwhile, other processes of the same user can watch and control the run: see `local.control`.
+        """
+        try:
+            self._run()
+        except EndedAtOnce:
+            status = self._finish("stopped")
+        except BaseException as error:
+            known = error if isinstance(error, RayflowError) else None
+            self._finish("failed", known or InvariantBroken(f"the run ended with {type(error).__name__}"))
+            raise
+        else:
+            status = self._finish("stopped" if self._requests.ending == "stop" else "done")
+        return status
+
+    def _finish(self, state: JobState, error: RayflowError | None = None) -> JobStatus:
+        self._requests.close(self._plan.name)
+        status = self._observer.finish(state, "" if error is None else str(error))
+        self._server.finish(status, error)
+        return status
+
+    def _run(self) -> None:
         options = self._options
         name = self._plan.name
         with JobDirectory(options.job_folder(name), name) as directory, collected_seldom():
+            self._server.open(directory.path)
             connectors = OpenConnectors.of_run(options)
             try:
                 write_samples(self._plan, connectors)
@@ -87,11 +118,11 @@ class LocalRuntime:
                 ports = self._make_ports(store, connectors, clock=self._clock, on_step=self._on_step)
                 while self._run_attempt(directory, ports):
                     log.info("starting a new attempt", job=name)
-                if options.savepoint_at_stop is not None:
-                    self._write_savepoint(store, options.savepoint_at_stop)
+                if self._requests.savepoint is not None:
+                    write_last(store, self._requests.savepoint)
             finally:
                 connectors.close()
-        return self._observer.finish()
+                self._server.retract()
 
     def _run_attempt(self, directory: JobDirectory, ports: Ports) -> bool:
         """One attempt to its end. True if another one has to follow."""
@@ -100,25 +131,22 @@ class LocalRuntime:
             return LmdbStore(directory.task(task))
 
         attempt = LocalAttempt(
-            self._plan, self._options, ports, open_state, ends=self._ends, on_epoch=self._observer.on_epoch
+            self._plan,
+            self._options,
+            ports,
+            open_state,
+            ends=self._ends,
+            savepoints=self._requests.savepoints,
+            on_epoch=self._observer.on_epoch,
+            on_commit=self._observer.on_commit,
         )
-        stopping = False
         try:
             attempt.start()
             while attempt.finished is None:
                 attempt.step()
-                if self._stop and not stopping:
-                    stopping = True
-                    attempt.stop()
+                self._requests.take(attempt)
                 self._observer.look(attempt)
             self._observer.look(attempt, force=True)
         finally:
             attempt.close()
         return attempt.finished.restart
-
-    def _write_savepoint(self, store: CheckpointStore, uri: str) -> None:
-        manifest = newest_manifest(store)
-        if manifest is None:
-            return
-        write_savepoint(store, manifest, open_store(uri))
-        log.info("savepoint written", job=self._plan.name, epoch=manifest.epoch, uri=uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -27,8 +28,8 @@ class JobDirectory:
 
     def __enter__(self) -> JobDirectory:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self.path.mkdir(0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno == 28:
                 raise DiskFull(f"{self.path} cannot be created: the disk is full", job=self._job) from error
@@ -37,12 +38,10 @@ class JobDirectory:
                 job=self._job,
                 advice="Set --state to a directory that this user can write to",
             ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(descriptor):
             holder = os.read(descriptor, 64).decode(errors="replace").strip()
             os.close(descriptor)
-            raise AlreadyRunning(f"process {holder} runs this job on {self.path}", job=self._job) from error
+            raise AlreadyRunning(f"process {holder} runs this job on {self.path}", job=self._job)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._lock = descriptor
@@ -58,3 +57,19 @@ class JobDirectory:
     def task(self, task: TaskId) -> Path:
         """Where a task's LMDB environment lies."""
         return self.path / "tasks" / f"{task.stage}-{task.partition}"
+
+
+TRIES, BETWEEN = 5, 0.01
+"""How often the lock is tried, and seconds in between: whoever only looks whether it is held has it for less long."""
+
+
+def _locked(descriptor: int) -> bool:
+    for number in range(TRIES):
+        if number:
+            time.sleep(BETWEEN)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return True
+    return False

@@ -21,8 +21,9 @@ from rayflow.core.errors import (
     WorkerFailed,
     WorkerLost,
 )
+from rayflow.runtimes.hosting.control import JobControl
+from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
-from rayflow.runtimes.ray.watching.status import JobStatus
 
 ANSWER = 60.0
 """Seconds within which a coordinator answers a question, also when Ray has to restart it first."""
@@ -134,7 +135,7 @@ class Cluster:
         except JobNotFound:
             return
         status = job.status()
-        if status.state not in ("done", "stopped", "failed"):
+        if not status.ended:
             raise JobNameTaken(f"job {name} is already on the cluster, {status.state}", job=name)
         job.remove()
 
@@ -143,15 +144,14 @@ KNOCK = 5.0
 """Seconds within which a cluster's head has to take a connection."""
 
 
-class JobHandle:
-    """One job of a cluster."""
+class JobHandle(JobControl):
+    """One job of a cluster: see JobControl."""
 
     def __init__(self, name: str, actor: Any) -> None:
         self.name = name
         self._actor = actor
 
     def status(self) -> JobStatus:
-        """How it does. Raises WorkerLost while its coordinator is being restarted for longer than that takes."""
         return cast(JobStatus, self._ask(self._actor.status, timeout=ANSWER))
 
     def until_running(self, timeout: float | None) -> JobStatus:
@@ -159,46 +159,35 @@ class JobHandle:
         return cast(JobStatus, self._ask(self._actor.until_running, timeout=timeout))
 
     def until_ended(self, timeout: float | None = None) -> JobStatus:
-        """Wait until the job has ended. Raises what it failed with."""
         return cast(JobStatus, self._ask(self._actor.until_ended, timeout=timeout))
 
     def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
-        """Its status, again and again until it has ended."""
         while True:
             status = self.status()
             yield status
-            if status.state in ("done", "stopped", "failed"):
+            if status.ended:
                 return
             time.sleep(every)
 
     def logs(self, after: int = 0) -> tuple[int, list[str]]:
-        """Log lines of all processes after the first `after`, and how many there have been."""
         return cast("tuple[int, list[str]]", self._ask(self._actor.logs, after, timeout=ANSWER))
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
-        """End the job after a last checkpoint, and take it off the cluster."""
         self.ask_to_stop(drain=drain, savepoint=savepoint)
         status = self.until_ended(timeout)
         self.remove()
         return status
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """Have the job end after a last checkpoint, without waiting for that."""
         self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
 
-    def savepoint(self, uri: str) -> int | None:
-        """Write a savepoint; gives its epoch."""
-        return cast("int | None", self._ask(self._actor.savepoint, uri))
+    def savepoint(self, uri: str) -> int:
+        return cast(int, self._ask(self._actor.savepoint, uri))
 
     def rescale(self, workers: int) -> JobStatus:
-        """Change the job's number of workers."""
         return cast(JobStatus, self._ask(self._actor.rescale, workers))
 
     def remove(self) -> None:
-        """Remove the coordinator and all other processes of the job from the cluster; frees its name.
-
-        Raises WorkerLost if the coordinator does not end.
-        """
         import ray
 
         ray.kill(self._actor, no_restart=True)

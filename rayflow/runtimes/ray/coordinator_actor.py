@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import threading
 
 import ray
 
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
-from rayflow.core.logging import configure_logging
+from rayflow.core.logging import configure_logging, get_logger
+from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
 from rayflow.runtimes.ray.requests import Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal
-from rayflow.runtimes.ray.watching.status import JobStatus
+
+log = get_logger("rayflow.coordinator")
 
 LOOK = 0.02
 """Seconds between two looks whether what somebody waits for has come."""
@@ -28,7 +32,20 @@ class CoordinatorActor:
         journal = Journal()
         configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
         self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
-        threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True)
+        self._thread.start()
+        leases = self._loop.pool.leases.keep(self._turned, self._give_up)
+        self._leases = asyncio.get_running_loop().create_task(leases)
+
+    def _turned(self) -> float | None:
+        """See Leases.keep."""
+        if self._loop.ended.is_set():
+            return None
+        return self._loop.turned if self._thread.is_alive() else -math.inf
+
+    def _give_up(self) -> None:
+        log.error("the coordinator's thread does not go on: this process ends itself", job=self._loop.status.name)
+        os._exit(1)
 
     async def report(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
         """A worker tells something."""
@@ -64,7 +81,7 @@ class CoordinatorActor:
 
         def stop() -> None:
             try:
-                self._loop.stop(drain=drain, savepoint=savepoint)
+                self._loop.steering.stop(drain=drain, savepoint=savepoint)
             finally:
                 taken.set()
 
@@ -75,7 +92,7 @@ class CoordinatorActor:
     async def savepoint(self, uri: str) -> int | None:
         """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
         savepoint = Savepoint(uri)
-        self._loop.call(lambda: self._loop.savepoint(savepoint))
+        self._loop.call(lambda: self._loop.steering.savepoint(savepoint))
         while not savepoint.done:
             if self._loop.ended.is_set():
                 raise RayflowError("the job ended before the savepoint was written", job=self._loop.status.name)
@@ -87,7 +104,7 @@ class CoordinatorActor:
     async def rescale(self, workers: int) -> JobStatus:
         """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""
         rescale = Rescale(workers)
-        self._loop.call(lambda: self._loop.rescale(rescale))
+        self._loop.call(lambda: self._loop.steering.rescale(rescale))
         while not rescale.done:
             if self._loop.ended.is_set():
                 raise self._loop.error or RayflowError("the job has ended", job=self._loop.status.name)

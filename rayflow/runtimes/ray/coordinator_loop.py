@@ -28,26 +28,26 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
+from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
+from rayflow.runtimes.hosting.status import ENDED, JobState
+from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
+from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.deployment import ENDED, JobState
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
-from rayflow.runtimes.ray.requests import Requests, Rescale
 from rayflow.runtimes.ray.restarts import Restarts
-from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.steering import Steering
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
-from rayflow.runtimes.ray.watching.journal import Journal, LogLines
 from rayflow.runtimes.ray.watching.metrics import JobMetrics
-from rayflow.runtimes.ray.watching.overview import Overview, first_status
+from rayflow.runtimes.ray.watching.overview import PoolOverview, first_status
 
 log = get_logger("rayflow.coordinator")
 
@@ -57,32 +57,34 @@ CHECK_EVERY = 0.1
 
 
 class CoordinatorLoop:
-    """Takes a job from its submission to its end. `run` on a thread of its own; the rest from any thread."""
+    """Takes a job from its submission to its end. `run` on a thread of its own; the rest from any thread.
+
+    Attributes:
+        turned: when the thread last took a turn, by the monotonic clock. begun: records have been processed.
+    """
 
     def __init__(self, spec: JobSpec, me: Any, journal: Journal) -> None:
         self.journal = journal
         self.pool = Pool(spec, me)
         self.status = first_status(spec)
+        self.steering = Steering(spec, self.status, self.pool)
+        self.turned = time.monotonic()
         self.begun = threading.Event()
         self.ended = threading.Event()
         self.error: Exception | None = None
         self._spec = spec
+        self._requests = self.steering.requests
         self._restarts = Restarts(spec.max_restarts)
         self._connectors = OpenConnectors.of_run(spec.options)
         self._calls: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
-        self._hosted: CoordinatorDriver | None = None
         self._placement: dict[TaskId, WorkerId] = {}
-        self._requests = Requests(spec)
-        self._savepoints = Savepoints()
-        self._ran_with = 0
         self._fault: float | None = None
         self._pause: float | None = None
         self._committed = False
         self._established = False
         self._ends: Ends = {}
-        self._scaling: Autoscaling | None = None
-        self._overview = Overview(self.status, self.pool)
+        self._overview = PoolOverview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
 
     # From other threads
@@ -96,35 +98,6 @@ class CoordinatorLoop:
         """Have the loop's thread do something."""
         self._calls.append(call)
         self._wake.set()
-
-    def stop(self, *, drain: bool, savepoint: str | None) -> None:
-        """End the job after a last checkpoint, with everything fired if `drain`."""
-        self._requests.stop("drain" if drain else "stop", savepoint)
-        self.status.state = "stopping"
-        self._tell_ending()
-
-    def rescale(self, rescale: Rescale) -> None:
-        """Go on with other workers."""
-        requests = self._requests
-        requests.answer()  # who asked before gets what there is then
-        requests.rescale = rescale
-        if rescale.workers == requests.workers:
-            if self._ran_with == requests.workers:
-                self._answer_rescale()
-            return
-        log.info("rescaling", job=self._spec.name, before=requests.workers, after=rescale.workers)
-        requests.resize(rescale.workers)
-        self.pool.resize(range(requests.workers))  # they begin while the tasks still run
-        if self._hosted is not None:
-            self.pool.shrink(range(max(requests.workers, len(self._hosted.workers))))
-        if self.status.state == "running":
-            self.status.state = "rescaling"
-
-    def savepoint(self, savepoint: Savepoint) -> None:
-        """Write a savepoint of the next checkpoint."""
-        self._savepoints.ask(savepoint)
-        if self._hosted is not None and self._hosted.started:
-            self._hosted.tell(BarrierRequested(0))
 
     # The thread
 
@@ -164,7 +137,7 @@ class CoordinatorLoop:
             self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
             self._requests.save("running")
         least = self._spec.workers or self._requests.workers
-        self._scaling = Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown)
+        self.steering.autoscale(Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown))
         while True:
             try:
                 if not self._attempt(plan, ports):
@@ -172,8 +145,19 @@ class CoordinatorLoop:
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
         if self._requests.savepoint is not None:
-            write_last(store, self._requests.savepoint)
+            self._write_last(store, self._requests.savepoint)
         self._end("stopped" if self._requests.ending == "stop" else "done")
+
+    def _write_last(self, store: CheckpointStore, uri: str) -> None:
+        """Write the savepoint of the end off the thread, which goes on to take turns: a copy may take long."""
+        background = Thread(self._wake.set)
+        background.call(partial(write_last, store, uri), lambda _: None)
+        try:
+            while not background.collect():
+                self._serve()
+                self._wait()
+        finally:
+            background.close()
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
@@ -195,7 +179,7 @@ class CoordinatorLoop:
                     self.pool.shrink(slots)
                     return slots
             except (NotEnoughResources, WorkerFailed, VersionMismatch) as error:
-                if not self._refuse_rescale(error):
+                if not self.steering.refuse_rescale(error):
                     if not self._established or not isinstance(error, NotEnoughResources):
                         raise
                     # A node is gone: the job is there again when another one comes.
@@ -218,19 +202,20 @@ class CoordinatorLoop:
             send=self._send,
             earlier=self._placement,
             ends=self._ends,
-            on_commit=partial(self._on_commit, ports.checkpoints),
+            savepoints=self.steering.savepoints,
+            on_commit=self._on_commit,
         )
-        self._hosted = hosted
+        self.steering.begin(hosted)
         self._met = 0
         try:
             hosted.start()
             return self._drive(hosted)
         finally:
-            self._hosted = None
+            self.steering.end()
             hosted.close()
 
     def _drive(self, hosted: CoordinatorDriver) -> bool:
-        next_check, told_end, running = 0.0, False, False
+        next_check, running = 0.0, False
         while hosted.finished is None:
             worked = hosted.step()
             for _, attempt, body in self.pool.messages():
@@ -246,88 +231,33 @@ class CoordinatorLoop:
             if now >= next_check:
                 next_check = now + CHECK_EVERY
                 self.pool.check()
-                if hosted.started and not told_end:
-                    told_end = self._tell_changes(hosted)
                 self._show(hosted)
-                self._scale(now)
+                self.steering.look(hosted, self._overview.load, now)
             if hosted.started and not running:
                 running = True
                 self._on_started(hosted)
             if not worked:
                 self._wait()
         self.pool.look(timeout=1.0)
-        self._overview.look()
+        self._show(hosted)
         if hosted.finished.restart:
             self._pause = time.monotonic()
         return hosted.finished.restart
-
-    def _tell_changes(self, hosted: CoordinatorDriver) -> bool:
-        """Tell the coordinator what ends the attempt: a request to end, or other workers. True if it was told."""
-        if self._requests.ending is not None:
-            self._tell_ending()
-            return True
-        if not self._rescaled(hosted):
-            return False
-        hosted.tell(PartitionsAdded())
-        return True
-
-    def _rescaled(self, hosted: CoordinatorDriver) -> bool:
-        """Whether other workers than those of the attempt are wanted, and there."""
-        slots = range(self._requests.workers)
-        if set(slots) == set(hosted.workers):
-            if self._requests.rescale is not None:  # back to what there was, before anything has come of it
-                self._answer_rescale()
-            return False
-        try:
-            return self.pool.ready(slots)
-        except RayflowError as error:
-            self._refuse_rescale(error)
-            return False
-
-    def _scale(self, now: float) -> None:
-        """Rescale if the load asks for it and nobody else does."""
-        if self._scaling is None or self.status.state != "running" or self._requests.rescale is not None:
-            return
-        if (workers := self._scaling.wanted(self._overview.load, now)) is not None:
-            self.rescale(Rescale(workers))
-
-    def _refuse_rescale(self, error: RayflowError) -> bool:
-        """Go on with the workers that there were before, if that is not what there is; tell who asked."""
-        if self._ran_with in (0, self._requests.workers):
-            return False
-        log.warning("not rescaled", job=self._spec.name, workers=self._ran_with, reason=error.what)
-        self._requests.resize(self._ran_with)
-        self.pool.shrink(range(self._ran_with))
-        self._answer_rescale(error)
-        return True
-
-    def _answer_rescale(self, error: RayflowError | None = None) -> None:
-        self._requests.answer(error)
-        if self.status.state == "rescaling":
-            self.status.state = "running"
 
     def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""
         log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
         self._established = True
-        self._ran_with = len(hosted.workers)
-        if self.status.state != "stopping":
-            self.status.state, self.status.cause = "running", ""
         if self._pause is not None:
             self.status.pauses.append(time.monotonic() - self._pause)
             self._pause = None
         self._show(hosted)
-        if self._ran_with == self._requests.workers:
-            self._answer_rescale()
+        self.steering.running(hosted)  # last: who waits for other workers gets the status that has them
         self.begun.set()
 
-    def _tell_ending(self) -> None:
-        hosted = self._hosted
-        if hosted is not None and hosted.started and self._requests.ending is not None:
-            hosted.tell(SourcesExhausted() if self._requests.ending == "drain" else StopRequested())
-
     def _serve(self) -> None:
+        self.turned = time.monotonic()
         while self._calls:
             self._calls.popleft()()
 
@@ -336,12 +266,12 @@ class CoordinatorLoop:
         self._wake.clear()
 
     def _send(self, slot: WorkerId, body: object) -> None:
-        assert self._hosted is not None
-        attempt = self._hosted.coordinator.attempt
+        assert self.steering.hosted is not None
+        attempt = self.steering.hosted.coordinator.attempt
         if attempt != self._met:
             self._met = attempt
             peers = Peers(self.pool.addresses())
-            for each in self._hosted.workers:
+            for each in self.steering.hosted.workers:
                 self.pool.tell(each, attempt, peers)
         self._metrics.sent(body)
         self.pool.tell(slot, attempt, body)
@@ -364,10 +294,10 @@ class CoordinatorLoop:
         until = time.monotonic() + delay
         while time.monotonic() < until:
             self._serve()
-            self.pool.drop_lost()  # and ask the others: one that nobody asks for long ends itself
+            self.pool.drop_lost()
             self._wait()
 
-    def _on_commit(self, store: CheckpointStore, manifest: Manifest) -> None:
+    def _on_commit(self, manifest: Manifest) -> None:
         self._committed = True
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
@@ -376,9 +306,8 @@ class CoordinatorLoop:
             status.recoveries.append(seconds)
             log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(seconds, 2))
             self._fault = None
-        assert self._hosted is not None
-        self._metrics.committed(manifest, self._hosted.workers)
-        self._savepoints.write(store, manifest, self._hosted.background)
+        assert self.steering.hosted is not None
+        self._metrics.committed(manifest, self.steering.hosted.workers)
 
     def _show(self, hosted: CoordinatorDriver) -> None:
         self.status.attempts = self._restarts.total + 1

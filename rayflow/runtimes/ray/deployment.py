@@ -8,11 +8,9 @@ import msgspec
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
+from rayflow.runtimes.hosting.status import JobState
 
 NAME = "deployment.json"
-
-JobState = Literal["starting", "running", "waiting", "recovering", "rescaling", "stopping", "done", "stopped", "failed"]
-ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
 Ending = Literal["stop", "drain"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -19,17 +20,14 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
+from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMetrics
+from rayflow.runtimes.ray.leases import LEASE, Leases
 from rayflow.runtimes.ray.links.transport import Address
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_actor import WorkerActor, WorkerStarted
-from rayflow.runtimes.ray.worker_loop import LEASE
 from rayflow.version import __version__
 
 log = get_logger("rayflow.coordinator")
-
-PING_EVERY = 0.5
-"""Seconds between two questions whether a worker is there."""
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Member:
 
     Attributes:
         generation: tells it from those that had its slot before. started: what it reported once it was ready.
-        heard: when it last answered, by the monotonic clock. waits: since when it may have a place.
+        waits: since when it may have a place. heard, asked: when it last answered, and was asked; monotonic seconds.
         attempt: the newest that it was told of. told: since when.
     """
 
@@ -51,7 +49,6 @@ class Member:
     started: WorkerStarted | None = None
     heard: float = 0.0
     asked: float = 0.0
-    pong: Any = None
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     sent: int = 0
     attempt: Attempt = 0
@@ -63,7 +60,8 @@ class Pool:
     """Keeps one worker actor per slot. All calls return at once.
 
     Attributes:
-        gone: records in, records out and errors that workers have told of which are no more.
+        leases: asks the workers whether they are there; kept on the event loop of the actor.
+        gone: what workers have counted that are no more.
     """
 
     def __init__(self, spec: JobSpec, coordinator: Any) -> None:
@@ -72,8 +70,8 @@ class Pool:
         self._coordinator = coordinator
         self._generations = itertools.count(time.time_ns())  # told apart from those of a coordinator process before
         self._nodes: dict[WorkerId, str] = {}
-        self._checked = time.monotonic()
-        self.gone = (0, 0, 0)
+        self.leases = Leases(lambda: list(self.members.values()), spec.heartbeat_timeout)
+        self.gone = Counts()
         self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
 
     def resize(self, slots: Sequence[WorkerId]) -> None:
@@ -119,22 +117,14 @@ class Pool:
     def check(self) -> None:
         """Look whether all are there. Raises WorkerLost, after removing the one that is not."""
         now = time.monotonic()
-        paused = now - self._checked > self._spec.heartbeat_timeout / 2
-        self._checked = now
+        current = self.leases.current(now)
         for slot, member in list(self.members.items()):
             if member.started is None:
                 continue
             if _done(member.watch):
                 self.remove(slot)
                 raise WorkerLost(f"worker {slot} on {member.started.host} is gone", job=self._spec.name)
-            if member.pong is not None and _done(member.pong):
-                self._heard(member, now)
-            if paused:  # this process has not asked, or not listened: that is no silence of the worker
-                member.heard = member.told = now
-            if member.pong is None and now - member.asked >= PING_EVERY:
-                member.asked = now
-                member.pong = member.actor.ping.remote()
-            if reason := self._silence(member, now):
+            if current and (reason := self._silence(member, now)):
                 self.remove(slot)
                 raise WorkerLost(f"worker {slot} on {member.started.host} {reason}", job=self._spec.name)
 
@@ -187,19 +177,16 @@ class Pool:
         """End a worker at once, if it can be reached."""
         member = self.members.pop(slot, None)
         if member is not None:
-            metrics, gone = member.metrics, self.gone
-            self.gone = (gone[0] + metrics.records_in, gone[1] + metrics.records_out, gone[2] + metrics.errors)
+            self.gone += member.metrics.counts
             ray.kill(member.actor, no_restart=True)
 
     def look(self, timeout: float) -> None:
         """Ask every worker for its metrics once more; wait for the answers up to `timeout` seconds."""
-        for member in self.members.values():
-            member.pong = member.actor.ping.remote() if member.started is not None else None
-        pongs = [member.pong for member in self.members.values() if member.pong is not None]
-        done = set(ray.wait(pongs, num_returns=len(pongs), timeout=timeout)[0]) if pongs else set()
-        for member in self.members.values():
-            if member.pong in done:
-                self._heard(member, time.monotonic())
+        asked = {member.actor.ping.remote(): member for member in self.members.values() if member.started is not None}
+        answered = ray.wait(list(asked), num_returns=len(asked), timeout=timeout)[0] if asked else []
+        for answer in answered:
+            with contextlib.suppress(ray.exceptions.RayError):  # `watch` tells it as well
+                asked[answer].metrics = ray.get(answer)
 
     def close(self) -> None:
         """End all."""
@@ -245,15 +232,6 @@ class Pool:
             self.remove(member.slot)
             raise VersionMismatch(f"{started.host} has rayflow {started.version}, the coordinator {__version__}")
         return started
-
-    def _heard(self, member: Member, now: float) -> None:
-        try:
-            member.metrics = ray.get(member.pong)
-        except ray.exceptions.RayError:  # `watch` tells it as well
-            pass
-        else:
-            member.heard = now
-        member.pong = None
 
     def _missing(self, pending: int) -> str:
         free, have = cpus()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.ray.deployment import Deployment, Ending, JobState, read_deployment, write_deployment
+from rayflow.runtimes.hosting.status import JobState
+from rayflow.runtimes.ray.deployment import Deployment, Ending, read_deployment, write_deployment
 from rayflow.runtimes.ray.spec import JobSpec
 
 log = get_logger("rayflow.coordinator")

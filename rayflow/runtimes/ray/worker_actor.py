@@ -17,11 +17,11 @@ from rayflow.core.logging import configure_logging
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.channels.outgoing import decode_frame
 from rayflow.runtimes.hosting.messages import Message, PeerLost
+from rayflow.runtimes.hosting.worker_metrics import WorkerMetrics
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.links.actor_links import ActorLinks, Peers
 from rayflow.runtimes.ray.links.transport import Address, Transport
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
 from rayflow.version import __version__
 
@@ -75,9 +75,9 @@ class WorkerActor:
 
     async def ping(self) -> WorkerMetrics:
         """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
-        assert self._loop is not None
-        self._loop.asked()
-        return self._loop.metrics
+        if self._loop is None:  # it still begins
+            return WorkerMetrics()
+        return self._loop.asked()
 
     async def watch(self) -> None:
         """Never returns: the caller learns by its end that the process is gone."""

@@ -16,23 +16,19 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.channels.outgoing import Frame
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.messages import Message
-from rayflow.runtimes.hosting.worker import WorkerDriver
 from rayflow.runtimes.hosting.worker_host import Links, WorkerHost
+from rayflow.runtimes.hosting.worker_metrics import WorkerMeasuring, WorkerMetrics
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.garbage import collected_seldom
+from rayflow.runtimes.machine.journal import Journal, LogLines
+from rayflow.runtimes.machine.memory import private_memory
 from rayflow.runtimes.machine.node_state import NodeState
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.leases import LEASE
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal, LogLines
-from rayflow.runtimes.ray.watching.metrics import figures
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics, counted, look
 
 log = get_logger("rayflow.worker")
 
-LEASE = 3.0
-"""Heartbeat timeouts without a question of the coordinator after which a worker ends itself: it has been given up, and
-Ray may not know that its process is there (it outlives its node's raylet). And those that it gets to leave an attempt
-that is over: a function that hangs, or a store, keeps its thread there."""
 LOOK_EVERY = 0.5
 """Seconds between two measurements of the worker metrics."""
 ENDS_EVERY = 5.0
@@ -58,9 +54,8 @@ class WorkerLoop:
         ports = machine_ports(store, self._connectors, wake=self._wake.set)
         state = NodeState(spec.options.job_folder(spec.name))
         self._host = WorkerHost(plan, spec.options, slot, ports, state.open, links, on_epoch=self._on_epoch)
-        self._watched: WorkerDriver | None = None
+        self._measuring = WorkerMeasuring(ports.clock, detailed=spec.metrics_port is not None)
         self._closing = False
-        self._before = (0, 0, 0)
         self._next_look = 0.0
         self._next_ends = 0.0
         self._worked = 0.0
@@ -73,9 +68,13 @@ class WorkerLoop:
         self._host.post(arrived)
         self._wake.set()
 
-    def asked(self) -> None:
-        """The coordinator is there. From any thread."""
+    def asked(self) -> WorkerMetrics:
+        """The coordinator is there; what it is answered. From any thread."""
         self._asked = time.monotonic()
+        driver, metrics = self._host.driver, self.metrics
+        if driver is None or driver.attempt <= metrics.attempt:
+            return metrics
+        return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
 
     def close(self) -> None:
         """End the loop. From any thread."""
@@ -121,46 +120,34 @@ class WorkerLoop:
         return True
 
     def _fail(self, error: RayflowError) -> None:
-        self._count_what_ended(None)
+        self._measuring.watch(None)
         self._send_log()
         self._host.fail(error)
 
     def _turn(self) -> bool:
         worked = self._host.turn()
-        if self._host.driver is not self._watched:
-            self._count_what_ended(self._host.driver)
+        if self._host.driver is not self._measuring.driver:
+            self._measuring.watch(self._host.driver)
             self.metrics = replace(self.metrics, attempt=self._host.attempt)
         self._look(time.monotonic())
         return worked
 
-    def _on_epoch(self, _times: EpochTimes) -> None:
+    def _on_epoch(self, times: EpochTimes) -> None:
+        self._measuring.on_epoch(times)
         self._next_look = 0.0
 
-    def _count_what_ended(self, driver: WorkerDriver | None) -> None:
-        """Keep the counts of the attempt that has ended; look at `driver` from now on."""
-        if self._watched is not None:
-            before, more = self._before, counted(self._watched)
-            self._before = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
-        self._watched = driver
-
     def _look(self, now: float) -> None:
-        if now < self._next_look or self._watched is None:
+        if now < self._next_look or self._measuring.driver is None:
             return
         self._next_look = now + LOOK_EVERY
-        if now >= self._next_ends and self._watched.worker is not None:
+        if now >= self._next_ends and self._measuring.driver.worker is not None:
             self._next_ends = now + ENDS_EVERY
-            self._look_at_ends()
+            self._measuring.look_at_ends()
         passed = max(now - self._looked, 1e-9)
-        metrics = look(self._watched)
-        if self._spec.metrics_port is not None:
-            metrics.figures = figures(self._watched)
-        metrics.records_in += self._before[0]
-        metrics.records_out += self._before[1]
-        metrics.errors += self._before[2]
-        metrics.busy, metrics.backpressured = (
-            min(1.0, self._worked / passed),
-            min(1.0, (self._host.blocked - self._blocked) / passed),
-        )
+        metrics = self._measuring.measure()
+        metrics.memory = private_memory()
+        metrics.busy = min(1.0, self._worked / passed)
+        metrics.backpressured = min(1.0, (self._host.blocked - self._blocked) / passed)
         metrics.queued = self._host.queued
         self._worked, self._blocked = 0.0, self._host.blocked
         self._looked = now
@@ -170,10 +157,3 @@ class WorkerLoop:
     def _send_log(self) -> None:
         if lines := self._journal.take():
             self._links.report(self._host.attempt, LogLines(lines))
-
-    def _look_at_ends(self) -> None:
-        assert self._watched is not None
-        try:
-            self._watched.sources.look_at_ends(timeout=1.0)
-        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is unknown", reason=error.what)

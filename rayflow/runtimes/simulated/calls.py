@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rayflow.core.ids import TaskId
 from rayflow.engine.events import CallsDone
 from rayflow.operators.calling import Call, Outcome
+from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.surroundings import MILLISECOND
-
-if TYPE_CHECKING:
-    from rayflow.runtimes.simulated.process import Process
 
 
 class SimulatedCalls:

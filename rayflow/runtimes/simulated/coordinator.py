@@ -14,6 +14,7 @@ from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Start
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.simulated.letters import Letter
+from rayflow.runtimes.simulated.ports import simulated_ports
 from rayflow.runtimes.simulated.process import IDLE, Process
 from rayflow.runtimes.simulated.surroundings import Surroundings
 
@@ -89,7 +90,7 @@ class CoordinatorProcess(Process):
         driver = self.driver = CoordinatorDriver(
             self._plan,
             self._options,
-            self.ports(),
+            simulated_ports(self),
             self.workers,
             lineage=self._lineage,
             send=self._send,

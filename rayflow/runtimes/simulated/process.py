@@ -14,10 +14,6 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.ids import Attempt
-from rayflow.runtimes.hosting.ports import Ports
-from rayflow.runtimes.simulated.background import SimulatedBackground
-from rayflow.runtimes.simulated.calls import SimulatedCalls
-from rayflow.runtimes.simulated.store import SimulatedStore
 from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
 
@@ -57,18 +53,6 @@ class Process(ABC):
     @abstractmethod
     def validate(self) -> None:
         """Check the invariants of what the process runs. Raises InvariantBroken."""
-
-    def ports(self) -> Ports:
-        """The ports of this process."""
-        return Ports(
-            clock=self.world.clock,
-            monotonic=self.monotonic,
-            background=lambda: SimulatedBackground(self),
-            calls=lambda: SimulatedCalls(self),
-            checkpoints=SimulatedStore(self, self.checkpoints),
-            connectors=self.world.connectors(self),
-            on_step=self._on_step,
-        )
 
     def begin(self) -> None:
         """Start the main thread."""
@@ -144,10 +128,6 @@ class Process(ABC):
         if self.world.random.random() < 0.05:
             self._lag += self.world.random.random() * 0.03
         return self.world.seconds() + self._lag
-
-    def _on_step(self, name: str) -> None:
-        if not name.startswith("after "):  # what comes next is a step as well
-            self.step(name.removeprefix("before "))
 
     def _moment(self) -> int:
         return 5 + int(self.world.random.random() * 145)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import CheckpointStoreFailed, ObjectExists
-
-if TYPE_CHECKING:
-    from rayflow.runtimes.simulated.process import Process
+from rayflow.runtimes.simulated.process import Process
 
 
 class SimulatedStore(CheckpointStore):

@@ -12,6 +12,7 @@ from rayflow.runtimes.hosting.messages import Failed, Message
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.worker_host import WorkerHost
 from rayflow.runtimes.simulated.letters import Letter
+from rayflow.runtimes.simulated.ports import simulated_ports
 from rayflow.runtimes.simulated.process import BUSY, IDLE, Process
 from rayflow.runtimes.simulated.surroundings import Surroundings
 
@@ -20,7 +21,7 @@ class WorkerProcess(Process):
     """One slot. It stays while attempts follow one another, as long as nobody gives it up.
 
     Attributes:
-        born: the incarnation that it was started in.
+        started_in: the incarnation that started it.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class WorkerProcess(Process):
     ) -> None:
         super().__init__(world, incarnation, f"{incarnation}/worker {slot}", checkpoints)
         self.slot = slot
-        self.born = incarnation
-        self.host = WorkerHost(plan, options, slot, self.ports(), lambda task: world.state(self, task), _Links(self))
+        self.started_in = incarnation
+        self.host = WorkerHost(
+            plan, options, slot, simulated_ports(self), lambda task: world.state(self, task), _Links(self)
+        )
 
     @property
     def attempt(self) -> Attempt:

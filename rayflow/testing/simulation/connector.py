@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.connectors.base import NO_TOPICS, Appender, Connector, Publisher, Reader, TopicInfo
-from rayflow.core.errors import BrokerUnavailable
+from rayflow.connectors.base import NO_TOPICS, Connector, Publisher, Reader, Sink, Source, TopicAdmin, TopicInfo
+from rayflow.core.errors import BrokerRefused, BrokerUnavailable
 from rayflow.core.ids import Attempt, Marker, SinkTask, TopicPartition
 from rayflow.core.topics import ConnectorSpec, TopicRef
 from rayflow.runtimes.simulated.process import Process
@@ -57,7 +57,7 @@ class ModelConnectors:
         return self._connector
 
 
-class ModelConnector(Connector):
+class ModelConnector(Source, Sink, TopicAdmin):
     """The model broker, for one process."""
 
     def __init__(self, kafka: ModelKafka, schedule: Schedule, process: Process) -> None:
@@ -66,17 +66,17 @@ class ModelConnector(Connector):
         self._schedule = schedule
         self._process = process
 
-    def topics(self) -> list[TopicInfo]:
-        return [TopicInfo(name, partitions) for name, partitions in sorted(self._kafka.topics.items())]
-
     def partitions(self, topic: str) -> int:
         return self.patiently(lambda: self._kafka.partitions(topic))
+
+    def topics(self) -> list[TopicInfo]:
+        return [TopicInfo(name, partitions) for name, partitions in sorted(self._kafka.topics.items())]
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
         self._kafka.create(topic, partitions)
 
     def delete(self, topic: str) -> None:
-        raise NotImplementedError  # the world's topics stay
+        raise BrokerRefused("the world's topics stay", topic=topic)
 
     def reader(self, group: str) -> Reader:
         return _PatientReader(self, self._kafka, self._schedule)
@@ -87,9 +87,6 @@ class ModelConnector(Connector):
         if delivery == "at_least_once":
             return _PatientAppender(self, self._kafka, self._schedule, job, owner)
         return _PatientPublisher(self, self._kafka, self._schedule, job, slot, owner)
-
-    def appender(self) -> Appender:
-        raise NotImplementedError  # the world outside of the job writes by itself
 
     def check(self, timeout: float = 5.0) -> str:
         return "a model"

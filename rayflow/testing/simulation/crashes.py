@@ -11,8 +11,9 @@ from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.process import Process
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.jobs import Shape
-from rayflow.testing.simulation.simulation import SECOND, OnNote, Report, Simulation
+from rayflow.testing.simulation.simulation import Simulation
 from rayflow.testing.simulation.trouble import Trouble
+from rayflow.testing.simulation.world import SECOND, OnNote, Report
 
 How = Literal["crash", "restart", "disk", "freeze", "suspend", "thaw"]
 HOWS: tuple[How, ...] = ("crash", "restart", "disk", "freeze", "suspend")
@@ -123,7 +124,7 @@ class CrashRun(Simulation):
         super().__init__(target.seed, faults=quiet, shape=target.shape, on_note=on_note)
         self.feeder.resize(target.records, target.seconds)
         self.bases = (50, 2)
-        self._memory_limit = target.memory
+        self.memory_limit = target.memory
         self.bounded = False
         self.crashes = crashes
         self.steps: list[Steps] = []

@@ -58,7 +58,7 @@ class Faults:
         false_alarm: per second, that an attempt is given up although nothing is wrong with it.
         stop: per second, that the job is stopped in good order and started again.
         store_fails, store_answer_lost: of a write. store_slow: that a write takes up to a second.
-        torn: that a write which was under way when its process died leaves half an object.
+        torn: that a write which was in flight when its process died leaves half an object.
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
         disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
         markers_expire: at a restart.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rayflow.core.hashing import partition_of
 from rayflow.core.ids import WATERMARK_MIN, TopicPartition
-from rayflow.testing.simulation.jobs import OTHER, TOPIC, Record, Shape, draw_record
+from rayflow.testing.simulation.jobs import OTHER, TOPIC, InputRecord, Shape, draw_record
 from rayflow.testing.simulation.kafka import Entry, ModelKafka
 from rayflow.testing.simulation.schedule import Schedule
 
@@ -31,8 +31,8 @@ class Feeder:
         self._kafka = kafka
         self._shape = shape
         self.places: list[TopicPartition] = []
-        self.entries: list[list[Record | None]] = []
-        self.inputs: list[list[Record]] = []
+        self.entries: list[list[InputRecord | None]] = []
+        self.inputs: list[list[InputRecord]] = []
         self.written: list[list[int]] = []
         self.newest: list[list[int]] = []
         self.met: dict[int, int] = {}
@@ -67,15 +67,15 @@ class Feeder:
         """Begin."""
         self._schedule.after(1000, self._burst)
 
-    def reaching(self, branch: str) -> list[list[Record]]:
+    def reaching(self, branch: str) -> list[list[InputRecord]]:
         """`inputs` of those partitions whose records a branch gets."""
         topics = self._shape.topics_of(branch)
         return [records for place, records in zip(self.places, self.inputs, strict=True) if place.topic in topics]
 
-    def read(self, positions: Mapping[tuple[str, int], int], branch: str = "") -> list[list[Record]]:
+    def read(self, positions: Mapping[tuple[str, int], int], branch: str = "") -> list[list[InputRecord]]:
         """The records before these positions, which go by source and partition; of one branch, or all."""
         topics = self._shape.topics_of(branch)
-        found: list[list[Record]] = []
+        found: list[list[InputRecord]] = []
         for place, entries in zip(self.places, self.entries, strict=True):
             if place.topic in topics:
                 found.append([record for record in entries[: positions.get(place, 0)] if record is not None])
@@ -111,7 +111,7 @@ class Feeder:
         else:
             self.done = True
 
-    def _draw(self) -> tuple[Record, int]:
+    def _draw(self) -> tuple[InputRecord, int]:
         """A record and its partition: one that is not quiet, if a few tries find it."""
         random, shape = self._schedule.random, self._shape
         for _ in range(5):
@@ -124,7 +124,7 @@ class Feeder:
                 break
         return record, at
 
-    def _write(self, at: int, record: Record | None) -> None:
+    def _write(self, at: int, record: InputRecord | None) -> None:
         entry = Entry(None, None, 0, control=True)
         newest = self.newest[at][-1] if self.newest[at] else WATERMARK_MIN
         if record is not None:

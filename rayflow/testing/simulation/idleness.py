@@ -23,7 +23,7 @@ class Idleness:
     """Remembers when each source partition last delivered records to the task that reads it.
 
     A partition may be idle once nothing has been delivered for `idle_after` of the wall clock, and until something is.
-    That is what tasks are told at present: silence counts whether or not anybody listened. A wall clock that jumps
+    That is what tasks receive at present: silence counts whether or not anybody listened. A wall clock that jumps
     ahead makes silence of an hour.
     """
 

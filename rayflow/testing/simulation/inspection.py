@@ -15,7 +15,7 @@ from rayflow.serde.keys import decode_key
 from rayflow.state.row_keys import PREFIX, table_prefix
 from rayflow.testing.simulation.expecting import expect
 from rayflow.testing.simulation.feeder import Feeder
-from rayflow.testing.simulation.jobs import Record, Shape
+from rayflow.testing.simulation.jobs import InputRecord, Shape
 from rayflow.testing.simulation.lateness import Lateness
 from rayflow.testing.simulation.oracle import Oracle
 from rayflow.testing.simulation.window_oracle import open_windows
@@ -28,7 +28,7 @@ TABLES = {
     "hops": "windows",
     "process": "count",
 }
-Rows = list[tuple[bytes, bytes]]
+StoredRows = list[tuple[bytes, bytes]]
 
 
 class Inspection:
@@ -39,7 +39,7 @@ class Inspection:
         self._manifest = manifest
         self._progress: dict[TaskId, dict[str, Any]] = read_progress(store, manifest)
         chain = Chain(store, manifest)
-        self._rows: Rows = []
+        self._rows: StoredRows = []
         for task in manifest.tasks():
             for keys, values in chain.rows(task):
                 self._rows += zip(keys, values, strict=True)
@@ -89,7 +89,7 @@ class Inspection:
                 found.add((decode_key(data, after)[0][0], at))
         return found
 
-    def _taken(self, operator: str, feeder: Feeder, lateness: Lateness) -> Iterator[tuple[str, Record, int]]:
+    def _taken(self, operator: str, feeder: Feeder, lateness: Lateness) -> Iterator[tuple[str, InputRecord, int]]:
         """Every record that an operator has taken, its key, and the watermark of the task that took it."""
         oracle, stages = Oracle(self.shape), self._manifest.stages
         positions = positions_of(self._progress)

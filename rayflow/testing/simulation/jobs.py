@@ -124,7 +124,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class InputRecord:
     """One record of the input: `user` is its key in the topic, `item` and `group` those of the exchanges."""
 
     id: int
@@ -140,10 +140,10 @@ class Record:
         return json.dumps(dict(zip(("id", "user", "item", "group", "n", "ts"), columns, strict=True))).encode()
 
 
-def draw_record(random: Random, shape: Shape, id: int, newest: int) -> Record:
+def draw_record(random: Random, shape: Shape, id: int, newest: int) -> InputRecord:
     """A record that is behind the newest event time by less than the shape's disorder, unless it is a straggler."""
     newest -= random.randrange(2 * shape.window) if shape.stragglers and random.random() < 0.05 else 0
-    return Record(
+    return InputRecord(
         id,
         f"user{random.randrange(8)}",
         f"item{random.randrange(6)}",

@@ -27,12 +27,12 @@ OffsetPlace: TypeAlias = tuple[str, str, int]
 
 
 @dataclass(eq=False, slots=True)
-class Transaction:
+class ModelTransaction:
     """One transaction.
 
     Attributes:
         owner: the process whose it is.
-        state: "open", "committed" or "aborted". entered: whether the broker has heard of it.
+        state: "open", "committed" or "aborted". entered: whether the broker knows of it.
         firsts: its first record of each partition in which its end does not show yet.
         offsets: what it sets; order: when each was written.
         groups: those in which its end does not show yet.
@@ -58,7 +58,7 @@ class Entry:
     key: bytes | None
     value: bytes | None
     timestamp: int
-    transaction: Transaction | None = None
+    transaction: ModelTransaction | None = None
     control: bool = False
     owner: Any = None
 
@@ -71,7 +71,7 @@ class ModelKafka:
 
     Attributes:
         markers_set: every marker that has become visible, in order. published: those committed together with records.
-        on_markers: is told of what is published, and by whom.
+        on_markers: called with what is published, and by whom.
     """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
@@ -85,11 +85,11 @@ class ModelKafka:
         self._schedule = schedule
         self._faults = faults
         self._epochs: dict[str, int] = {}
-        self._open: dict[str, Transaction] = {}
-        self._decided: dict[str, Transaction] = {}
+        self._open: dict[str, ModelTransaction] = {}
+        self._decided: dict[str, ModelTransaction] = {}
         self._order: dict[OffsetPlace, int] = {}
         self._number = count()
-        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are under way
+        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are in flight
 
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic, if it is not there."""
@@ -164,9 +164,9 @@ class ModelKafka:
         """The id's present epoch."""
         return self._epochs.get(id, -1)
 
-    def begin(self, id: str, epoch: int, owner: Any) -> Transaction:
+    def begin(self, id: str, epoch: int, owner: Any) -> ModelTransaction:
         """Begin a transaction. The broker hears of it only with what is put in."""
-        return Transaction(id, epoch, self._schedule.now, owner)
+        return ModelTransaction(id, epoch, self._schedule.now, owner)
 
     def place_of(self, batch: EncodedBatch, key: bytes | None) -> TopicPartition:
         """Where a record of a batch belongs. Raises UnknownTopic."""
@@ -175,7 +175,7 @@ class ModelKafka:
         p = batch.partition if batch.partition is not None else murmur2(key or b"") % self.topics[batch.topic]
         return TopicPartition(batch.topic, p)
 
-    def produce(self, transaction: Transaction, batch: EncodedBatch) -> None:
+    def produce(self, transaction: ModelTransaction, batch: EncodedBatch) -> None:
         """Add records. Raises Fenced, UnknownTopic."""
         self.partitions(batch.topic)
         if len(batch):
@@ -185,7 +185,9 @@ class ModelKafka:
             transaction.firsts.setdefault(place, len(self.logs[place]))
             self.logs[place].append(Entry(key, value, timestamp, transaction))
 
-    def add_offsets(self, transaction: Transaction, group: str, offsets: dict[TopicPartition, tuple[int, str]]) -> None:
+    def add_offsets(
+        self, transaction: ModelTransaction, group: str, offsets: dict[TopicPartition, tuple[int, str]]
+    ) -> None:
         """Add offsets of a group. Raises Fenced."""
         if offsets:
             self._enter(transaction)
@@ -194,10 +196,10 @@ class ModelKafka:
             transaction.offsets[(group, *place)] = offset
             transaction.order[(group, *place)] = next(self._number)
 
-    def end(self, transaction: Transaction, answer: Callable[[str], None]) -> None:
+    def end(self, transaction: ModelTransaction, answer: Callable[[str], None]) -> None:
         """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect.
 
-        The broker is not asked about a transaction in which there is nothing: it never heard of it.
+        The broker is not asked about a transaction in which there is nothing: it never got it.
         """
         if not transaction.entered:
             answer("done")
@@ -220,7 +222,7 @@ class ModelKafka:
 
         self._schedule.after(random.randrange(100, 20_000 if lost else 3_000), take_effect)
 
-    def abort(self, transaction: Transaction) -> None:
+    def abort(self, transaction: ModelTransaction) -> None:
         """End a transaction without effect. Raises Fenced."""
         if transaction.entered:
             self._enter(transaction)
@@ -252,7 +254,7 @@ class ModelKafka:
             raise UnknownTopic("the topic is not there", topic=topic)
         return self.topics[topic]
 
-    def _enter(self, transaction: Transaction) -> None:
+    def _enter(self, transaction: ModelTransaction) -> None:
         self._reach()
         if transaction.epoch != self._epochs[transaction.id] or transaction.state == "aborted":
             raise Fenced("A newer publisher of this job has taken over")
@@ -266,12 +268,12 @@ class ModelKafka:
         if id in self._decided:
             raise BrokerUnavailable("the end of the last transaction does not show everywhere yet")
 
-    def _expire(self, transaction: Transaction) -> None:
+    def _expire(self, transaction: ModelTransaction) -> None:
         if self._open.get(transaction.id) is transaction:
             self._epochs[transaction.id] += 1
             self._end(transaction, "aborted")
 
-    def _end(self, transaction: Transaction, state: str) -> None:
+    def _end(self, transaction: ModelTransaction, state: str) -> None:
         """Decide. From here on nothing changes the outcome."""
         del self._open[transaction.id]
         transaction.state = state
@@ -284,7 +286,7 @@ class ModelKafka:
         for where in places:
             self._schedule.after(self._delays.randrange(50, 2_000), partial(self._show, transaction, where))
 
-    def _show(self, transaction: Transaction, where: TopicPartition | str) -> None:
+    def _show(self, transaction: ModelTransaction, where: TopicPartition | str) -> None:
         """Write the end of a decided transaction into one partition or group."""
         if self.away:
             self._schedule.after(50_000, partial(self._show, transaction, where))

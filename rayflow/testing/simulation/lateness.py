@@ -11,7 +11,7 @@ from rayflow.core.ids import TaskId, TopicPartition
 from rayflow.plan.physical import JobPlan, StagePlan
 from rayflow.serde.keys import encode_canonical
 from rayflow.testing.simulation.feeder import Feeder
-from rayflow.testing.simulation.jobs import KEYS, Record, Shape
+from rayflow.testing.simulation.jobs import KEYS, InputRecord, Shape
 from rayflow.testing.simulation.timeline import Checkpoint, Timeline
 
 
@@ -20,7 +20,7 @@ class Limited:
     """A record, and between which watermarks (ms) the one lies that counted for it: what is over by `least` has closed
     for it, what is not over by `most` has not."""
 
-    record: Record
+    record: InputRecord
     least: int
     most: int
 
@@ -44,7 +44,7 @@ class Lateness:
         """Every record of the input that has reached a branch, with its limits there."""
         return list(self._limits(branch))
 
-    def task(self, operator: str, record: Record, place: TopicPartition, stages: Mapping[str, int]) -> TaskId:
+    def task(self, operator: str, record: InputRecord, place: TopicPartition, stages: Mapping[str, int]) -> TaskId:
         """Where an operator takes a record, with these partitions of each stage."""
         stage = self._stage(operator)
         if not stage.inputs:
@@ -64,7 +64,7 @@ class Lateness:
                     checkpoint = checkpoints[bisect_right(ends, position)]
                     yield self._limited(branch, record, place, checkpoint)
 
-    def _limited(self, branch: str, record: Record, place: TopicPartition, checkpoint: Checkpoint) -> Limited:
+    def _limited(self, branch: str, record: InputRecord, place: TopicPartition, checkpoint: Checkpoint) -> Limited:
         met = self._feeder.met[record.id]
         task = self.task(branch, record, place, checkpoint.stages)
         span = checkpoint.spans[task]

@@ -10,9 +10,9 @@ from typing import Any
 
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.testing.simulation.expecting import expect
-from rayflow.testing.simulation.jobs import KEYS, Record, Shape, alarm, way_of
+from rayflow.testing.simulation.jobs import KEYS, InputRecord, Shape, alarm, way_of
 from rayflow.testing.simulation.lateness import Limited
-from rayflow.testing.simulation.window_oracle import At, Row, WindowOracle, windows_of
+from rayflow.testing.simulation.window_oracle import At, WindowOracle, WindowRow, windows_of
 
 Written = list[tuple[int, bytes | None, bytes | None]]
 """Partition, key and value of every record of a topic, in order within each partition."""
@@ -24,7 +24,7 @@ class Oracle:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
-    def check(self, partitions: Sequence[Sequence[Record]], branch: str, written: Written) -> None:
+    def check(self, partitions: Sequence[Sequence[InputRecord]], branch: str, written: Written) -> None:
         """Compare what a branch without windows has written. Raises AssertionError."""
         given = [[record for record in records if self.keeps(record)] for records in partitions]
         every = list(chain.from_iterable(given))
@@ -51,7 +51,7 @@ class Oracle:
             expect(f"{branch}: partitions of {name}", len(seen), 1)
         return dict(found)
 
-    def state(self, partitions: Sequence[Sequence[Record]], branch: str) -> dict[Any, Any]:
+    def state(self, partitions: Sequence[Sequence[InputRecord]], branch: str) -> dict[Any, Any]:
         """What the state of a branch holds once it has seen exactly these records: count and total per key."""
         rows: dict[Any, Any] = {}
         for record in chain.from_iterable(partitions):
@@ -60,9 +60,9 @@ class Oracle:
                 rows[self.key(record)] = (count + 1, total + record.n)
         return {key: count for key, (count, _) in rows.items()} if branch == "process" else rows
 
-    def windows(self, partitions: Sequence[Sequence[Record]]) -> dict[At, Row]:
+    def windows(self, partitions: Sequence[Sequence[InputRecord]]) -> dict[At, WindowRow]:
         """Count and total of every tumbling window, by its end and key."""
-        rows: dict[At, Row] = {}
+        rows: dict[At, WindowRow] = {}
         for record in chain.from_iterable(partitions):
             if self.keeps(record):
                 for end in windows_of(record, self.shape.window, self.shape.window):
@@ -70,21 +70,21 @@ class Oracle:
                     rows[end, self.key(record)] = (count + 1, total + record.n)
         return rows
 
-    def timers(self, partitions: Sequence[Sequence[Record]]) -> set[tuple[str, int]]:
+    def timers(self, partitions: Sequence[Sequence[InputRecord]]) -> set[tuple[str, int]]:
         """Every timer that is ever set: key and time."""
         every = chain.from_iterable(partitions)
         return {(self.key(record), record.ts + self.shape.timer) for record in every if self.keeps(record)}
 
-    def keeps(self, record: Record) -> bool:
+    def keeps(self, record: InputRecord) -> bool:
         """Whether the filter lets a record pass."""
         return not self.shape.filtered or record.n % 2 == 0
 
-    def key(self, record: Record) -> str:
+    def key(self, record: InputRecord) -> str:
         """By what the last stage is keyed."""
         key: str = getattr(record, KEYS[self.shape.stages - 1])
         return key
 
-    def _check_pass(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_pass(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         written = {key: [value["id"] for value in values] for key, values in found.items()}
         users = {record.user for record in every}
         expect("pass: keys", sorted(written), sorted(users))
@@ -95,11 +95,11 @@ class Oracle:
                 own = set(ids)
                 expect(f"pass: order of {user}", [id for id in written[user] if id in own], ids)
 
-    def _check_split(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_split(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         ways = Counter((key, value["id"], value["way"]) for key, values in found.items() for value in values)
         expect("split", dict(ways), {(record.user, record.id, way_of(record.id)): 1 for record in every})
 
-    def _check_totals(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_totals(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         amounts = self._amounts(every)
         expect("totals: keys", sorted(found), sorted(amounts))
         for key, values in found.items():
@@ -109,25 +109,25 @@ class Oracle:
             if len(given) == 1 and not self.shape.merged:
                 expect(f"totals: order of {key}", steps, amounts[key])
 
-    def _check_table(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_table(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         newest = {key: (values[-1]["count"], values[-1]["total"]) for key, values in found.items()}
         expect("table", newest, self.state(given, "table"))
         for key, values in found.items():
             counts = [value["count"] for value in values]
             expect(f"table: counts of {key} rise", counts, sorted(set(counts)))
 
-    def _final(self, branch: str, found: dict[str, list[Any]]) -> dict[At, Row]:
+    def _final(self, branch: str, found: dict[str, list[Any]]) -> dict[At, WindowRow]:
         """The result of each window: it has one, and a key's come in the order of their windows' ends."""
-        got: dict[At, Row] = {}
+        got: dict[At, WindowRow] = {}
         for key, values in found.items():
             ends = [value["window_end"] for value in values]
             expect(f"{branch}: ends of {key} rise", ends, sorted(set(ends)))
             got.update({(value["window_end"], key): (value["count"], value["total"]) for value in values})
         return got
 
-    def _updated(self, found: dict[str, list[Any]]) -> dict[At, Row]:
+    def _updated(self, found: dict[str, list[Any]]) -> dict[At, WindowRow]:
         """The last result of each window: each counts one record more than the one before."""
-        got: dict[At, Row] = {}
+        got: dict[At, WindowRow] = {}
         for key, values in found.items():
             for value in values:
                 at = (value["window_end"], key)
@@ -135,7 +135,7 @@ class Oracle:
                 got[at] = (value["count"], value["total"])
         return got
 
-    def _check_process(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_process(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         ids = self._ids(every)
         for key, values in found.items():
             records = [value for value in values if "seq" in value]
@@ -148,7 +148,7 @@ class Oracle:
             fired = Counter({at: 1 if count <= set_at[at] else count for at, count in fired.items()})
         expect("process: timers", dict(fired), dict.fromkeys(expected, 1))
 
-    def _check_states(self, given: Any, every: list[Record], found: dict[str, list[Any]]) -> None:
+    def _check_states(self, given: Any, every: list[InputRecord], found: dict[str, list[Any]]) -> None:
         ids = self._ids(every)
         for key, values in found.items():
             records = [value for value in values if "id" in value]
@@ -158,7 +158,7 @@ class Oracle:
         expect("states: alarms", {at for at in fired if fired[at] > 1}, set())
         expect("states: strange alarms", fired.keys() - self.alarms(given), set())
 
-    def alarms(self, partitions: Sequence[Sequence[Record]]) -> set[tuple[str, int]]:
+    def alarms(self, partitions: Sequence[Sequence[InputRecord]]) -> set[tuple[str, int]]:
         """Every timer of the wall clock that is ever set: key and time."""
         every = chain.from_iterable(partitions)
         return {(self.key(record), alarm(record.id)) for record in every if self.keeps(record)}
@@ -196,13 +196,13 @@ class Oracle:
             shown = {n: id for n, id in seen["fifths"] if n not in unsure}
             expect(f"states: map of {key}", shown, live)
 
-    def _amounts(self, every: list[Record]) -> dict[str, list[int]]:
+    def _amounts(self, every: list[InputRecord]) -> dict[str, list[int]]:
         amounts: dict[str, list[int]] = defaultdict(list)
         for record in every:
             amounts[self.key(record)].append(record.n)
         return amounts
 
-    def _ids(self, every: list[Record]) -> dict[str, list[int]]:
+    def _ids(self, every: list[InputRecord]) -> dict[str, list[int]]:
         ids: dict[str, list[int]] = defaultdict(list)
         for record in every:
             ids[self.key(record)].append(record.id)

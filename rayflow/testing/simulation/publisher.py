@@ -13,7 +13,7 @@ from rayflow.connectors.steps import BEGUN, COMMITTED, COMMITTING, MARKED, POSIT
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, RayflowError
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
-from rayflow.testing.simulation.kafka import TRANSACTION_TIMEOUT, ModelKafka, Transaction
+from rayflow.testing.simulation.kafka import TRANSACTION_TIMEOUT, ModelKafka, ModelTransaction
 from rayflow.testing.simulation.schedule import Schedule
 
 
@@ -29,7 +29,7 @@ class ModelPublisher(Publisher):
         self._id = f"rayflow-{job}-{slot}"
         self._epoch: int | None = None
         self._held: dict[SinkTask, Marker | None] = {}
-        self._unfinished: Transaction | None = None
+        self._unfinished: ModelTransaction | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         self._take_over()
@@ -132,7 +132,7 @@ class ModelPublisher(Publisher):
             raise Fenced("A newer publisher of this job has taken over", job=self._job)
         return answers[0] == "done"
 
-    def _mark(self, transaction: Transaction, marker: Marker, sinks: list[SinkTask]) -> None:
+    def _mark(self, transaction: ModelTransaction, marker: Marker, sinks: list[SinkTask]) -> None:
         text = json.dumps({"lineage": marker.lineage, "epoch": marker.epoch})
         offsets = {marker_place(sink): (marker.epoch, text) for sink in sinks}
         self._kafka.add_offsets(transaction, f"{self._job}-markers", offsets)
@@ -156,7 +156,7 @@ class ModelPublisher(Publisher):
         self._unfinished = None
         self._epoch = self._kafka.init(self._id)
 
-    def _overdue(self, transaction: Transaction) -> bool:
+    def _overdue(self, transaction: ModelTransaction) -> bool:
         return self._schedule.now - transaction.began > TRANSACTION_TIMEOUT / 2
 
     def _reached(self, call: Callable[[], object]) -> bool:

@@ -44,18 +44,18 @@ class Repeats:
         feeder = self._feeder
         places = {record.id: (place, at) for place, entries in zip(feeder.places, feeder.entries, strict=True)
                   for at, record in enumerate(entries) if record is not None}  # fmt: skip
-        told: set[tuple[int, int]] = set()
+        seen: set[tuple[int, int]] = set()
         for incarnation, _, value in values:
             place, at = places[value["id"]]
             if at < self.begun[incarnation].get(place, 0):
                 raise AssertionError(f"{branch}: record {value['id']} was committed, and came again")
-            if (incarnation, value["id"]) in told:
+            if (incarnation, value["id"]) in seen:
                 raise AssertionError(f"{branch}: one attempt wrote record {value['id']} twice")
-            told.add((incarnation, value["id"]))
+            seen.add((incarnation, value["id"]))
         kept = {
             record.id for records in feeder.reaching(branch) for record in records if Oracle(self._shape).keeps(record)
         }
-        expect(f"{branch}: records", {id for _, id in told}, kept)
+        expect(f"{branch}: records", {id for _, id in seen}, kept)
 
     def _check_windows(self, values: list[tuple[int, str, Any]]) -> None:
         got: dict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)

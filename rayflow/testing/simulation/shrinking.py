@@ -12,7 +12,8 @@ import msgspec
 
 from rayflow.testing.simulation.jobs import Shape
 from rayflow.testing.simulation.schedule import Schedule
-from rayflow.testing.simulation.simulation import STEPS, OnNote, Simulation, SimulationFailed
+from rayflow.testing.simulation.simulation import STEPS, Simulation, SimulationFailed
+from rayflow.testing.simulation.world import OnNote
 
 SALTS = 3
 """How many orders of events are tried for a smaller case, since leaving one fault out changes all that comes later."""
@@ -64,7 +65,7 @@ class Case:
 
 
 class ListedFaults(Schedule):
-    """Has happen what is listed, and tells what has happened.
+    """Makes happen what is listed, and records what has happened.
 
     A fault's name is what goes wrong and the how manieth time it could have. Drawing goes on as if nothing were
     listed, so that a list of all that a seed draws gives that seed's run.
@@ -121,7 +122,7 @@ class Shrinker:
     """Makes the failing case of a seed smaller as long as it fails in the same way.
 
     Args:
-        most_runs: after which it is content with what it has. on_smaller: is told each smaller case.
+        most_runs: after which it is content with what it has. on_smaller: called with each smaller case.
     """
 
     def __init__(self, seed: int, most_runs: int, on_smaller: Callable[[Case], None] | None = None) -> None:

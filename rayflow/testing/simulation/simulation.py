@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.engine.recovery import LostMarker
-from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting.channels.ordered import Ordered
-from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Connectors
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
@@ -24,59 +22,37 @@ from rayflow.testing.simulation.bases import small_bases
 from rayflow.testing.simulation.connector import ModelConnector, ModelConnectors
 from rayflow.testing.simulation.ending import check_end
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.feeder import Feeder
-from rayflow.testing.simulation.jobs import LATE, OTHER, TOPIC, Shape, make_job
-from rayflow.testing.simulation.kafka import ModelKafka
+from rayflow.testing.simulation.jobs import Shape
+from rayflow.testing.simulation.leftovers import Leftovers
 from rayflow.testing.simulation.moving import Moving
 from rayflow.testing.simulation.network import Network
 from rayflow.testing.simulation.repeats import Repeats
 from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.store import ModelStore
-from rayflow.testing.simulation.supervisor import Incarnation, Machines
+from rayflow.testing.simulation.supervisor import Incarnation
 from rayflow.testing.simulation.trouble import Trouble
 from rayflow.testing.simulation.watch import Watch
+from rayflow.testing.simulation.world import ENOUGH, SECOND, OnNote, Report, World
 
-SECOND = 1_000_000
 STEPS = 400_000
 """Events after which a simulation counts as one that does not end."""
-ENOUGH = 1 << 20
-"""Bytes of memory with which a worker never has to hold its sources."""
 SLOTS = 6
 """From how many slots an attempt takes its own."""
 
-OnNote = Callable[[float, str, str], None]
-"""Is told every step: virtual time in seconds, who, what."""
-
 
 class SimulationFailed(AssertionError):
-    """Something that must hold did not. The message tells the seed, which replays it."""
+    """Something that must hold did not. The message names the seed, which replays it."""
 
 
-@dataclass(slots=True)
-class Report:
-    """What happened in one simulation. `crashes` by step, `faults` by kind."""
-
-    seed: int
-    attempts: int = 0
-    epochs: int = 0
-    records: int = 0
-    events: int = 0
-    seconds: float = 0.0
-    crashes: dict[str, int] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
-
-
-class Simulation:
-    """Runs one seed to its end.
+class Simulation(World):
+    """Runs one seed to its end: attempt after attempt, in a world that breaks.
 
     Args:
-        seed: decides everything. on_note: is told every step.
+        seed: decides everything. on_note: called with every step.
         faults, shape, records, schedule: instead of those that the seed draws (records: how many).
 
     Attributes:
         most_steps: events after which it counts as one that does not end. bases: see `small_bases`.
-        bounded: whether the last of the input is read by a bounded run; else the job is drained from outside.
-        ends: of that run.
     """
 
     trouble_kind = Trouble
@@ -91,40 +67,17 @@ class Simulation:
         schedule: Schedule | None = None,
         on_note: OnNote | None = None,
     ) -> None:
-        self.seed = seed
-        self.schedule = schedule or Schedule(seed)
-        self.random = self.schedule.random
-        self.report = Report(seed)
-        drawn_shape = Shape.draw(self.random)
-        self.shape = shape or drawn_shape
-        drawn = Faults.draw(self.random)
-        self.faults = drawn if faults is None else faults
-        self.plan = plan_of(make_job(self.shape))
-        self.store = ModelStore(self.schedule, lambda: self.faults)
-        self.kafka = ModelKafka(self.schedule, lambda: self.faults)
-        self.machines = Machines()
-        self.incarnations: list[Incarnation] = []
-        self.done = False
+        super().__init__(seed, faults, shape, records, schedule, on_note)
         self.most_steps = STEPS
         self._stores = 1
         self._links: dict[tuple[str, WorkerId | None], Ordered[Letter]] = {}
         self._network = Network(self.schedule, lambda: self.faults)
-        self._on_note = on_note
-        self._memory_limit = self.random.choice((400, 4000, ENOUGH))
-        self._retain = self.random.choice((1, 2, 3))
-        self.bounded = self.random.random() < 0.3
-        self.ends: Ends = {}
-        self._kept: dict[WorkerId, WorkerProcess] = {}
-        for topic in (TOPIC, *self.shape.branches, *LATE.values()):
-            self.kafka.create(topic, self.shape.partitions)
-        if self.shape.other:
-            self.kafka.create(OTHER, self.shape.other)
-        self.feeder = Feeder(self.schedule, self.kafka, self.shape, records)
+        self._leftovers = Leftovers(self)
         self._repeats = Repeats(self.shape, self.feeder)
-        self._watch = Watch(self.schedule, self.plan, self.shape, self.kafka, self.feeder, self._repeats, self._retain)
-        self._watch.always_reads = lambda: self._memory_limit >= ENOUGH
+        self._watch = Watch(self.schedule, self.plan, self.shape, self.kafka, self.feeder, self._repeats, self.retain)
+        self._watch.always_reads = lambda: self.memory_limit >= ENOUGH
         self.kafka.on_markers = self._watch.marked
-        self.trouble = self.trouble_kind(self)
+        self.trouble = self.trouble_kind(self, self._leftovers, self.incarnate)
         self.bases = (self.random.choice((100, 2000, 8 << 20)), self.random.choice((5, 200)))
 
     def run(self) -> Report:
@@ -156,22 +109,9 @@ class Simulation:
         while self.kafka.open_transactions() and self.schedule.step():
             pass
         lateness = self._watch.lateness
-        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, lateness, self._retain)
+        check_end(self.kafka, self.store, self.shape, self.feeder, self._repeats, lateness, self.retain)
 
     # Attempts
-
-    @property
-    def current(self) -> Incarnation:
-        """The latest incarnation."""
-        return self.incarnations[-1]
-
-    def of(self, process: Process) -> Incarnation:
-        """The incarnation of a process."""
-        return self.incarnations[process.incarnation - 1]
-
-    def living(self) -> list[Process]:
-        """Every process that lives."""
-        return [process for incarnation in self.incarnations for process in incarnation.processes]
 
     def incarnate(self, lost_marker: LostMarker | None = None) -> None:
         """Begin another attempt."""
@@ -187,8 +127,8 @@ class Simulation:
             until_end=self.bounded and self.feeder.done,
             lost_marker=lost_marker,
             checkpoint_interval=self.shape.interval,
-            retain=self._retain,
-            memory_limit=self._memory_limit,
+            retain=self.retain,
+            memory_limit=self.memory_limit,
         )
         lineage = f"{self.random.getrandbits(64):016x}"
         incarnation.options = options
@@ -225,10 +165,6 @@ class Simulation:
     def after(self, delay: int, call: Callable[[], None]) -> None:
         self.schedule.after(delay, call)
 
-    def note(self, who: str, what: str) -> None:
-        if self._on_note is not None:
-            self._on_note(self.schedule.elapsed, who, what)
-
     def survives(self, process: Process, step: str) -> bool:
         return self.trouble.spares(process, step)
 
@@ -262,43 +198,17 @@ class Simulation:
     def workers(self, coordinator: CoordinatorProcess, slots: Sequence[WorkerId]) -> None:
         incarnation = self.of(coordinator)
         for slot in slots:
-            kept = None if incarnation.over else self._kept.pop(slot, None)
-            if kept is not None and kept.alive and self.of(kept).hosts_alike(incarnation):
-                incarnation.adopt(kept, self.of(kept))
+            if self._leftovers.take_over(slot, incarnation):
                 continue
-            if kept is not None:
-                kept.kill()
             options = replace(incarnation.options, max_poll_records=self.random.randrange(1, 40))
             process = WorkerProcess(self, incarnation.number, slot, self.plan, options, coordinator.checkpoints)
             incarnation.workers[slot] = process
             if incarnation.over:  # started by a coordinator that is a zombie itself
-                self.end_later(process)
+                self._leftovers.end_later(process)
             incarnation.machines[slot] = self.machines.take(slot, process)
             process.begin()
         if not incarnation.over:
-            self._let_go()
-
-    def end_later(self, process: Process) -> None:
-        """A zombie ends some time, unless it has become a worker of a new attempt by then."""
-        number = process.incarnation
-
-        def end() -> None:
-            if process.incarnation == number:
-                process.kill()
-
-        self.schedule.after(self.random.randrange(self.faults.zombie_time * 1000), end)
-
-    def keep(self, process: WorkerProcess) -> None:
-        """The next attempt may have a worker of the last one."""
-        before = self._kept.get(process.slot)
-        if before is not None and before is not process:
-            before.kill()
-        self._kept[process.slot] = process
-
-    def _let_go(self) -> None:
-        for process in self._kept.values():
-            process.kill()
-        self._kept.clear()
+            self._leftovers.let_go()
 
     def finished(self, coordinator: CoordinatorProcess, restart: bool) -> None:
         incarnation = self.of(coordinator)
@@ -316,7 +226,7 @@ class Simulation:
         self.note(coordinator.name, "FINISHED")
         if coordinator.ending == "drain" and not restart:
             self.done = True
-            self._let_go()
+            self._leftovers.let_go()
         elif coordinator.ending == "stop" and not restart and self.schedule.chance(self.faults.savepoint, "savepoint"):
             self._move()
         else:
@@ -339,10 +249,6 @@ class Simulation:
     def committed(self, process: CoordinatorProcess, manifest: Manifest) -> None:
         self.report.epochs += 1
         self._watch.committed(process, manifest)
-
-    def partitions(self) -> dict[str, int]:
-        topics = self.kafka.topics
-        return {source.id: topics[source.topic.name] for stage in self.plan.stages for source in stage.sources}
 
     def connectors(self, process: Process) -> Connectors:
         return ModelConnectors(ModelConnector(self.kafka, self.schedule, process))

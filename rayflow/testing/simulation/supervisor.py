@@ -37,7 +37,7 @@ class Incarnation:
         """
         if slot is not None:
             worker = self.workers.get(slot)
-            if worker is not None and worker.alive and (isinstance(parcel, bytes) or worker.born <= sent_in):
+            if worker is not None and worker.alive and (isinstance(parcel, bytes) or worker.started_in <= sent_in):
                 worker.deliver(parcel)
                 return True
         elif self.coordinator is not None and self.coordinator.alive and isinstance(parcel, Letter):
@@ -46,7 +46,7 @@ class Incarnation:
         return False
 
     def hosts_alike(self, other: Incarnation) -> bool:
-        """Whether its workers can go on in another incarnation: those of one submission of a job are told the same."""
+        """Whether its workers can go on in another incarnation: both are of one submission, with its options."""
         return self.store is other.store and self.options.until_end == other.options.until_end
 
     def adopt(self, worker: WorkerProcess, before: Incarnation) -> None:

@@ -22,14 +22,14 @@ class Span:
 
     Attributes:
         begin: at its beginning. end: at its end, without what the end of a bounded run adds.
-        told: what those behind the task must have heard by then.
-        maybe_idle: whether they may have heard at some time of the epoch that it is idle.
-        surely_idle: whether they had heard so before, and heard nothing else.
+        sent: the watermark that those behind the task must have received by then.
+        maybe_idle: whether they may have received at some time of the epoch that it is idle.
+        surely_idle: whether they had received that before, and nothing else since.
     """
 
     begin: int
     end: int
-    told: int
+    sent: int
     maybe_idle: bool
     surely_idle: bool
 
@@ -57,7 +57,7 @@ class Checkpoint:
 class Timeline:
     """Takes checkpoint after checkpoint, and judges the watermarks in it.
 
-    At a barrier a task has heard exactly what each of its inputs had told by then. So its watermark is at least the
+    At a barrier a task has received exactly what each of its inputs had sent by then. So its watermark is at least the
     lowest of its inputs', those left out that were idle all the time; and at most the lowest of those that were never
     idle during the epoch, unless it was further before. What a source partition has come to follows from its records.
 
@@ -122,11 +122,11 @@ class Timeline:
                 begin = self.last.watermarks.get(task, WATERMARK_MIN) if goes_on else WATERMARK_MIN
                 inputs = self._sources(now, manifest, stage, p, maybe_idle[task], surely_idle.get(task, set()))
                 inputs += self._channels(now, stage, spans)
-                holding = [span.told for span in inputs if not span.surely_idle]
+                holding = [span.sent for span in inputs if not span.surely_idle]
                 active = [span.end for span in inputs if not span.maybe_idle]
                 least = max(begin, min(holding, default=WATERMARK_MIN))
                 most = max(begin, min(active) if active else max(span.end for span in inputs))
-                if _entries(stage) > 1:  # each entry keeps what it has told, also where another one begins anew
+                if _entries(stage) > 1:  # each entry keeps what it has sent, also where another one begins anew
                     most = max([most, *(span.end for span in inputs)])
                 found = now.watermarks[task]
                 self._judge(f"{task} in epoch {now.epoch}", found, least, most, drained)
@@ -151,10 +151,10 @@ class Timeline:
         spans: list[Span] = []
         for place in places:
             mark = self._feeder.watermark(place, now.positions.get(place, 0))
-            told = mark if looked else WATERMARK_MIN  # a task takes its sources' event time up with its first look
+            sent = mark if looked else WATERMARK_MIN  # a task takes its sources' event time up with its first look
             unmoved = now.positions.get(place) == self.last.positions.get(place)
             silent = same_attempt and unmoved and place[0] in surely_idle
-            spans.append(Span(mark, mark, told, place[0] in maybe_idle, silent))
+            spans.append(Span(mark, mark, sent, place[0] in maybe_idle, silent))
         return spans
 
     def _channels(self, now: Checkpoint, stage: StagePlan, spans: Mapping[TaskId, Span]) -> list[Span]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rayflow.core.errors import (
     BrokerUnavailable,
@@ -13,17 +13,16 @@ from rayflow.core.errors import (
     ObjectMissing,
     OutputOfAnotherRun,
 )
+from rayflow.engine.recovery import LostMarker
 from rayflow.runtimes.simulated.process import Process
 from rayflow.runtimes.simulated.worker import WorkerProcess
 from rayflow.testing.simulation.expiry import A_WEEK, Expiry
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.jobs import MOST_PARTITIONS, TOPIC
+from rayflow.testing.simulation.jobs import MOST_PARTITIONS, OTHER, TOPIC
+from rayflow.testing.simulation.leftovers import Leftovers
 from rayflow.testing.simulation.supervisor import Incarnation
+from rayflow.testing.simulation.world import SECOND, World
 
-if TYPE_CHECKING:
-    from rayflow.testing.simulation.simulation import Simulation
-
-SECOND = 1_000_000
 HOUR = 3_600_000
 
 
@@ -34,9 +33,12 @@ class Trouble:
         skipped: how far the wall clock is ahead of virtual time, ms.
     """
 
-    def __init__(self, world: Simulation) -> None:
+    def __init__(self, world: World, leftovers: Leftovers, incarnate: Callable[[LostMarker | None], None]) -> None:
+        """`incarnate` begins another attempt."""
         self.skipped = 0
         self._world = world
+        self._leftovers = leftovers
+        self._incarnate = incarnate
         self._schedule = world.schedule
         self._random = world.random
         self._undecided = False
@@ -91,10 +93,13 @@ class Trouble:
         if world.shape.grows and before < MOST_PARTITIONS and not world.feeder.done:
             partitions = self._random.randrange(before + 1, MOST_PARTITIONS + 1)
             world.note("world", f"the input has {partitions} partitions now")
+            together = world.shape.stages == 1 and world.shape.other  # group_by_key() asks for as many in both
+            grown = (TOPIC, OTHER) if together else (TOPIC,)
             self._schedule.happened[
                 "partitions added " + ("while down" if world.current.over else "while running")
             ] += 1
-            world.feeder.grow(partitions)
+            for topic in grown:
+                world.feeder.grow(partitions, topic)
 
     def hit_machines(self) -> None:
         """Before an attempt begins: disks are lost, machines reboot."""
@@ -146,14 +151,16 @@ class Trouble:
         stale = incarnation.over or (coordinator is not None and process.attempt < coordinator.attempt)
         if stale:  # what it wants to read may be deleted
             harmless += (ObjectMissing,)
-        if incarnation.store is not world.store:  # the job has gone on from a savepoint, elsewhere: so it is told
+        if (
+            incarnation.store is not world.store
+        ):  # the job has gone on from a savepoint, elsewhere, which is what the error says
             harmless += (OutputOfAnotherRun,)
         # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
         if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
-        if process is coordinator:  # a worker tells its coordinator, which decides
+        if process is coordinator:  # a worker reports to its coordinator, which decides
             self.give_up(incarnation)
 
     # After it
@@ -175,17 +182,17 @@ class Trouble:
             self.forget_markers()
         if self._schedule.chance(self._world.faults.grow, "partitions to be added"):
             self._grow()
-        self._world.incarnate()
+        self._incarnate(None)
 
     def replaced(self, process: Process) -> None:
         """Another attempt begins: the process ends, or goes on as a zombie, or as a worker of the new attempt."""
         faults = self._world.faults
         if isinstance(process, WorkerProcess) and self._schedule.chance(faults.kept, "worker kept", process.name):
             self._world.note(process.name, "is kept")
-            self._world.keep(process)
+            self._leftovers.keep(process)
         elif self._schedule.chance(faults.zombie, "zombie", process.name):
             self._world.note(process.name, "goes on as a zombie")
-            self._world.end_later(process)
+            self._leftovers.end_later(process)
         else:
             process.kill()
 
@@ -200,7 +207,7 @@ class Trouble:
         self._undecided = False
         decision = self._expiry.decide()
         world.note("world", f"--lost-marker {decision.choice}@{decision.epoch}")
-        world.incarnate(decision)
+        self._incarnate(decision)
 
     def forget_markers(self) -> None:
         """A week passes with nothing running."""

@@ -116,7 +116,7 @@ class Watch:
             check_checkpoint(process.checkpoints, stored, self._shape, self._feeder, self.lateness)
 
     def finished(self, coordinator: CoordinatorProcess, workers: list[WorkerProcess]) -> None:
-        """Nothing is under way in an attempt that has drained its sources."""
+        """Nothing is in flight in an attempt that has drained its sources."""
         if coordinator.ending != "drain":
             return
         for process in workers:
@@ -137,7 +137,7 @@ class Watch:
             progress = {}
         self._repeats.begun[process.incarnation] = positions_of(progress)
         if progress and manifest is not None and not self._timeline.knows(manifest):
-            self._take(process, manifest, progress)  # its coordinator never heard that it was committed
+            self._take(process, manifest, progress)  # its coordinator never learned that it was committed
 
     def _take(self, process: CoordinatorProcess, manifest: Manifest, progress: Mapping[TaskId, dict[str, Any]]) -> None:
         """The job has another checkpoint."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rayflow.testing.simulation.expecting import expect
-from rayflow.testing.simulation.jobs import Record, Shape
+from rayflow.testing.simulation.jobs import InputRecord, Shape
 from rayflow.testing.simulation.lateness import Limited
 
 At = tuple[int, str]
 """A window's end and key."""
-Row = tuple[int, int]
+WindowRow = tuple[int, int]
 """Count and total."""
 
 
@@ -29,7 +29,7 @@ class WindowOracle:
         self._shape = shape
         self._grace = shape.grace_of(branch)
 
-    def check(self, given: Sequence[tuple[str, Limited]], got: dict[At, Row], late: list[Any]) -> None:
+    def check(self, given: Sequence[tuple[str, Limited]], got: dict[At, WindowRow], late: list[Any]) -> None:
         """Compare the last result of each window, and the late records' values. Raises AssertionError.
 
         `given`: each record with its key.
@@ -51,26 +51,26 @@ class WindowOracle:
             self._check_row(at, got.get(at, (0, 0)), sure[at], sorted(perhaps[at]))
 
     def _check_late(self, given: Sequence[tuple[str, Limited]], late: list[Any]) -> set[int]:
-        """Each late record is told of once, and as it came. Returns their ids."""
-        told = Counter(value["id"] for value in late)
-        expect(f"{self._branch}: late more than once", sorted(id for id in told if told[id] > 1), [])
+        """Each late record is reported once, and as it came. Returns their ids."""
+        reported = Counter(value["id"] for value in late)
+        expect(f"{self._branch}: late more than once", sorted(id for id in reported if reported[id] > 1), [])
         came = {limited.record.id: limited.record for _, limited in given}
-        strange = [value for value in late if came.get(value["id"]) != Record(**value)]
+        strange = [value for value in late if came.get(value["id"]) != InputRecord(**value)]
         expect(f"{self._branch}: late records that never came", strange, [])
         early: list[int] = []
         missing: list[int] = []
         for _, limited in given:
             record = limited.record
             over = windows_of(record, self._shape.window, self._shape.every_of(self._branch))[-1] + self._grace
-            if record.id in told and over > limited.most:
+            if record.id in reported and over > limited.most:
                 early.append(record.id)
-            if record.id not in told and over <= limited.least:
+            if record.id not in reported and over <= limited.least:
                 missing.append(record.id)
         expect(f"{self._branch}: late records that were in time", early, [])
         expect(f"{self._branch}: late records that were counted", missing, [])
-        return set(told)
+        return set(reported)
 
-    def _check_row(self, at: At, row: Row, sure: list[int], perhaps: list[int]) -> None:
+    def _check_row(self, at: At, row: WindowRow, sure: list[int], perhaps: list[int]) -> None:
         """`perhaps`: the amounts of records that may count or not, sorted."""
         count, total = row
         more = count - len(sure)
@@ -80,20 +80,20 @@ class WindowOracle:
         assert least <= total <= most, f"{what}, expected {least} to {most} in all"
 
 
-def windows_of(record: Record, size: int, every: int) -> list[int]:
+def windows_of(record: InputRecord, size: int, every: int) -> list[int]:
     """The ends of the windows of a record, in order (ms)."""
     last = record.ts // every * every + size
     return list(range(last, record.ts, -every))[::-1]
 
 
 def open_windows(
-    records: Iterable[tuple[str, Record, int]], size: int, every: int, grace: int, met: dict[int, int]
-) -> dict[At, Row]:
+    records: Iterable[tuple[str, InputRecord, int]], size: int, every: int, grace: int, met: dict[int, int]
+) -> dict[At, WindowRow]:
     """What the windows hold that a watermark leaves open: of each record its key, and its task's watermark (ms).
 
     `met`: by record, the watermark of its own partition when it was read, behind which it is late.
     """
-    rows: dict[At, Row] = {}
+    rows: dict[At, WindowRow] = {}
     for key, record, watermark in records:
         for end in windows_of(record, size, every):
             if end + grace > max(watermark, met[record.id]):

@@ -51,3 +51,13 @@ def test_values_that_are_no_lines_can_be_dead_letters(tmp_path: Path) -> None:
     log = EmbeddedConnector(tmp_path / "state" / "log")
     assert [(info.name, info.records) for info in log.topics()] == [("in", 5), ("refused", 3)]
     log.close()
+
+
+def test_a_value_that_is_no_line_is_found_on_the_broker_of_the_run_too(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('"good"\n"two\\nlines"\n')
+    job = rf.Job("lines")
+    job.stream("in.jsonl").to("out", value=str, name="o")
+    options = RunOptions(broker=f"jsonl:{tmp_path}", state=tmp_path / "state", until_end=True)
+    with pytest.raises(EncodeFailed, match="no line") as failed:
+        LocalRuntime(plan_of(job), options).run()
+    assert failed.value.where == {"job": "lines", "operator": "o", "topic": "in.jsonl", "partition": 0, "offset": 7}

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rayflow.connectors.base import Connector, Reader
+from rayflow.connectors.base import Reader, Source
 from rayflow.connectors.files import reader as reading
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
-from rayflow.core.errors import BrokerRefused, DecodeFailed, SourceDataLost, UnknownTopic
+from rayflow.core.errors import DecodeFailed, SourceDataLost, UnknownTopic
 from rayflow.core.ids import TopicPartition
 
 
-def reader_of(connector: Connector, topic: str, position: int | None = None, partition: int = 0) -> Reader:
+def reader_of(connector: Source, topic: str, position: int | None = None, partition: int = 0) -> Reader:
     reader = connector.reader("g")
     reader.assign({TopicPartition(topic, partition): position})
     return reader
@@ -231,15 +231,3 @@ def test_any_rows_come_back_from_every_position(
         assert polled[-1].next_position == end(reader)
         for n, offset in enumerate(offsets):
             assert list(map(json.loads, values(reader_of(CsvConnector(tmp_path), "a.csv", offset)))) == expected[n:]
-
-
-def test_csv_files_are_only_read(tmp_path: Path) -> None:
-    files = CsvConnector(tmp_path)
-    for call in (
-        lambda: files.publisher("job", 0, "exactly_once"),
-        files.appender,
-        lambda: files.create("t", 1),
-        lambda: files.delete("t"),
-    ):
-        with pytest.raises(BrokerRefused, match="only be read"):
-            call()

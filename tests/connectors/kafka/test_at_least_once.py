@@ -1,4 +1,4 @@
-"""What a flush says while it waits: a scripted stream and clock instead of a broker."""
+"""What a flush says while it waits: a scripted producer and clock instead of a broker."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def flushed(
             now[0], records = next(script)
             return records
 
-    monkeypatch.setattr(at_least_once, "Stream", Scripted)
+    monkeypatch.setattr(at_least_once, "PlainProducer", Scripted)
     monkeypatch.setattr(at_least_once, "time", SimpleNamespace(monotonic=lambda: now[0]))
     publisher = AtLeastOncePublisher(KafkaSettings("localhost:9092"), "job")
     publisher.open([])
     steps = [(step, publisher.outage) for step in publisher.flush()]
-    assert publisher._stream is not None
-    assert publisher._stream.contact.outage is None
+    assert publisher._producer is not None
+    assert publisher._producer.contact.outage is None
     return [*steps, ("done", publisher.outage)]
 
 

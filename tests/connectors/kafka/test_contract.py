@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import pytest
 
-from rayflow.connectors.base import NO_TOPICS, Connector, Publisher
+from rayflow.connectors.base import NO_TOPICS, Publisher
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.core.batch import EncodedBatch, Headers
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
-from tests.contracts.connector_records import MakeTopic, everything
+from tests.contracts.connector_records import MakeConnector, MakeTopic, Whole, everything
 from tests.contracts.connectors import ConnectorContract
 from tests.kafka.client import Kafka, until
 
@@ -48,7 +48,7 @@ class TestKafkaKeepsTheContract(ConnectorContract):
     """Everything, on a real broker."""
 
     @pytest.fixture
-    def make_connector(self, kafka: Kafka) -> Callable[[], Connector]:
+    def make_connector(self, kafka: Kafka) -> MakeConnector:
         return lambda: SettlingConnector(kafka)
 
     @pytest.fixture
@@ -59,7 +59,7 @@ class TestKafkaKeepsTheContract(ConnectorContract):
 
         return shown
 
-    def test_a_record_comes_back_as_it_was_written(self, connector: Connector, topic: MakeTopic) -> None:
+    def test_a_record_comes_back_as_it_was_written(self, connector: Whole, topic: MakeTopic) -> None:
         """As in the contract, at times that Kafka accepts: not 0 (librdkafka's "now"), not an hour ahead."""
         name = topic()
         keys = [b"k", None, b"", b"\x00\xff", b"k"]

@@ -17,7 +17,7 @@ from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.connectors.kafka.markers import marker_topic
 from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
 from rayflow.connectors.kafka.settling import await_readers
-from rayflow.connectors.kafka.transaction import Transaction
+from rayflow.connectors.kafka.transactional_producer import TransactionalProducer
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, TransactionTooShort, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -111,14 +111,14 @@ def test_an_epoch_that_takes_most_of_a_transactions_time_is_published_at_once(ka
     publisher.open([TASK])
     began: list[float] = []
 
-    def age(transaction: Transaction) -> float:
+    def age(producer: TransactionalProducer) -> float:
         """As if half of the time were over when the first record is sent."""
         began[:] = began or [time.monotonic()]
         return 10.0 + (time.monotonic() - began[0]) / 10
 
     values: list[bytes | None] = [b"%d" % n for n in range(5_000)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Transaction, "age", property(age))
+        patch.setattr(TransactionalProducer, "age", property(age))
         for step in publisher.publish(
             Marker("l", 1), {TASK: [EncodedBatch(topic, values, values, [1] * len(values))]}, {}
         ):

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import pytest
 
-from rayflow.connectors.base import Connector
 from rayflow.connectors.kafka.connector import KafkaConnector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable
@@ -41,7 +40,7 @@ def test_a_login_by_scram_reads_and_writes(kafka_sasl: Kafka) -> None:
     connector.close()
 
 
-USES: dict[str, Callable[[Connector], object]] = {
+USES: dict[str, Callable[[KafkaConnector], object]] = {
     "topics": lambda connector: connector.topics(),
     "check": lambda connector: connector.check(),
     "partitions": lambda connector: connector.partitions("t"),

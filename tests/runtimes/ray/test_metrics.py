@@ -17,8 +17,8 @@ from rayflow.core.ids import TaskId
 from rayflow.core.metrics import METRICS
 from rayflow.engine.events import BarrierInjected, EpochDone
 from rayflow.operators.base import OperatorCounters
-from rayflow.runtimes.ray.watching.metrics import Figures, JobMetrics, TaskFigures
-from rayflow.runtimes.ray.watching.worker_metrics import WorkerMetrics
+from rayflow.runtimes.hosting.worker_metrics import Figures, TaskFigures, WorkerMetrics
+from rayflow.runtimes.ray.watching.metrics import JobMetrics
 
 TASK = TaskId("s1", 2)
 
@@ -37,8 +37,8 @@ def committed(size: int) -> Manifest:
 
 def told(records: int, attempt: int = 1, task: TaskId = TASK, **more: Any) -> WorkerMetrics:
     operators = {"filter": OperatorCounters(records_in=records, records_out=records // 2)}
-    figures = Figures([TaskFigures(task, 10, 3, 1_000, operators)], [("orders", task.partition, 7)], 64)
-    return WorkerMetrics(attempt, figures=figures, **more)
+    figures = Figures([TaskFigures(task, 10, 3, 1_000, operators)], [("orders", task.partition, 7)])
+    return WorkerMetrics(attempt, staged=64, figures=figures, **more)
 
 
 @pytest.fixture

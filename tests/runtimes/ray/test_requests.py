@@ -12,15 +12,12 @@ from rayflow.core.errors import InvariantBroken, RayflowError
 from rayflow.runtimes.hosting.channels.outgoing import Frame
 from rayflow.runtimes.hosting.messages import Failed
 from rayflow.runtimes.hosting.options import RunOptions
-from rayflow.runtimes.machine.background import Thread
+from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.client import folder_of
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.requests import Requests, Rescale
-from rayflow.runtimes.ray.savepoints import Savepoint, Savepoints, write_last
 from rayflow.runtimes.ray.spec import JobSpec
-from rayflow.runtimes.ray.watching.journal import Journal
 from rayflow.runtimes.ray.worker_loop import WorkerLoop
-from tests.checkpoint.model import example_manifest
 from tests.runtimes.ray.test_links import plan
 
 
@@ -83,25 +80,6 @@ def test_who_asks_for_other_workers_is_told_why_not() -> None:
     rescale, error = Rescale(3), RayflowError("no room")
     rescale.answer(error)
     assert (rescale.done, rescale.error) == (True, error)
-
-
-def test_a_savepoint_that_nobody_has_asked_for_is_not_written(tmp_path: Path) -> None:
-    background = Thread()
-    Savepoints().write(open_store(f"file:{tmp_path}"), None, background)  # type: ignore[arg-type]
-    assert background.waiting == 0
-    background.close()
-
-
-def test_what_goes_wrong_with_a_savepoint_is_kept_for_who_asked(tmp_path: Path) -> None:
-    savepoint = Savepoint("nothing:at/all")
-    savepoint.write(open_store(f"file:{tmp_path}"), example_manifest())
-    assert savepoint.done
-    assert savepoint.error is not None
-
-
-def test_no_last_savepoint_is_written_of_a_job_without_checkpoints(tmp_path: Path) -> None:
-    write_last(open_store(f"file:{tmp_path / 'checkpoints'}"), f"file:{tmp_path / 'savepoint'}")
-    assert not (tmp_path / "savepoint").exists()
 
 
 class Odd(Exception):

@@ -8,7 +8,7 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable, Fenced
 from rayflow.testing.simulation.expiry import Expiry
 from rayflow.testing.simulation.faults import Faults
-from rayflow.testing.simulation.kafka import Entry, ModelKafka, Transaction
+from rayflow.testing.simulation.kafka import Entry, ModelKafka, ModelTransaction
 from rayflow.testing.simulation.reader import ModelReader
 from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.store import ModelStore
@@ -39,7 +39,7 @@ class ModelBroker:
         self.kafka = ModelKafka(self.schedule, Faults)
         self.kafka.create("topic", PARTITIONS)
         self._clients: dict[str, tuple[str, int]] = {}
-        self._transactions: dict[str, Transaction] = {}
+        self._transactions: dict[str, ModelTransaction] = {}
         store = ModelStore(self.schedule, Faults)
         self._expiry = Expiry(self.kafka, lambda: store, "job")
         self._written = 0
@@ -98,7 +98,7 @@ class ModelBroker:
         """What a reader is told."""
         return told_at_assign(ModelReader(self.kafka, self.schedule), "topic", positions)
 
-    def _commit(self, transaction: Transaction) -> str:
+    def _commit(self, transaction: ModelTransaction) -> str:
         answers: list[str] = []
         self.kafka.end(transaction, answers.append)
         while not answers:

@@ -1,0 +1,1 @@
+"""Commands for running jobs: on this machine and on a Ray cluster."""

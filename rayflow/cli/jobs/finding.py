@@ -1,0 +1,86 @@
+"""Finds running jobs: on the cluster that is named; else in the state directory, then on this machine's Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from rayflow.cli.jobs.options import cluster_at
+from rayflow.cli.options import settings_of
+from rayflow.core.errors import ClusterUnavailable, JobNotFound, RayflowError, VersionMismatch
+
+if TYPE_CHECKING:
+    from rayflow.runtimes.hosting.control import JobControl
+    from rayflow.runtimes.hosting.status import JobStatus
+    from rayflow.runtimes.ray.client import Cluster
+
+
+@contextmanager
+def job_at(name: str, address: str | None, state: str | None) -> Iterator[JobControl]:
+    """A running job. `address`: of the only cluster to look on. Raises JobNotFound, which says where it was looked for;
+    ClusterUnavailable, WorkerLost."""
+    from rayflow.runtimes.local.control import local_job
+
+    with ExitStack() as stack:
+        if address is not None:
+            yield stack.enter_context(cluster_at(address)).job(name)
+            return
+        folder = settings_of({"state": state}).state
+        try:
+            job: JobControl = local_job(folder, name)
+        except JobNotFound:
+            cluster = stack.enter_context(_cluster_here())
+            job = _on(cluster, name, f"{folder.absolute()} (--state)")
+        yield job
+
+
+def statuses(address: str | None, state: str | None) -> list[JobStatus]:
+    """The status of every job there is, those on this machine first; of one that does not answer a line is printed."""
+    from rayflow.runtimes.local.control import local_jobs
+
+    with ExitStack() as stack:
+        if address is not None:
+            return [job.status() for job in stack.enter_context(cluster_at(address)).jobs()]
+        found = []
+        for each in local_jobs(settings_of({"state": state}).state):
+            try:
+                found.append(each.status())
+            except RayflowError as error:
+                click.echo(f"{each.name}: {error.what}", err=True)
+        try:
+            cluster = stack.enter_context(_cluster_here())
+        except VersionMismatch as error:
+            click.echo(str(error), err=True)
+            cluster = None
+        return found if cluster is None else [*found, *(job.status() for job in cluster.jobs())]
+
+
+def _on(cluster: Cluster | None, name: str, looked_in: str) -> JobControl:
+    if cluster is None:
+        raise JobNotFound(
+            f"there is no running job {name}",
+            job=name,
+            advice=f"Looked in {looked_in}; no Ray cluster runs on this machine. rayflow list shows the jobs that run",
+        )
+    try:
+        return cluster.job(name)
+    except JobNotFound:
+        raise JobNotFound(
+            f"there is no running job {name}",
+            job=name,
+            advice=f"Looked in {looked_in} and on this machine's Ray cluster. rayflow list shows the jobs that run",
+        ) from None
+
+
+@contextmanager
+def _cluster_here() -> Iterator[Cluster | None]:
+    """This machine's Ray cluster; None when there is none, or no Ray. Raises VersionMismatch."""
+    with ExitStack() as stack:
+        try:
+            cluster: Cluster | None = stack.enter_context(cluster_at(None))
+        except ClusterUnavailable:
+            cluster = None
+        yield cluster

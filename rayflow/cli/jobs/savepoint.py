@@ -1,0 +1,22 @@
+"""`rayflow savepoint`: keep a checkpoint of a running job."""
+
+from __future__ import annotations
+
+import click
+
+from rayflow.cli.jobs.options import place_of_jobs
+
+
+@click.command()
+@click.argument("job")
+@click.argument("uri")
+@place_of_jobs
+def savepoint(job: str, uri: str, address: str | None, state: str | None) -> None:
+    """Write a savepoint of running JOB to URI (file:, s3:, gs: or az:)."""
+    from rayflow.cli.jobs.finding import job_at
+    from rayflow.cli.jobs.places import absolute_uri
+
+    uri = absolute_uri(uri)
+    with job_at(job, address, state) as handle:
+        epoch = handle.savepoint(uri)
+    click.echo(f"savepoint of epoch {epoch} written to {uri}")

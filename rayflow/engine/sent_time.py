@@ -1,0 +1,37 @@
+"""What a task has sent to its exchanges of its event time: the watermark of each, and whether it is idle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rayflow.core.ids import WATERMARK_MIN
+from rayflow.engine.actions import SendIdle, SendWatermark, TaskAction
+
+
+class SentTime:
+    """Sends what has changed. A watermark makes the channels of its exchange active again.
+
+    Attributes:
+        idle: whether the channels are idle now.
+    """
+
+    def __init__(self, exchanges: Iterable[str]) -> None:
+        self.idle = False
+        self._watermarks = dict.fromkeys(exchanges, WATERMARK_MIN)
+
+    def send_watermarks(self, reached: Iterable[tuple[str, int]]) -> list[TaskAction]:
+        """For each exchange what event time has come to it: where it has moved, or for all when they were idle."""
+        actions: list[TaskAction] = []
+        for exchange, watermark in reached:
+            if watermark > self._watermarks[exchange] or self.idle:
+                self._watermarks[exchange] = watermark
+                actions.append(SendWatermark(exchange, watermark))
+        self.idle = False
+        return actions
+
+    def send_idle(self) -> list[TaskAction]:
+        """Nothing comes any more, for the time being."""
+        if self.idle:
+            return []
+        self.idle = True
+        return [SendIdle(exchange) for exchange in self._watermarks]

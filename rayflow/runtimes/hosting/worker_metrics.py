@@ -1,0 +1,190 @@
+"""Measures a worker a few times a second, for the job's status and metrics, over all of its attempts."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from rayflow.core.clock import Clock
+from rayflow.core.distribution import Distribution
+from rayflow.core.errors import RayflowError
+from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN, TaskId
+from rayflow.core.logging import get_logger
+from rayflow.engine.task import Task
+from rayflow.operators.base import OperatorCounters
+from rayflow.operators.sink import SinkOperator
+from rayflow.operators.stream import StreamOperator
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
+from rayflow.runtimes.hosting.worker import WorkerDriver
+
+log = get_logger("rayflow.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Records: read from sources, taken by sinks, failed, late, sent to dead letters."""
+
+    records_in: int = 0
+    records_out: int = 0
+    errors: int = 0
+    late: int = 0
+    dead_letters: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.records_in + other.records_in,
+            self.records_out + other.records_out,
+            self.errors + other.errors,
+            self.late + other.late,
+            self.dead_letters + other.dead_letters,
+        )
+
+
+class TaskFigures(NamedTuple):
+    """One task. `rows` of its state, `pending` of them changed in the open epoch; `watermark` in ms, None if none."""
+
+    task: TaskId
+    rows: int
+    pending: int
+    watermark: int | None
+    operators: dict[str, OperatorCounters]
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one worker's Prometheus metrics are made of.
+
+    Attributes:
+        tasks: of the attempt. lags: topic, partition, records.
+        latency: by sink operator, how old event times were at publication; publish: how long publishing an epoch took.
+        Both since the worker's process began.
+        process: tells these counts from those of a worker that had the slot before.
+    """
+
+    tasks: list[TaskFigures] = field(default_factory=list)
+    lags: list[tuple[str, int, int]] = field(default_factory=list)
+    latency: dict[str, Distribution] = field(default_factory=dict)
+    publish: Distribution = field(default_factory=Distribution)
+    process: str = ""
+
+
+@dataclass(slots=True)
+class WorkerMetrics:
+    """Measurements of one worker.
+
+    Attributes:
+        attempt: the one that is measured. tasks: "stage/partition" of what it hosts now.
+        counts: since its process began, over all attempts. lag: records not yet read; None when unknown.
+        watermark: lowest of its tasks, ms; None when there is none. rows: of state. staged: bytes of output.
+        busy, backpressured: shares of the time since the last look, 0 to 1. queued: events no task has taken yet.
+        memory: private bytes of the process. outage: why it waits for a system.
+        figures: what the metrics are made of, where they are served.
+    """
+
+    attempt: int = 0
+    tasks: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    lag: int | None = None
+    watermark: int | None = None
+    rows: int = 0
+    staged: int = 0
+    busy: float = 0.0
+    backpressured: float = 0.0
+    queued: int = 0
+    memory: int = 0
+    outage: str | None = None
+    figures: Figures | None = None
+
+
+class WorkerMeasuring:
+    """Measures whichever driver a worker has: `watch` it, be told of its epochs, `measure` now and then."""
+
+    def __init__(self, clock: Clock, *, detailed: bool) -> None:
+        """`detailed`: with the figures that Prometheus metrics are made of."""
+        self._clock = clock
+        self._detailed = detailed
+        self._driver: WorkerDriver | None = None
+        self._before = Counts()
+        self._latency: dict[str, Distribution] = {}
+        self._publish = Distribution()
+        self._process = uuid.uuid4().hex
+
+    @property
+    def driver(self) -> WorkerDriver | None:
+        """The one that is watched."""
+        return self._driver
+
+    def watch(self, driver: WorkerDriver | None) -> None:
+        """Measure this driver from now on; what the one before has counted stays counted."""
+        if driver is not self._driver:
+            if self._driver is not None:
+                self._before += counted(self._driver)
+            self._driver = driver
+
+    def on_epoch(self, times: EpochTimes) -> None:
+        """An epoch is done."""
+        if not self._detailed:
+            return
+        self._publish.observe(times.published - times.committed)
+        now = self._clock()
+        for sink, batches in times.outputs.items():
+            took = self._latency.setdefault(sink.operator, Distribution())
+            for batch in batches:
+                took.observe_since(batch.timestamps, now)
+
+    def measure(self) -> WorkerMetrics:
+        """The worker as it is now, without what its loop knows: busy, backpressured, queued, memory."""
+        driver = self._driver
+        if driver is None:
+            return WorkerMetrics(counts=self._before)
+        metrics = WorkerMetrics(driver.attempt, counts=self._before + counted(driver))
+        metrics.outage = driver.outage
+        metrics.lag = driver.sources.lag
+        tasks = [] if driver.worker is None else list(driver.worker.tasks.values())
+        metrics.tasks = [str(task.id) for task in tasks]
+        metrics.watermark = _known(min((task.time.watermark for task in tasks), default=WATERMARK_MIN))
+        metrics.rows = sum(task.state.row_count() for task in tasks)
+        metrics.staged = 0 if driver.worker is None else driver.worker.staged_bytes
+        if self._detailed:
+            latency = {operator: took.copy() for operator, took in self._latency.items()}
+            publish = self._publish.copy()
+            metrics.figures = Figures(
+                list(map(_figures, tasks)), list(driver.sources.lags()), latency, publish, self._process
+            )
+        return metrics
+
+    def look_at_ends(self) -> None:
+        """Ask the sources where they end, which the lag is taken from. Waits up to a second for each connector."""
+        if self._driver is None or self._driver.worker is None or self._driver.outage is not None:
+            return
+        try:
+            self._driver.sources.look_at_ends(timeout=1.0)
+        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
+            log.debug("the lag is not known", reason=error.what)
+
+
+def counted(driver: WorkerDriver) -> Counts:
+    """What one attempt's worker has counted."""
+    records_in = records_out = errors = late = dead_letters = 0
+    if driver.worker is not None:
+        for task in driver.worker.tasks.values():
+            for id, counters in task.counters.items():
+                operator = task.operators[id]
+                if isinstance(operator, StreamOperator):
+                    records_in += counters.records_in
+                elif isinstance(operator, SinkOperator):
+                    records_out += counters.records_in
+                errors += counters.errors
+                late += counters.late
+                dead_letters += counters.dead_letters
+    return Counts(records_in, records_out, errors, late, dead_letters)
+
+
+def _figures(task: Task) -> TaskFigures:
+    operators = {id: replace(counters) for id, counters in task.counters.items()}
+    return TaskFigures(task.id, task.state.row_count(), task.state.pending_rows, _known(task.time.watermark), operators)
+
+
+def _known(watermark: int) -> int | None:
+    return watermark if WATERMARK_MIN < watermark < WATERMARK_MAX else None

@@ -1,0 +1,154 @@
+"""A run in one process, steered from another one by the socket in its job's folder."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from rayflow.core.errors import InvalidSetting, JobNotFound, StateDirectoryMismatch, VersionMismatch, WorkerLost
+from rayflow.runtimes.hosting.control import JobControl
+from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.local.protocol import (
+    LARGEST_ANSWER,
+    LENGTH,
+    Answer,
+    AwaitEnd,
+    EndAtOnce,
+    GetLogs,
+    GetStatus,
+    LogAnswer,
+    Request,
+    SavepointAnswer,
+    StatusAnswer,
+    Stop,
+    Taken,
+    WriteSavepoint,
+    pack,
+    read_answer,
+)
+from rayflow.runtimes.local.sockets import connect
+
+ANSWER = 10.0
+"""Seconds within which a run answers what it need not wait for."""
+A = TypeVar("A", bound=Answer)
+
+
+class LocalJob(JobControl):
+    """See JobControl. Each call is a connection of its own."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """`folder`: the job's under the state directory. Raises nothing yet."""
+        self.name = name
+        self._folder = folder
+
+    def status(self) -> JobStatus:
+        return self._ask(GetStatus(), StatusAnswer, ANSWER).status
+
+    def until_ended(self, timeout: float | None = None) -> JobStatus:
+        return self._ask(AwaitEnd(), StatusAnswer, timeout).status
+
+    def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
+        with self._connected(ANSWER + every) as connection:
+            # One request is always ahead of the answers: a run that ends has somebody to tell.
+            connection.ask(AwaitEnd(0.0))
+            while True:
+                connection.ask(AwaitEnd(every))
+                status = connection.answer(StatusAnswer).status
+                yield status
+                if status.ended:
+                    return
+
+    def logs(self, after: int = 0) -> tuple[int, list[str]]:
+        answer = self._ask(GetLogs(after), LogAnswer, ANSWER)
+        return answer.number, answer.lines
+
+    def savepoint(self, uri: str) -> int:
+        return self._ask(WriteSavepoint(uri), SavepointAnswer, None).epoch
+
+    def rescale(self, workers: int) -> JobStatus:
+        raise InvalidSetting(
+            "a local run has one worker, and cannot be rescaled",
+            job=self.name,
+            advice="rayflow run --runtime ray --workers N, or rayflow submit, runs the job in many processes",
+        )
+
+    def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
+        self._ask(Stop(drain, savepoint, wait=False), Taken, ANSWER)
+
+    def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
+        return self._ask(Stop(drain, savepoint, wait=True), StatusAnswer, timeout).status
+
+    def remove(self) -> None:
+        self._ask(EndAtOnce(), StatusAnswer, ANSWER)
+
+    def _ask(self, request: Request, kind: type[A], timeout: float | None) -> A:
+        with self._connected(timeout) as connection:
+            connection.ask(request)
+            return connection.answer(kind)
+
+    @contextmanager
+    def _connected(self, timeout: float | None) -> Iterator[_Connection]:
+        with connect(self._folder, self.name, ANSWER) as opened:
+            opened.settimeout(timeout)
+            try:
+                yield _Connection(opened)
+            except TimeoutError:
+                raise WorkerLost(
+                    f"the run has not answered for {timeout:.0f} s", job=self.name, advice=_NO_ANSWER
+                ) from None
+            except (OSError, EOFError):
+                raise JobNotFound("the run's process has ended without an answer", job=self.name) from None
+
+
+class _Connection:
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    def ask(self, request: Request) -> None:
+        self._socket.sendall(pack(request))
+
+    def answer(self, kind: type[A]) -> A:
+        """The next answer. Raises the error that it is, VersionMismatch, EOFError, OSError."""
+        length = int.from_bytes(self._exactly(LENGTH), "big")
+        if length > LARGEST_ANSWER:
+            raise VersionMismatch(f"an answer of {length} bytes is too large")
+        answer = read_answer(self._exactly(length))
+        if not isinstance(answer, kind):
+            raise VersionMismatch(f"the run has answered with {type(answer).__name__}")
+        return answer
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            more = self._socket.recv(min(size - len(data), 1 << 20))
+            if not more:
+                raise EOFError
+            data += more
+        return bytes(data)
+
+
+_NO_ANSWER = "If it goes on like that, end its process: nothing is lost by kill -9 either"
+
+
+def local_job(state: Path, name: str) -> LocalJob:
+    """The run of a job on a state directory. Raises JobNotFound, StateDirectoryMismatch, WorkerLost."""
+    if name in ("", ".", "..") or "/" in name:
+        raise JobNotFound(f"{name!r} is no job's name", job=name)
+    folder = state.absolute() / "jobs" / name
+    connect(folder, name, ANSWER).close()
+    return LocalJob(name, folder)
+
+
+def local_jobs(state: Path) -> list[LocalJob]:
+    """Every job that runs on a state directory, by name; those of other users are left out."""
+    jobs = []
+    folder = state.absolute() / "jobs"
+    for name in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []:
+        try:
+            jobs.append(local_job(state, name))
+        except (JobNotFound, WorkerLost, StateDirectoryMismatch):
+            continue
+    return jobs

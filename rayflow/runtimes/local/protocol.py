@@ -1,0 +1,160 @@
+"""What a run in one process and whoever steers it say to each other: messages behind their length."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from rayflow.core.errors import RayflowError, VersionMismatch
+from rayflow.runtimes.hosting.status import JobStatus
+
+LENGTH = 4
+"""Bytes of a message's length, big-endian."""
+LARGEST_REQUEST = 64 << 10
+LARGEST_ANSWER = 16 << 20
+"""Bytes of a message."""
+LARGEST_LOG = 3 << 20
+"""Characters of the log lines in one answer (each takes up to 4 bytes); the newest ones are kept."""
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Anything that is said."""
+
+
+class GetStatus(Message, frozen=True):
+    """The status as it is. Answer: StatusAnswer."""
+
+
+class GetLogs(Message, frozen=True):
+    """Log lines after the first `after`. Answer: LogAnswer."""
+
+    after: int
+
+
+class WriteSavepoint(Message, frozen=True):
+    """Write a savepoint of the next checkpoint. Answer, once it is written: SavepointAnswer."""
+
+    uri: str
+
+
+class Stop(Message, frozen=True):
+    """End after a last checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer."""
+
+    drain: bool
+    savepoint: str | None
+    wait: bool
+
+
+class EndAtOnce(Message, frozen=True):
+    """End without a last checkpoint. Answer, when the run has ended: StatusAnswer."""
+
+
+class AwaitEnd(Message, frozen=True):
+    """Answer, when the run has ended: StatusAnswer, or the error that it failed with.
+
+    With `seconds` it is answered after that long at the latest, with the status, whatever that is.
+    """
+
+    seconds: float | None = None
+
+
+class StatusAnswer(Message, frozen=True):
+    """The run's status."""
+
+    status: JobStatus
+
+
+class LogAnswer(Message, frozen=True):
+    """`number` lines have been logged; `lines` are the last of them."""
+
+    number: int
+    lines: list[str]
+
+
+class SavepointAnswer(Message, frozen=True):
+    """The savepoint's epoch."""
+
+    epoch: int
+
+
+class Taken(Message, frozen=True):
+    """The run will do so."""
+
+
+class ErrorAnswer(Message, frozen=True):
+    """An error with its place, raised again by who reads it."""
+
+    code: str
+    what: str
+    advice: str
+    job: str | None
+    operator: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | Stop | EndAtOnce | AwaitEnd
+Answer: TypeAlias = StatusAnswer | LogAnswer | SavepointAnswer | Taken | ErrorAnswer
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def pack(message: Message) -> bytes:
+    """A message behind its length."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(LENGTH, "big") + body
+
+
+def read_request(body: bytes) -> Request:
+    """The inverse of `pack`, without the length. Raises VersionMismatch."""
+    try:
+        return _requests.decode(body)
+    except msgspec.MsgspecError as error:
+        raise VersionMismatch(f"the run does not know this request: {error}", advice=_SAME) from None
+
+
+def read_answer(body: bytes) -> Answer:
+    """The inverse of `pack`, without the length. Raises VersionMismatch, and the error that the answer is."""
+    try:
+        answer = _answers.decode(body)
+    except msgspec.MsgspecError as error:
+        raise VersionMismatch(f"the run's answer cannot be read: {error}", advice=_SAME) from None
+    if isinstance(answer, ErrorAnswer):
+        raise error_of(answer)
+    return answer
+
+
+def answer_of(error: RayflowError) -> ErrorAnswer:
+    """An error as a message."""
+    return ErrorAnswer(
+        error.code, error.what, error.advice, error.job, error.operator, error.topic, error.partition, error.offset
+    )
+
+
+def error_of(answer: ErrorAnswer) -> RayflowError:
+    """The error that a message carries, of the class that has its code.
+
+    >>> error_of(ErrorAnswer("RF-4004", "no space", "Free some", "words"))
+    DiskFull('no space')
+    """
+    kind = next((kind for kind in _kinds(RayflowError) if kind.code == answer.code), RayflowError)
+    return kind(
+        answer.what,
+        job=answer.job,
+        operator=answer.operator,
+        topic=answer.topic,
+        partition=answer.partition,
+        offset=answer.offset,
+        advice=answer.advice,
+    )
+
+
+def _kinds(kind: type[RayflowError]) -> list[type[RayflowError]]:
+    return [kind, *(each for below in kind.__subclasses__() for each in _kinds(below))]
+
+
+_SAME = "Use the rayflow that the job was started with"

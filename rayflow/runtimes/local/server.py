@@ -1,0 +1,210 @@
+"""Answers whoever sees and steers a run in one process: on a thread of its own, which never touches the run itself.
+
+It reads a status that nobody changes any more and the journal, and posts requests to the run's loop. Each client has a
+task of its own on the thread's event loop, so one that hangs holds up nobody; one that says nothing for long, or takes
+its answer too slowly, is let go of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch
+from rayflow.core.logging import get_logger
+from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.local.protocol import (
+    LARGEST_LOG,
+    LARGEST_REQUEST,
+    LENGTH,
+    Answer,
+    AwaitEnd,
+    EndAtOnce,
+    GetLogs,
+    GetStatus,
+    LogAnswer,
+    Request,
+    SavepointAnswer,
+    StatusAnswer,
+    Stop,
+    Taken,
+    WriteSavepoint,
+    answer_of,
+    pack,
+    read_request,
+)
+from rayflow.runtimes.local.requests import Requests
+from rayflow.runtimes.local.sockets import listen, unlisten
+from rayflow.runtimes.machine.journal import Journal
+
+log = get_logger("rayflow.local")
+
+LOOK = 0.02
+"""Seconds between two looks whether what somebody waits for has come."""
+SILENCE = 60.0
+"""Seconds that a client may take between two requests, and to take an answer."""
+CLIENTS = 64
+"""At the same time; more are turned away."""
+LAST_WORDS = 2.0
+"""Seconds that clients have to take their last answers once the run has ended."""
+
+
+class ControlServer:
+    """`open` it once the run has its lock, `retract` before it gives that back, and `finish` at the very end."""
+
+    def __init__(self, status: Callable[[], JobStatus], requests: Requests, journal: Journal | None) -> None:
+        """`status`: a copy that nobody changes; called from the server's thread. `journal`: None: there is no log."""
+        self._status = status
+        self._requests = requests
+        self._journal = journal
+        self._folder: Path | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+        self._ended: JobStatus | None = None
+        self._error: RayflowError | None = None
+
+    def open(self, job_folder: Path) -> None:
+        """Take connections in a job's folder. A run that cannot be steered runs all the same, and says so."""
+        try:
+            listening = listen(job_folder)
+        except OSError as error:
+            log.warning("this run cannot be seen by other commands", reason=error.strerror or str(error))
+            return
+        self._folder = job_folder
+        self._thread = threading.Thread(target=self._run, args=(listening,), name="rayflow-control", daemon=True)
+        self._thread.start()
+
+    def retract(self) -> None:
+        """Take no more connections; those that there are go on."""
+        if self._folder is not None:
+            unlisten(self._folder)
+
+    def finish(self, status: JobStatus, error: RayflowError | None) -> None:
+        """The run has ended, so: tell those who wait, and end. `error`: what it failed with."""
+        self._error, self._ended = error, status
+        if self._thread is None:
+            return
+        if self._loop is not None and self._over is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(3 * LAST_WORDS)
+
+    def _run(self, listening: socket.socket) -> None:
+        try:
+            asyncio.run(self._serve(listening))
+        finally:
+            listening.close()
+
+    async def _serve(self, listening: socket.socket) -> None:
+        server = await asyncio.start_server(self._welcome, sock=listening, limit=LARGEST_REQUEST)
+        self._over, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if self._ended is None:  # else `finish` has been called before there was anything to set
+            await self._over.wait()
+        server.close()
+        if self._clients:
+            await asyncio.sleep(2 * LOOK)  # a request may be on its way
+        if self._answering:
+            await asyncio.wait(set(self._answering), timeout=LAST_WORDS)
+        for client in self._clients:
+            client.cancel()
+        if self._clients:
+            await asyncio.wait(set(self._clients), timeout=LAST_WORDS)
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            if len(self._clients) <= CLIENTS:
+                while await self._exchange(task, reader, writer):
+                    pass
+        except (OSError, EOFError, asyncio.TimeoutError, asyncio.CancelledError):
+            pass  # it has gone, or was let go of
+        finally:
+            self._clients.discard(task)
+            self._answering.discard(task)
+            writer.close()
+
+    async def _exchange(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """One request and its answer. False if the client is not understood."""
+        length = int.from_bytes(await asyncio.wait_for(reader.readexactly(LENGTH), SILENCE), "big")
+        self._answering.add(task)
+        if length > LARGEST_REQUEST:
+            answer: Answer = answer_of(VersionMismatch(f"a request of {length} bytes is too large"))
+        else:
+            body = await asyncio.wait_for(reader.readexactly(length), SILENCE)
+            answer = await self._answered(body, reader)
+        writer.write(pack(answer))
+        await asyncio.wait_for(writer.drain(), SILENCE)
+        self._answering.discard(task)
+        return length <= LARGEST_REQUEST
+
+    async def _answered(self, body: bytes, client: asyncio.StreamReader) -> Answer:
+        try:
+            return await self._answer(read_request(body), client)
+        except RayflowError as error:
+            return answer_of(error)
+
+    async def _answer(self, request: Request, client: asyncio.StreamReader) -> Answer:
+        match request:
+            case GetStatus():
+                return StatusAnswer(self._status() if self._ended is None else self._ended)
+            case GetLogs(after):
+                return self._logged(after)
+            case WriteSavepoint(uri):
+                return await self._save(Savepoint(uri), client)
+            case Stop(drain, savepoint, wait):
+                self._requests.stop(drain=drain, savepoint=savepoint)
+                return await self._end(client) if wait else Taken()
+            case EndAtOnce():
+                self._requests.end_at_once()
+                return await self._end(client)
+            case AwaitEnd(seconds):
+                return await self._end(client) if seconds is None else await self._later(seconds, client)
+        raise InvariantBroken(f"nobody answers {type(request).__name__}")
+
+    async def _end(self, client: asyncio.StreamReader) -> Answer:
+        while self._ended is None:
+            await self._wait_for(client)
+        if self._error is not None:
+            raise self._error
+        return StatusAnswer(self._ended)
+
+    async def _later(self, seconds: float, client: asyncio.StreamReader) -> Answer:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while self._ended is None and clock() < end:
+            await self._wait_for(client)
+        return StatusAnswer(self._status() if self._ended is None else self._ended)
+
+    async def _save(self, savepoint: Savepoint, client: asyncio.StreamReader) -> Answer:
+        self._requests.save(savepoint)
+        while not savepoint.done:
+            if self._ended is not None:
+                raise RayflowError("the job ended before the savepoint was written", job=self._ended.name)
+            await self._wait_for(client)
+        if savepoint.error is not None:
+            raise savepoint.error
+        assert savepoint.epoch is not None
+        return SavepointAnswer(savepoint.epoch)
+
+    async def _wait_for(self, client: asyncio.StreamReader) -> None:
+        """Let time pass. Raises EOFError when the client that waits has gone."""
+        if client.at_eof():
+            raise EOFError
+        await asyncio.sleep(LOOK)
+
+    def _logged(self, after: int) -> LogAnswer:
+        number, lines = (0, []) if self._journal is None else self._journal.after(after)
+        size, kept = 0, len(lines)
+        while kept and (size := size + len(lines[kept - 1])) <= LARGEST_LOG:
+            kept -= 1
+        return LogAnswer(number, lines[kept:])

@@ -1,0 +1,119 @@
+"""The socket by which a run in one process is steered: in its job's folder, its owner's alone.
+
+Its folder is opened first, and the socket reached through that: `/proc/self/fd/N/socket` is short, whatever the path of
+the state directory (the address of a Unix socket has room for 107 bytes), and nobody can put a link in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rayflow.core.errors import JobNotFound, StateDirectoryMismatch, WorkerLost
+
+FOLDER = "control"
+SOCKET = "socket"
+WAITING = 64
+"""Connections that may wait to be taken."""
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def listen(job_folder: Path) -> socket.socket:
+    """A listening socket in a job's folder, in place of one that a killed run has left there.
+
+    To be called by who holds the folder's lock. Raises OSError when there cannot be one.
+    """
+    with suppress(FileExistsError):
+        os.mkdir(job_folder / FOLDER, 0o700)
+    with _folder(job_folder) as folder:
+        os.fchmod(folder, 0o700)
+        with suppress(FileNotFoundError):
+            os.unlink(SOCKET, dir_fd=folder)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(_address(folder, job_folder))
+            os.chmod(SOCKET, 0o600, dir_fd=folder)
+            listening.listen(WAITING)
+        except OSError:
+            listening.close()
+            raise
+    return listening
+
+
+def unlisten(job_folder: Path) -> None:
+    """Take the socket away. To be called by who holds the folder's lock."""
+    with suppress(OSError), _folder(job_folder) as folder:
+        os.unlink(SOCKET, dir_fd=folder)
+
+
+def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
+    """A connection to the run of a job.
+
+    Raises JobNotFound when none runs in this folder, WorkerLost when one does and takes no connection within `timeout`
+    seconds, StateDirectoryMismatch when it is another user's.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        with _folder(job_folder) as folder:
+            mode = os.fstat(folder).st_mode
+            kind = os.stat(SOCKET, dir_fd=folder, follow_symlinks=False).st_mode
+            if mode & 0o077 or not stat.S_ISSOCK(kind):
+                raise PermissionError
+            connection.connect(_address(folder, job_folder))
+    except PermissionError:
+        connection.close()
+        raise StateDirectoryMismatch(
+            f"{job_folder} is not this user's alone, so its job cannot be steered",
+            job=job,
+            advice="Run the command as the user who runs the job",
+        ) from None
+    except OSError as error:  # there is no socket, or nobody listens any more
+        connection.close()
+        holder = holder_of(job_folder)
+        if holder is None:
+            raise JobNotFound(f"job {job} does not run in {job_folder}", job=job) from None
+        raise WorkerLost(
+            f"process {holder} runs the job, but takes no connection: {error.strerror or error}",
+            job=job,
+            advice="If it has only just begun, try again; Ctrl-C or SIGTERM stops it too",
+        ) from None
+    return connection
+
+
+def holder_of(job_folder: Path) -> str | None:
+    """The process that holds a job folder's lock, by its id; None when nobody does."""
+    try:
+        descriptor = os.open(job_folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 64).decode(errors="replace").strip()
+    finally:
+        os.close(descriptor)
+    return None
+
+
+@contextmanager
+def _folder(job_folder: Path) -> Iterator[int]:
+    """The socket's folder, open. Raises OSError; PermissionError when it is another user's."""
+    folder = os.open(job_folder / FOLDER, _OPEN)
+    try:
+        if os.fstat(folder).st_uid != os.geteuid():
+            raise PermissionError(1, "it belongs to another user")
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _address(folder: int, job_folder: Path) -> str:
+    if os.path.isdir(f"/proc/self/fd/{folder}"):
+        return f"/proc/self/fd/{folder}/{SOCKET}"
+    return str(job_folder / FOLDER / SOCKET)  # a system without /proc: as long as the path is short enough

@@ -1,0 +1,140 @@
+"""Steers a running job as people and its load ask: other workers, a savepoint, the end."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rayflow.core.errors import RayflowError
+from rayflow.core.logging import get_logger
+from rayflow.engine.events import PartitionsAdded, SourcesExhausted, StopRequested
+from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.ray.pool import Pool
+from rayflow.runtimes.ray.requests import Requests, Rescale
+from rayflow.runtimes.ray.spec import JobSpec
+from rayflow.runtimes.ray.watching.autoscaling import Autoscaling, Load
+
+log = get_logger("rayflow.coordinator")
+
+
+class Steering:
+    """Takes requests, and tells the current attempt of them. All on the coordinator's thread.
+
+    Attributes:
+        hosted: the current attempt's driver, None between attempts. requests: what is asked for, saved.
+        savepoints: those that are asked for and not begun. ran_with: how many workers last processed records.
+    """
+
+    def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
+        self.hosted: CoordinatorDriver | None = None
+        self.requests = Requests(spec)
+        self.savepoints: deque[Savepoint] = deque()
+        self.ran_with = 0
+        self._job = spec.name
+        self._status = status
+        self._pool = pool
+        self._scaling: Autoscaling | None = None
+        self._told_end = False
+
+    def autoscale(self, scaling: Autoscaling) -> None:
+        """Rescale by load from now on."""
+        self._scaling = scaling
+
+    def stop(self, *, drain: bool, savepoint: str | None) -> None:
+        """End the job after a last checkpoint, with everything fired if `drain`."""
+        self.requests.stop("drain" if drain else "stop", savepoint)
+        self._status.state = "stopping"
+        self._tell_ending()
+
+    def rescale(self, rescale: Rescale) -> None:
+        """Go on with other workers."""
+        requests = self.requests
+        requests.answer()  # who asked before gets what there is then
+        requests.rescale = rescale
+        if rescale.workers == requests.workers:
+            if self.ran_with == requests.workers:
+                self._answer_rescale()
+            return
+        log.info("rescaling", job=self._job, before=requests.workers, after=rescale.workers)
+        requests.resize(rescale.workers)
+        self._pool.resize(range(requests.workers))  # they begin while the tasks still run
+        if self.hosted is not None:
+            self._pool.shrink(range(max(requests.workers, len(self.hosted.workers))))
+        if self._status.state == "running":
+            self._status.state = "rescaling"
+
+    def savepoint(self, savepoint: Savepoint) -> None:
+        """Write a savepoint of the next checkpoint."""
+        if self.hosted is None:
+            self.savepoints.append(savepoint)
+        else:
+            self.hosted.savepoint(savepoint)
+
+    def begin(self, hosted: CoordinatorDriver) -> None:
+        """An attempt begins."""
+        self.hosted = hosted
+        self._told_end = False
+
+    def end(self) -> None:
+        """The attempt is over."""
+        self.hosted = None
+
+    def look(self, hosted: CoordinatorDriver, load: Load, now: float) -> None:
+        """Tell the attempt what ends it, once: a request to end, or other workers that are there. Rescale by load."""
+        if hosted.started and not self._told_end:
+            if self.requests.ending is not None:
+                self._tell_ending()
+                self._told_end = True
+            elif self._rescaled(hosted):
+                hosted.tell(PartitionsAdded())
+                self._told_end = True
+        self._scale(load, now)
+
+    def running(self, hosted: CoordinatorDriver) -> None:
+        """Records are processed, by the workers of this attempt."""
+        self.ran_with = len(hosted.workers)
+        if self._status.state != "stopping":
+            self._status.state, self._status.cause = "running", ""
+        if self.ran_with == self.requests.workers:
+            self._answer_rescale()
+
+    def refuse_rescale(self, error: RayflowError) -> bool:
+        """Go on with the workers that there were before, if that is not what there is; tell who asked."""
+        if self.ran_with in (0, self.requests.workers):
+            return False
+        log.warning("not rescaled", job=self._job, workers=self.ran_with, reason=error.what)
+        self.requests.resize(self.ran_with)
+        self._pool.shrink(range(self.ran_with))
+        self._answer_rescale(error)
+        return True
+
+    def _rescaled(self, hosted: CoordinatorDriver) -> bool:
+        """Whether other workers than those of the attempt are wanted, and there."""
+        slots = range(self.requests.workers)
+        if set(slots) == set(hosted.workers):
+            if self.requests.rescale is not None:  # back to what there was, before anything has come of it
+                self._answer_rescale()
+            return False
+        try:
+            return self._pool.ready(slots)
+        except RayflowError as error:
+            self.refuse_rescale(error)
+            return False
+
+    def _scale(self, load: Load, now: float) -> None:
+        """Rescale if the load asks for it and nobody else does."""
+        if self._scaling is None or self._status.state != "running" or self.requests.rescale is not None:
+            return
+        if (workers := self._scaling.wanted(load, now)) is not None:
+            self.rescale(Rescale(workers))
+
+    def _answer_rescale(self, error: RayflowError | None = None) -> None:
+        self.requests.answer(error)
+        if self._status.state == "rescaling":
+            self._status.state = "running"
+
+    def _tell_ending(self) -> None:
+        hosted = self.hosted
+        if hosted is not None and hosted.started and self.requests.ending is not None:
+            hosted.tell(SourcesExhausted() if self.requests.ending == "drain" else StopRequested())

@@ -1,0 +1,27 @@
+"""The ports of a simulated process: each is a model that takes its time and its chances from the world."""
+
+from __future__ import annotations
+
+from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.simulated.background import SimulatedBackground
+from rayflow.runtimes.simulated.calls import SimulatedCalls
+from rayflow.runtimes.simulated.process import Process
+from rayflow.runtimes.simulated.store import SimulatedStore
+
+
+def simulated_ports(process: Process) -> Ports:
+    """What the drivers of `process` reach the world by."""
+
+    def on_step(name: str) -> None:
+        if not name.startswith("after "):  # what comes next is a step as well
+            process.step(name.removeprefix("before "))
+
+    return Ports(
+        clock=process.world.clock,
+        monotonic=process.monotonic,
+        background=lambda: SimulatedBackground(process),
+        calls=lambda: SimulatedCalls(process),
+        checkpoints=SimulatedStore(process, process.checkpoints),
+        connectors=process.world.connectors(process),
+        on_step=on_step,
+    )

@@ -1,0 +1,187 @@
+"""list, status, logs, stop, savepoint and rescale of a run on this machine, without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import JOBS, log_lines
+from tests.e2e.brokers import Broker
+from tests.kafka.client import until as until_met
+
+Run = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+WORDS = """\
+import rayflow as rf
+
+job = rf.Job("words")
+lines = job.stream("lines", value=str, sample=["one two", "two three", "three three"])
+lines.flat_map(str.split).key_by(lambda word: word).count(name="counts").to("counts")
+"""
+COUNTED = {"one": [1], "two": [2], "three": [3]}
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not installed."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.fixture
+def words(started: Start, own_folder: Path, rayflow: Run) -> Iterator[subprocess.Popen[str]]:
+    """The job, running as a process of its own, once it has counted everything."""
+    (own_folder / "words.py").write_text(WORDS)
+    process = started("run", "words.py", "--set", "checkpoint_interval=100ms", stderr=subprocess.PIPE)
+
+    def counted() -> bool:
+        assert process.poll() is None, process.communicate()
+        result = rayflow("status", "words", "--json")
+        return result.exit_code == 0 and json.loads(result.stdout)["records_out"] == 3
+
+    until_met(counted, 60, 0.1)
+    return process
+
+
+def ok(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(result: Result, exit_code: int) -> dict[str, Any]:
+    """The last log line of a command that fails."""
+    assert result.exit_code == exit_code, result.output
+    return log_lines(result.stderr)[-1]
+
+
+def test_a_run_is_listed_and_shown(words: subprocess.Popen[str], rayflow: Run, own_folder: Path) -> None:
+    (listed,) = json.loads(ok(rayflow("list", "--json")))
+    shown = json.loads(ok(rayflow("status", "words", "--json")))
+    assert listed.keys() == shown.keys()
+    assert (shown["name"], shown["state"], shown["runtime"], shown["pid"]) == ("words", "running", "local", words.pid)
+    assert (shown["records_in"], shown["records_out"], shown["target"]) == (3, 3, "words.py")
+    header, row = ok(rayflow("list")).splitlines()
+    assert header.split()[:4] == ["JOB", "STATE", "RUNTIME", "WORKERS"]
+    assert row.split()[:4] == ["words", "running", "local", "1"]
+    text = ok(rayflow("status", "words"))
+    assert f"process {words.pid}" in text
+    assert "3 in, 3 out, 0 failed" in text
+    assert ok(rayflow("list", "--state", str(own_folder / "elsewhere"))).startswith("No jobs.")
+
+
+def test_its_log_is_printed(words: subprocess.Popen[str], rayflow: Run) -> None:
+    lines = log_lines(ok(rayflow("logs", "words")))
+    assert {line["job"] for line in lines} == {"words"}
+    assert "progress" in {line["message"] for line in lines}
+
+
+def test_its_log_is_followed_to_the_end(words: subprocess.Popen[str], started: Start, rayflow: Run) -> None:
+    following = started("logs", "words", "--follow")
+    assert following.stdout is not None
+    assert "words" in following.stdout.readline()
+    ok(rayflow("savepoint", "words", "file:one"))
+    for line in following.stdout:
+        if json.loads(line)["message"] == "savepoint written":
+            break
+    else:
+        raise AssertionError("the savepoint was not logged")
+    ok(rayflow("stop", "words"))
+    following.communicate(timeout=30)
+    assert following.returncode == 0
+
+
+def test_a_stop_publishes_everything_and_its_savepoint_starts_the_next_run(
+    words: subprocess.Popen[str], rayflow: Run, started: Start, own_folder: Path
+) -> None:
+    saved = ok(rayflow("savepoint", "words", "file:first"))
+    assert saved.endswith(f" written to file:{own_folder / 'first'}\n")
+    assert "holds a savepoint already" in refused(rayflow("savepoint", "words", "file:first"), 1)["message"]
+    told = ok(rayflow("stop", "words", "--savepoint", "file:last"))
+    assert told.startswith("words stopped at epoch ")
+    assert words.wait(30) == 0
+    broker = Broker(f"embedded:{own_folder / 'rayflow-data' / 'log'}", tag="")
+    assert broker.by_key("counts") == COUNTED
+    broker.close()
+    for uri in ("file:first", "file:last"):
+        given = ("--from-savepoint", uri, "--state", uri[5:] + "-state", "--broker", "embedded:rayflow-data/log")
+        process = started("run", "words.py", "--until-end", *given)
+        assert process.wait(60) == 0, process.communicate()
+
+
+def test_a_drain_ends_it_for_good(words: subprocess.Popen[str], rayflow: Run) -> None:
+    assert ok(rayflow("stop", "words", "--drain")).startswith("words done at epoch ")
+    assert words.wait(30) == 0
+
+
+def test_it_can_be_ended_at_once(words: subprocess.Popen[str], rayflow: Run) -> None:
+    assert ok(rayflow("stop", "words", "--now")) == "words ended at once\n"
+    assert words.wait(30) == 0
+    assert refused(rayflow("stop", "words"), 2)["code"] == "RF-6003"
+
+
+def test_it_is_not_rescaled(words: subprocess.Popen[str], rayflow: Run) -> None:
+    line = refused(rayflow("rescale", "words", "--workers", "2"), 2)
+    assert "one worker" in line["message"]
+
+
+def test_a_signal_stops_it_as_before(words: subprocess.Popen[str]) -> None:
+    words.send_signal(signal.SIGINT)
+    _, err = words.communicate(timeout=30)
+    assert words.returncode == 0
+    assert log_lines(err)[-1]["message"] == "job stopped"
+
+
+def test_a_killed_run_does_not_show_and_starts_again(
+    words: subprocess.Popen[str], rayflow: Run, started: Start
+) -> None:
+    words.send_signal(signal.SIGKILL)
+    words.wait()
+    assert ok(rayflow("list")).startswith("No jobs.")
+    line = refused(rayflow("status", "words"), 2)
+    assert line["code"] == "RF-6003"
+    assert str(Path("rayflow-data").absolute()) in line["advice"]
+    process = started("run", "words.py", "--until-end")
+    assert process.wait(60) == 0, process.communicate()
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "stop", "savepoint", "rescale"])
+def test_a_job_that_does_not_run_is_told_with_where_it_was_looked_for(command: str, rayflow: Run) -> None:
+    more = {"savepoint": ["file:x"], "rescale": ["--workers", "2"]}.get(command, [])
+    line = refused(rayflow(command, "nobody", *more, "--state", "there"), 2)
+    assert line["code"] == "RF-6003"
+    assert f"Looked in {Path('there').absolute()}" in line["advice"]
+
+
+def test_with_an_address_only_that_cluster_is_looked_at(words: subprocess.Popen[str], rayflow: Run) -> None:
+    assert refused(rayflow("status", "words", "--ray", "127.0.0.1:1"), 3)["code"] == "RF-6001"
+
+
+def test_the_settings_say_which_state_directory(
+    words: subprocess.Popen[str], rayflow: Run, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_folder / "below").mkdir()
+    monkeypatch.chdir(own_folder / "below")
+    assert ok(rayflow("list")).startswith("No jobs.")
+    (own_folder / "rayflow.toml").write_text('state = "rayflow-data"\n')
+    assert "words" in ok(rayflow("list"))
+    monkeypatch.setenv("RAYFLOW_STATE", str(own_folder / "none"))
+    assert ok(rayflow("list")).startswith("No jobs.")
+
+
+def test_these_commands_import_no_ray(own_folder: Path) -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\nfrom rayflow.cli.root import cli\ncli(['list'], prog_name='rayflow')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(JOBS.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.startswith("No jobs.")) == (0, True), done.stderr
