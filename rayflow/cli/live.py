@@ -53,7 +53,7 @@ class View(Protocol):
 
 
 def new_view() -> View:
-    """A live line on a terminal, else progress in the log."""
+    """A live status line on a terminal, else progress log lines."""
     return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
 
 

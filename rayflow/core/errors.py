@@ -258,7 +258,7 @@ class TransactionTooShort(RayflowError):
 
 
 class ConnectorCannot(RayflowError):
-    """A connector was asked for what its system cannot do."""
+    """The job or command needs an operation that the connector does not support."""
 
     code = "RF-3015"
     exit_code = 2

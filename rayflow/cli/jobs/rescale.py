@@ -1,4 +1,4 @@
-"""`rayflow rescale`: change a running job's number of workers."""
+"""`rayflow rescale`: changes a running job's number of workers."""
 
 from __future__ import annotations
 
