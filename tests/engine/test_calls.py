@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rayflow as rf
 from rayflow.core.errors import InvariantBroken, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MAX
-from rayflow.engine.events import CallsDone, ClockAdvanced
+from rayflow.engine.events import CallsDone, ClockAdvanced, Listened
 from rayflow.operators.calling import Outcome
 from tests.engine.answering import Answering
 from tests.operators.probes import AskSpec, CheckedSpec, behind, meeting
@@ -123,6 +123,29 @@ def test_the_end_of_a_bounded_run_waits_for_calls_before_it_goes_on_behind_them(
     assert seen[-1][0] < WATERMARK_MAX
     bench.answer(0)
     assert (bench.epochs, bench.rows(), bench.written) == (1, 0, {"out": [b"10", b"10", b"20", b"20"]})
+    assert seen[-1][0] == WATERMARK_MAX
+
+
+def test_no_time_passes_for_a_task_whose_end_waits_for_calls() -> None:
+    """What is behind the calls has not been told of the end yet, and must not be told of any other time before it."""
+    seen: Told = []
+    job = rf.Job("draining")
+    slow, quick, idle = (
+        job.stream(name, value=int, timestamp=lambda n: n, idle_after=timedelta(milliseconds=100))
+        for name in ("slow", "quick", "idle")
+    )
+    both = quick.merge(idle)
+    meeting(behind(slow, AskSpec(lambda n: n), "ask"), both, CheckedSpec(seen), "checked").to("out", value=rf.json)
+    bench = Answering(job)
+    for source, n in (("slow", 5_000), ("quick", 5_000), ("idle", 10)):
+        bench.send(source, [n])
+    bench.barrier(drain=True)
+    told = list(seen)
+    (task,) = bench.worker.tasks
+    bench.handle(ClockAdvanced(1_000, Listened(0, 1_000, frozenset({(task, "slow"), (task, "quick")}))))
+    assert seen == told
+    bench.answer()
+    assert bench.epochs == 1
     assert seen[-1][0] == WATERMARK_MAX
 
 

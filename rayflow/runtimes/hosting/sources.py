@@ -6,14 +6,17 @@ from collections.abc import Container, Mapping
 
 from rayflow.connectors.base import Reader
 from rayflow.connectors.parts import as_source
-from rayflow.core.errors import SourceDataLost
+from rayflow.core.errors import RayflowError, SourceDataLost
 from rayflow.core.ids import Epoch, TaskId, TopicPartition
+from rayflow.core.logging import get_logger
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import Listened, RecordsPolled
 from rayflow.engine.recovery import continues
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.listening import Listening
 from rayflow.runtimes.hosting.ports import Ports
+
+log = get_logger("rayflow.worker")
 
 
 class Sources:
@@ -139,6 +142,13 @@ class Sources:
                 task, source = self._owners[spec][partition]
                 self._ends[source, task.partition] = end
 
+    def refresh_ends(self) -> None:
+        """Look at the ends for the lag, if they can be asked within a second. What ends the job is met by who reads."""
+        try:
+            self.look_at_ends(timeout=1.0)
+        except RayflowError as error:
+            log.debug("the lag is unknown", reason=error.what)
+
     def fix_ends(self, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
         """A bounded run stops at the ends as they are now, but for those that earlier attempts of it fixed.
 
@@ -163,14 +173,6 @@ class Sources:
             for partition, (task, source) in owners.items()
             if (end := self._ends.get(key := (source, task.partition))) is not None
         ]
-
-    def placed(self) -> dict[str, int]:
-        """How many partitions of each source this attempt reads."""
-        counts: dict[str, int] = {}
-        for owners in self._owners.values():
-            for _, source in owners.values():
-                counts[source] = counts.get(source, 0) + 1
-        return counts
 
     @property
     def exhausted(self) -> bool:

@@ -72,7 +72,7 @@ CLOCK_EVERY = 50
 
 LONG_TURN = 0.1
 SHORT_TURN = 0.01
-"""Seconds that the records of one poll may take, by the cost of those before: without and with an epoch in flight.
+"""Seconds that the records of a turn may take: without and with an epoch in flight.
 SHORT_TURN is also how long applying an epoch may run before it yields to records."""
 
 _DONE = object()
@@ -224,9 +224,13 @@ class WorkerDriver:
 
     def _room(self) -> int:
         """How many records to take at once: short turns while an epoch is in flight, which advances once a turn."""
-        turn = SHORT_TURN if self.writing else LONG_TURN
         most = self._options.max_poll_records
-        return most if self._cost * most <= turn else max(1, int(turn / self._cost))
+        return most if self._cost * most <= self.turn else max(1, int(self.turn / self._cost))
+
+    @property
+    def turn(self) -> float:
+        """Seconds that records of a turn may take: few while an epoch is in flight."""
+        return SHORT_TURN if self.writing else LONG_TURN
 
     def wait(self, timeout: float) -> None:
         """Nothing to read: let the background have the processor, up to `timeout` seconds."""

@@ -40,7 +40,7 @@ class WorkerHost:
 
     Attributes:
         attempt: the newest one heard of; 0: none. driver: that attempt's; None before the first, and after a failure.
-        blocked: seconds of turns in which a task waited for credit, as a sum.
+        blocked: seconds in which a task waited for credit or for calls, as a sum.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class WorkerHost:
         self.attempt: Attempt = 0
         self.driver: WorkerDriver | None = None
         self.blocked = 0.0
+        self._full_since: float | None = None
         self._plan = plan
         self._options = options
         self._ports = ports
@@ -88,14 +89,11 @@ class WorkerHost:
             return worked
         worked = driver.step() or worked
         if driver.worker is not None:
+            worked = self._take_in(driver, incoming, outgoing) or worked
             full = driver.waiting(outgoing.waiting)
-            began = self._ports.monotonic()
-            if not (driver.holds and driver.worker.sealed):
-                worked = self._take_in(driver, incoming, outgoing) or worked
+            self._count_blocked(bool(full))
             worked = driver.poll(0.0 if worked else timeout, full) or worked
             incoming.released(driver.worker)
-            if full and worked:
-                self.blocked += self._ports.monotonic() - began
         for worker, frame in outgoing.frames(self._ports.monotonic()):
             self._links.deliver(worker, frame)
         return worked
@@ -108,6 +106,7 @@ class WorkerHost:
     def drop(self) -> None:
         """Drop the attempt; what it had not committed is lost."""
         driver, self.driver, self._outgoing, self._incoming = self.driver, None, None, None
+        self._full_since = None
         if driver is not None:
             driver.close()
 
@@ -116,11 +115,6 @@ class WorkerHost:
         """Whether something is being written, published or about to be sent."""
         sending = self._outgoing is not None and self._outgoing.open
         return sending or (self.driver is not None and self.driver.writing)
-
-    @property
-    def queued(self) -> int:
-        """Events of other workers that no task has taken yet."""
-        return 0 if self._incoming is None else self._incoming.waiting
 
     def _take(self, arrived: Message | Frame) -> None:
         if arrived.attempt > self.attempt:
@@ -139,12 +133,27 @@ class WorkerHost:
                 self._outgoing.take(frame.sender, frame.credit)
 
     def _take_in(self, driver: WorkerDriver, incoming: Incoming, outgoing: Outgoing) -> bool:
+        """Have tasks take what has come from other workers, as long as a turn may last. True if there was anything."""
         assert driver.worker is not None
-        ready = incoming.next(driver.held(outgoing.waiting))
-        for arrived in ready:
-            driver.work(arrived.event)
-            incoming.handled(arrived, driver.worker)
-        return bool(ready)
+        began, worked = self._ports.monotonic(), False
+        while not (driver.holds and driver.worker.sealed):
+            ready = incoming.next(driver.held(outgoing.waiting))
+            for arrived in ready:
+                driver.work(arrived.event)
+                incoming.handled(arrived, driver.worker)
+            if not ready:
+                break
+            worked = True
+            if self._ports.monotonic() - began > driver.turn:
+                break
+        return worked
+
+    def _count_blocked(self, full: bool) -> None:
+        """Also between turns: that is when a worker waits."""
+        now = self._ports.monotonic()
+        if self._full_since is not None:
+            self.blocked += now - self._full_since
+        self._full_since = now if full else None
 
     def _begin(self, attempt: Attempt) -> None:
         """Make ready for an attempt that is newer than any before."""

@@ -8,17 +8,13 @@ from typing import NamedTuple
 
 from rayflow.core.clock import Clock
 from rayflow.core.distribution import Distribution
-from rayflow.core.errors import RayflowError
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN, TaskId
-from rayflow.core.logging import get_logger
 from rayflow.engine.task import Task
 from rayflow.operators.base import OperatorCounters
 from rayflow.operators.sink import SinkOperator
 from rayflow.operators.stream import StreamOperator
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.worker import WorkerDriver
-
-log = get_logger("rayflow.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ class WorkerMetrics:
         attempt: the one that is measured. tasks: "stage/partition" of what it hosts now.
         counts: since its process began, over all attempts. lag: records not yet read; None when unknown.
         watermark: lowest of its tasks, ms; None when there is none. rows: of state. staged: bytes of output.
-        busy, backpressured: shares of the time since the last look, 0 to 1. queued: events no task has taken yet.
+        busy, backpressured: shares of the time since the last look, 0 to 1.
         memory: private bytes of the process. outage: why it waits for a system.
         figures: what the metrics are made of, where they are served.
     """
@@ -91,7 +87,6 @@ class WorkerMetrics:
     staged: int = 0
     busy: float = 0.0
     backpressured: float = 0.0
-    queued: int = 0
     memory: int = 0
     outage: str | None = None
     figures: Figures | None = None
@@ -134,7 +129,7 @@ class WorkerMeasuring:
                 took.observe_since(batch.timestamps, now)
 
     def measure(self) -> WorkerMetrics:
-        """The worker as it is now, without what its loop knows: busy, backpressured, queued, memory."""
+        """The worker as it is now, without what its loop knows: busy, backpressured, memory."""
         driver = self._driver
         if driver is None:
             return WorkerMetrics(counts=self._before)
@@ -158,10 +153,7 @@ class WorkerMeasuring:
         """Query the end offsets of the sources, for the lag. Waits up to a second for each connector."""
         if self._driver is None or self._driver.worker is None or self._driver.outage is not None:
             return
-        try:
-            self._driver.sources.look_at_ends(timeout=1.0)
-        except RayflowError as error:  # what ends the job is met, and told with its place, by who reads
-            log.debug("the lag is unknown", reason=error.what)
+        self._driver.sources.refresh_ends()
 
 
 def counted(driver: WorkerDriver) -> Counts:

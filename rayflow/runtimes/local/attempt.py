@@ -45,7 +45,7 @@ class LocalAttempt:
         ends: Ends,
         savepoints: deque[Savepoint],
         on_epoch: Callable[[EpochTimes], None],
-        on_commit: Callable[[Manifest], None],
+        on_commit: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         """`ends`, `savepoints`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
         self.coordinator = CoordinatorDriver(

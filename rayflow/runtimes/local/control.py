@@ -23,7 +23,7 @@ from rayflow.runtimes.local.protocol import (
     Request,
     SavepointAnswer,
     StatusAnswer,
-    Stop,
+    StopRun,
     Taken,
     WriteSavepoint,
     pack,
@@ -76,10 +76,10 @@ class LocalJob(JobControl):
         )
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        self._ask(Stop(drain, savepoint, wait=False), Taken, ANSWER)
+        self._ask(StopRun(drain, savepoint, wait=False), Taken, ANSWER)
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
-        return self._ask(Stop(drain, savepoint, wait=True), StatusAnswer, timeout).status
+        return self._ask(StopRun(drain, savepoint, wait=True), StatusAnswer, timeout).status
 
     def remove(self) -> None:
         self._ask(EndAtOnce(), StatusAnswer, ANSWER)

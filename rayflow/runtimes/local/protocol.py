@@ -18,27 +18,27 @@ LARGEST_LOG = 3 << 20
 """Characters of the log lines in one answer (each takes up to 4 bytes); the newest ones are kept."""
 
 
-class Message(msgspec.Struct, frozen=True, tag=True):
+class ControlMessage(msgspec.Struct, frozen=True, tag=True):
     """A request or an answer."""
 
 
-class GetStatus(Message, frozen=True):
+class GetStatus(ControlMessage, frozen=True):
     """Current status. Answer: StatusAnswer."""
 
 
-class GetLogs(Message, frozen=True):
+class GetLogs(ControlMessage, frozen=True):
     """Log lines after the first `after`. Answer: LogAnswer."""
 
     after: int
 
 
-class WriteSavepoint(Message, frozen=True):
+class WriteSavepoint(ControlMessage, frozen=True):
     """Write a savepoint of the next checkpoint. Answer, once it is written: SavepointAnswer."""
 
     uri: str
 
 
-class Stop(Message, frozen=True):
+class StopRun(ControlMessage, frozen=True):
     """Stop after a final checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer."""
 
     drain: bool
@@ -46,11 +46,11 @@ class Stop(Message, frozen=True):
     wait: bool
 
 
-class EndAtOnce(Message, frozen=True):
+class EndAtOnce(ControlMessage, frozen=True):
     """Stop without a final checkpoint. Answer, when the run has ended: StatusAnswer."""
 
 
-class AwaitEnd(Message, frozen=True):
+class AwaitEnd(ControlMessage, frozen=True):
     """Answer, when the run has ended: StatusAnswer, or the error of a failed run.
 
     With `seconds`, answered after that time at the latest, with the current status.
@@ -59,30 +59,30 @@ class AwaitEnd(Message, frozen=True):
     seconds: float | None = None
 
 
-class StatusAnswer(Message, frozen=True):
+class StatusAnswer(ControlMessage, frozen=True):
     """The run's status."""
 
     status: JobStatus
 
 
-class LogAnswer(Message, frozen=True):
+class LogAnswer(ControlMessage, frozen=True):
     """`number`: of lines logged so far; `lines`: the last of them."""
 
     number: int
     lines: list[str]
 
 
-class SavepointAnswer(Message, frozen=True):
+class SavepointAnswer(ControlMessage, frozen=True):
     """The savepoint's epoch."""
 
     epoch: int
 
 
-class Taken(Message, frozen=True):
+class Taken(ControlMessage, frozen=True):
     """The run has accepted the request."""
 
 
-class ErrorAnswer(Message, frozen=True):
+class ErrorAnswer(ControlMessage, frozen=True):
     """An error with its place; the reader raises it."""
 
     code: str
@@ -95,7 +95,7 @@ class ErrorAnswer(Message, frozen=True):
     offset: int | None = None
 
 
-Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | Stop | EndAtOnce | AwaitEnd
+Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | StopRun | EndAtOnce | AwaitEnd
 Answer: TypeAlias = StatusAnswer | LogAnswer | SavepointAnswer | Taken | ErrorAnswer
 
 _encoder = msgspec.msgpack.Encoder()
@@ -103,7 +103,7 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
-def pack(message: Message) -> bytes:
+def pack(message: ControlMessage) -> bytes:
     """A message behind its length."""
     body = _encoder.encode(message)
     return len(body).to_bytes(LENGTH, "big") + body

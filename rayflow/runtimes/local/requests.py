@@ -16,7 +16,7 @@ class EndedAtOnce(Exception):
     """A stop without a final checkpoint was requested."""
 
 
-class Requests:
+class RunRequests:
     """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The rest belongs to the loop.
 
     Attributes:

@@ -20,7 +20,7 @@ from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.local.attempt import LocalAttempt
 from rayflow.runtimes.local.observer import Observer, first_status
-from rayflow.runtimes.local.requests import EndedAtOnce, Requests
+from rayflow.runtimes.local.requests import EndedAtOnce, RunRequests
 from rayflow.runtimes.local.server import ControlServer
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.directory import JobDirectory
@@ -72,7 +72,7 @@ class LocalRuntime:
         self._clock = clock
         self._make_ports = ports or machine_ports
         self._ends: Ends = {}
-        self._requests = Requests(options.savepoint_at_stop)
+        self._requests = RunRequests(options.savepoint_at_stop)
         status = first_status(plan.name, target, options.broker_url, options.checkpoint_store(plan.name))
         self._observer = Observer(status, on_progress, metrics, clock)
         self._server = ControlServer(self._observer.status, self._requests, journal)

@@ -30,14 +30,14 @@ from rayflow.runtimes.local.protocol import (
     Request,
     SavepointAnswer,
     StatusAnswer,
-    Stop,
+    StopRun,
     Taken,
     WriteSavepoint,
     answer_of,
     pack,
     read_request,
 )
-from rayflow.runtimes.local.requests import Requests
+from rayflow.runtimes.local.requests import RunRequests
 from rayflow.runtimes.local.sockets import listen, unlisten
 from rayflow.runtimes.machine.journal import Journal
 
@@ -56,7 +56,7 @@ LAST_WORDS = 2.0
 class ControlServer:
     """Call `open` when the run has its lock, `retract` before it releases the lock, and `finish` at the very end."""
 
-    def __init__(self, status: Callable[[], JobStatus], requests: Requests, journal: Journal | None) -> None:
+    def __init__(self, status: Callable[[], JobStatus], requests: RunRequests, journal: Journal | None) -> None:
         """`status`: returns an immutable copy; called from the server's thread. `journal`: None if there is no log."""
         self._status = status
         self._requests = requests
@@ -161,7 +161,7 @@ class ControlServer:
                 return self._logged(after)
             case WriteSavepoint(uri):
                 return await self._save(Savepoint(uri), client)
-            case Stop(drain, savepoint, wait):
+            case StopRun(drain, savepoint, wait):
                 self._requests.stop(drain=drain, savepoint=savepoint)
                 return await self._end(client) if wait else Taken()
             case EndAtOnce():

@@ -12,6 +12,11 @@ from rayflow.core.errors import AlreadyRunning, DiskFull, StateDirectoryMismatch
 from rayflow.core.ids import TaskId
 
 
+def folder_of(task: TaskId) -> str:
+    """The name of the folder of a task's LMDB environment."""
+    return f"{task.stage}-{task.partition}"
+
+
 class JobDirectory:
     """A job's folder under the state directory: lock, the tasks' LMDB directories, and by default the checkpoints.
 
@@ -56,7 +61,7 @@ class JobDirectory:
 
     def task(self, task: TaskId) -> Path:
         """Where a task's LMDB environment lies."""
-        return self.path / "tasks" / f"{task.stage}-{task.partition}"
+        return self.path / "tasks" / folder_of(task)
 
 
 TRIES, BETWEEN = 5, 0.01

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rayflow.core.errors import AlreadyRunning
 from rayflow.core.ids import TaskId
+from rayflow.runtimes.machine.directory import folder_of
 from rayflow.state.base import Store
 from rayflow.state.lmdb_store import LmdbStore
 
@@ -25,7 +26,7 @@ class NodeState:
     def open(self, task: TaskId) -> Store:
         """The task's store. Raises DiskFull."""
         for number in itertools.count():
-            name = f"{task.stage}-{task.partition}" + (f"~{number}" if number else "")
+            name = folder_of(task) + (f"~{number}" if number else "")
             try:
                 return LmdbStore(self._folder / name)
             except AlreadyRunning:

@@ -6,7 +6,7 @@ from collections import deque
 
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
-from rayflow.engine.events import PartitionsAdded, SourcesExhausted, StopRequested
+from rayflow.engine.events import BarrierRequested, PartitionsAdded, SourcesExhausted, StopRequested
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.hosting.status import JobStatus
@@ -96,6 +96,8 @@ class Steering:
         self.ran_with = len(hosted.workers)
         if self._status.state != "stopping":
             self._status.state, self._status.cause = "running", ""
+        if self.savepoints:  # asked for before there was an epoch to end
+            hosted.tell(BarrierRequested(0))
         if self.ran_with == self.requests.workers:
             self._answer_rescale()
 

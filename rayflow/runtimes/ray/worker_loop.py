@@ -39,7 +39,7 @@ IDLE_WAIT = 0.02
 
 
 class WorkerLoop:
-    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own, until `close`."""
+    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own."""
 
     def __init__(
         self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
@@ -55,7 +55,6 @@ class WorkerLoop:
         state = NodeState(spec.options.job_folder(spec.name))
         self._host = WorkerHost(plan, spec.options, slot, ports, state.open, links, on_epoch=self._on_epoch)
         self._measuring = WorkerMeasuring(ports.clock, detailed=spec.metrics_port is not None)
-        self._closing = False
         self._next_look = 0.0
         self._next_ends = 0.0
         self._worked = 0.0
@@ -76,13 +75,8 @@ class WorkerLoop:
             return metrics
         return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
 
-    def close(self) -> None:
-        """End the loop. From any thread."""
-        self._closing = True
-        self._wake.set()
-
     def run(self) -> None:
-        """Turn until `close`. What cannot be told to the coordinator ends the process, which tells it as well."""
+        """Turn for ever. What cannot be told to the coordinator ends the process, which tells it as well."""
         try:
             self._live()
         except Exception:
@@ -92,7 +86,7 @@ class WorkerLoop:
     def _live(self) -> None:
         idle = BUSY_WAIT
         with collected_seldom():
-            while not self._closing:
+            while True:
                 began = time.monotonic()
                 if began - self._asked > LEASE * self._spec.heartbeat_timeout:
                     log.error("the coordinator does not answer: this worker exits", job=self._spec.name)
@@ -104,8 +98,6 @@ class WorkerLoop:
                 self._wake.wait(BUSY_WAIT if self._host.busy else idle)
                 self._wake.clear()
                 idle = min(idle * 2, IDLE_WAIT)
-        self._host.drop()
-        self._connectors.close()
 
     def _guarded(self, call: Callable[[], bool]) -> bool:
         """Whatever ends an attempt is told to the coordinator, which decides; the process stays for the next one."""
@@ -148,7 +140,6 @@ class WorkerLoop:
         metrics.memory = private_memory()
         metrics.busy = min(1.0, self._worked / passed)
         metrics.backpressured = min(1.0, (self._host.blocked - self._blocked) / passed)
-        metrics.queued = self._host.queued
         self._worked, self._blocked = 0.0, self._host.blocked
         self._looked = now
         self.metrics = metrics

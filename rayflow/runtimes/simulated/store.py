@@ -11,7 +11,7 @@ from rayflow.runtimes.simulated.process import Process
 
 
 class SimulatedStore(CheckpointStore):
-    """Every write is a step of the process, and so is its answer; between two reads a moment may pass."""
+    """Every write is a step of the process, and so is its answer; a read takes a moment, or a while."""
 
     def __init__(self, process: Process, store: CheckpointStore) -> None:
         self.uri = store.uri
@@ -28,7 +28,7 @@ class SimulatedStore(CheckpointStore):
             raise ObjectExists(f"{self.uri} has an object {name} already")
 
     def get(self, name: str) -> bytes:
-        self._moment()
+        self._read(name)
         return self._store.get(name)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
@@ -38,7 +38,7 @@ class SimulatedStore(CheckpointStore):
         return self._store.size(name)
 
     def list(self, prefix: str) -> builtins.list[str]:
-        self._moment()
+        self._read(prefix)
         return self._store.list(prefix)
 
     def delete(self, names: Sequence[str]) -> None:
@@ -47,9 +47,9 @@ class SimulatedStore(CheckpointStore):
             self._process.step("object deleted")
             self._process.world.delete(self._process, name)
 
-    def _moment(self) -> None:
-        if self._process.world.random.random() < 0.3:
-            self._process.pause(self._process.world.random.randrange(20, 2000))
+    def _read(self, name: str) -> None:
+        if time := self._process.world.read_time(name):
+            self._process.pause(time)
 
     def _write(self, name: str, begin: Callable[[Callable[[bool], None], Callable[[], None]], None]) -> bool:
         """What the answer is. Raises CheckpointStoreFailed."""

@@ -28,6 +28,9 @@ class Surroundings(Protocol):
     def checkpoints(self) -> CheckpointStore:
         """The store of processes that start now. For reading, at once. Writing takes time: see `put` and `create`."""
 
+    def read_time(self, name: str) -> int:
+        """How long reading an object, or a list of them, takes; in microseconds."""
+
     def clock(self) -> int:
         """The wall clock, ms since the Unix epoch."""
 

@@ -57,7 +57,8 @@ class Faults:
         kept: that a worker's process goes on in the next attempt.
         false_alarm: per second, that an attempt is given up although nothing is wrong with it.
         stop: per second, that the job is stopped in good order and started again.
-        store_fails, store_answer_lost: of a write. store_slow: that a write takes up to a second.
+        store_fails, store_answer_lost: of a write. store_slow, read_slow: that a write or a
+            read takes up to a second.
         torn: that a write which was in flight when its process died leaves half an object.
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
         disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
@@ -84,6 +85,7 @@ class Faults:
     store_fails: float = 0.0
     store_answer_lost: float = 0.0
     store_slow: float = 0.0
+    read_slow: float = 0.0
     torn: float = 0.0
     broker_away: float = 0.0
     away_time: int = 1
@@ -109,7 +111,9 @@ class Faults:
         def rate(*choices: float) -> float:
             return random.choice((0.0, *choices))
 
+        reading = Random(repr(random.getstate()[1][:8]))  # a chance of its own: all else stays as it was without it
         return cls(
+            read_slow=reading.choice((0.0, 0.0, 0.02, 0.2)),
             crash=rate(0.0003, 0.001, 0.003),
             target=random.choice(TARGETS),
             target_crash=rate(0.03, 0.15, 0.3),

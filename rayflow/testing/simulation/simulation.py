@@ -275,6 +275,12 @@ class Simulation(World):
     def state(self, process: WorkerProcess, task: TaskId) -> Store:
         return self.machines.disks[self.of(process).machines[process.slot]].store(task)
 
+    def read_time(self, name: str) -> int:
+        random = self.schedule.random
+        if self.schedule.chance(self.faults.read_slow, "read slow", name):
+            return random.randrange(1_000_000)
+        return random.randrange(20, 2000) if random.random() < 0.3 else 0
+
     def put(
         self, process: Process, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]
     ) -> None:

@@ -161,6 +161,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
         machine_ports(store, connectors),
         lambda task: MemoryStore(),
         ends={},
+        savepoints=deque(),
         on_epoch=lambda times: None,
     )
     yield attempt, lambda: broker.append("words", [("a", "b")]), store

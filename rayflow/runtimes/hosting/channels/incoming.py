@@ -85,8 +85,3 @@ class Incoming:
             else:
                 still.append(entry)
         self._held = still
-
-    @property
-    def waiting(self) -> int:
-        """Events that no task has taken yet."""
-        return sum(map(len, self._queues.values()))

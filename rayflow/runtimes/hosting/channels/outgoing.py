@@ -80,7 +80,6 @@ class Outgoing:
         self._upstream = {exchange.id: exchange.upstream for exchange in plan.exchanges}
         self._lines: dict[WorkerId, _Line] = {}
         self._bytes_in_flight: dict[tuple[WorkerId, Feed], int] = {}
-        self.bytes = 0
 
     def add(self, action: SendToWorker, now: float) -> None:
         """Take an event for another worker. Raises ValueNotCarried."""
@@ -91,7 +90,6 @@ class Outgoing:
             line.since = now
         line.events.append(data)
         line.size += len(data)
-        self.bytes += len(data)
         if isinstance(event, BatchReceived):
             flow = Feed(event.channel.exchange, event.channel.source)
             size = self._bytes_in_flight.get((action.worker, flow), 0) + len(data)
