@@ -97,9 +97,9 @@ def test_every_kind_of_fault_happens_within_a_few_seeds() -> None:
     everything = Faults(
         crash=0.002, target="WriteSegment", target_crash=0.1, freeze=0.2, restart_time=100, both=0.3, zombie=0.5,
         zombie_time=1000, false_alarm=0.2, stop=0.3, store_fails=0.01, store_answer_lost=0.01, store_slow=0.1,
-        read_slow=0.1, torn=1.0, broker_away=0.2, away_time=500, commit_answer_lost=0.1, disk_lost=0.3, markers_expire=0.3,
-        reboot=0.3, long_delay=0.01, repeat=0.05, link_cut=0.005, cut_time=1000, rescale=0.2, scattered=0.5,
-        grow=0.3, savepoint=1.0, clock_jump=0.2, kept=0.5,
+        read_slow=0.1, torn=1.0, broker_away=0.2, away_time=500, commit_answer_lost=0.1, disk_lost=0.3,
+        markers_expire=0.3, reboot=0.3, long_delay=0.01, repeat=0.05, link_cut=0.005, cut_time=1000, rescale=0.2,
+        scattered=0.5, grow=0.3, savepoint=1.0, clock_jump=0.2, kept=0.5,
     )  # fmt: skip
     happened: Counter[str] = Counter()
     for seed in range(40):
