@@ -1,4 +1,4 @@
-"""Aggregations: the built-in ones as data, and the base class to write one."""
+"""Aggregations: the built-in ones, and the base class for your own."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class BuiltIn(AnyAggregation[V_in, R_out]):
 
 
 class Aggregation(AnyAggregation[V_in, R_out], ABC, Generic[V_in, A, R_out]):
-    """Write your own aggregation: how an accumulator starts, takes a value and becomes a result.
+    """Base class of your own aggregations: defines how an accumulator starts, adds a value and becomes a result.
 
-    Accumulators are state, so they must be of types that the codec carries: numbers, text, lists, dicts, sets,
+    Accumulators are state, so their types must be supported in state: numbers, text, lists, dicts, sets,
     dataclasses, `rf.Record`.
 
     >>> import rayflow as rf
@@ -61,27 +61,27 @@ class Aggregation(AnyAggregation[V_in, R_out], ABC, Generic[V_in, A, R_out]):
 
     @abstractmethod
     def create(self) -> A:
-        """A new accumulator."""
+        """Return a new accumulator."""
 
     @abstractmethod
     def add(self, accumulator: A, value: V_in) -> A:
-        """The accumulator with one value more; it may be changed in place and returned."""
+        """Return the accumulator with a value added; it may be changed in place."""
 
     @abstractmethod
     def result(self, accumulator: A) -> R_out:
-        """The result so far. Must not change the accumulator."""
+        """Return the result so far. Must not change the accumulator."""
 
     def merge(self, one: A, other: A) -> A:
-        """The accumulator of the values of both, those of `one` first; either may be changed in place and returned.
+        """Return one accumulator for the values of both, those of `one` first; either may be changed in place.
 
-        To be defined where accumulators become one, as those of two windows do that grow together.
+        Needed only where accumulators are combined, for example when two session windows merge.
         """
         raise NotImplementedError(f"{type(self).__name__} has no merge")
 
     def remove(self, accumulator: A, value: V_in) -> A:
-        """The accumulator with one value less, which was added to it before; it may be changed in place and returned.
+        """Return the accumulator without a value that was added before; it may be changed in place.
 
-        To be defined where a value is taken back, as a table does whose row has changed.
+        Needed only where a value is retracted, for example when a row of a table changes.
         """
         raise NotImplementedError(f"{type(self).__name__} has no remove")
 
@@ -92,7 +92,7 @@ def defines(aggregation: Aggregation[Any, Any, Any], method: Literal["merge", "r
 
 
 def count() -> AnyAggregation[Any, int]:
-    """How many records.
+    """Count the records.
 
     >>> count()
     BuiltIn(kind='count', fn=None)
@@ -101,7 +101,7 @@ def count() -> AnyAggregation[Any, int]:
 
 
 def sum(fn: Callable[[V], N] | None = None) -> AnyAggregation[V, N]:
-    """The sum of `fn(value)`, or of the values themselves, from 0.
+    """Sum `fn(value)`, or the values themselves, starting from 0.
 
     >>> import rayflow as rf
     >>> rf.sum().kind
@@ -161,7 +161,7 @@ def last(fn: Callable[[V], N] | None = None) -> AnyAggregation[V, N]:
 
 
 def collect(fn: Callable[[V], N] | None = None) -> AnyAggregation[V, list[N]]:
-    """All `fn(value)`, or values, as a list in the order of arrival. State grows with every record.
+    """Collect all `fn(value)`, or values, in a list in order of arrival. State grows with every record.
 
     >>> import rayflow as rf
     >>> rf.collect().kind
@@ -171,7 +171,7 @@ def collect(fn: Callable[[V], N] | None = None) -> AnyAggregation[V, list[N]]:
 
 
 def distinct(fn: Callable[[V], Any] | None = None) -> AnyAggregation[V, int]:
-    """How many different `fn(value)`, or values, there were: exact, so state grows with each new one.
+    """Count the distinct `fn(value)`, or values. The count is exact, so state grows with each new value.
 
     >>> import rayflow as rf
     >>> rf.distinct().kind

@@ -1,4 +1,4 @@
-"""Branches: the streams that `split` gives."""
+"""Branches: the streams that `split` returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ S = TypeVar("S", bound="Stream[Any, Any]", covariant=True)
 
 
 class Branches(Mapping[str, S], Generic[S]):
-    """What `split` gives: a stream per branch, by name, and `rest`."""
+    """The result of `split`: a stream per branch, by name, and `rest`."""
 
     __slots__ = ("_branches", "rest")
 

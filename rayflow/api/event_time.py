@@ -17,7 +17,7 @@ def bounded(
     seconds: float = 0,
     milliseconds: float = 0,
 ) -> WatermarkStrategy:
-    """Records may be so far behind the newest one of their partition; what is further behind is late.
+    """Allow records to be out of order by a duration within their partition; records further behind are late.
 
     Raises InvalidJob for a duration below 1 ms.
 
@@ -39,7 +39,7 @@ def bounded(
 
 
 def monotonic() -> WatermarkStrategy:
-    """Timestamps never fall within a partition (the default); a record that is behind is late.
+    """Expect timestamps in order within a partition (the default); a record that is behind is late.
 
     >>> import rayflow as rf
     >>> rf.monotonic()
@@ -49,7 +49,7 @@ def monotonic() -> WatermarkStrategy:
 
 
 def no_watermark() -> WatermarkStrategy:
-    """Event time never advances: windows close, and event-time timers fire, only when a bounded run ends.
+    """Never advance event time: windows close, and event-time timers fire, only when a bounded run ends.
 
     >>> import rayflow as rf
     >>> rf.no_watermark()

@@ -27,12 +27,12 @@ V = TypeVar("V")
 
 
 class Job:
-    """A dataflow with a name, which prefixes every external identity (groups, transactions, checkpoints).
+    """A dataflow with a name. The name is part of consumer groups, transactional ids and checkpoints.
 
     Args:
         name: 1 to 100 letters, digits, '.', '_' and '-'.
-        checkpoint_interval: how often a checkpoint is taken, and so how often output becomes visible.
-        delivery: "exactly_once", or "at_least_once" (publish at once; records may repeat after a crash).
+        checkpoint_interval: time between two checkpoints; output becomes visible with its checkpoint.
+        delivery: "exactly_once", or "at_least_once" (output is published immediately, and may repeat after a crash).
 
     Raises InvalidJob.
 
@@ -128,14 +128,14 @@ class Job:
         """Read a topic.
 
         Args:
-            topic: a name, resolved against the broker of the run, or `rf.kafka(...)`, `rf.jsonl(...)`...
-            key, value: a serde or a type; keys are bytes and values JSON unless said otherwise.
-            timestamp: event time of a value in ms since the Unix epoch; without it the broker's timestamp.
+            topic: a name on the broker of the run, or `rf.kafka(...)`, `rf.jsonl(...)`...
+            key, value: a serde or a type; by default keys are bytes and values are JSON.
+            timestamp: returns the event time of a value in ms since the Unix epoch; default: the broker's timestamp.
             watermark: `rf.bounded(seconds=5)`, `rf.monotonic()` (default) or `rf.no_watermark()`.
-            idle_after: a partition without records for so long no longer holds event time back.
-            on_error: for records that do not decode or whose timestamp fails.
-            sample: values, or a function that gives them, which are written to the topic when the job runs on the
-                embedded log and the topic does not exist yet, so that an example has something to read.
+            idle_after: a partition without records for this long no longer holds the watermark back.
+            on_error: for records that cannot be decoded or whose timestamp fails.
+            sample: example values, or a function that returns them. On the embedded log, a topic that does not exist
+                is created with them.
 
         Raises InvalidJob.
 

@@ -1,4 +1,4 @@
-"""KeyedStream: records of a key meet in one task, where there is state."""
+"""KeyedStream: a stream partitioned by key, with state per key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 class KeyedStream(Stream[K, V], Generic[K, V]):
-    """A stream that is partitioned by its keys. `filter`, `peek` and `print` keep it keyed; `map` and others do not."""
+    """A stream partitioned by key. `filter`, `peek` and `print` return a keyed stream; `map` and others do not."""
 
     __slots__ = ()
     _misused = None
@@ -62,13 +62,13 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
         name: str | None = None,
         **aggregations: AnyAggregation[V, Any],
     ) -> Table[K, Any]:
-        """Aggregations per key over all time. The result is a record with `key` and the names given here.
+        """Aggregate the values of each key. The result is a record with `key` and a field per aggregation.
 
         Args:
-            into: the class of the result; it has a field for each name, and may leave `key` out.
+            into: the class of the result; it has a field for each aggregation, and may omit `key`.
             emit: "epoch": the newest result of each changed key once per epoch; "record": a result for each record.
 
-        An aggregation cannot be called into, emit, on_error, name, key, window_start or window_end.
+        Aggregations cannot be named into, emit, on_error, name, key, window_start or window_end.
 
         >>> import rayflow as rf
         >>> class Spent(rf.Record):
@@ -139,7 +139,7 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
         return self._table("fold", fold_spec(initial, fn, on_error), emit, name)
 
     def count(self, *, emit: Emit = "epoch", name: str | None = None) -> Table[K, int]:
-        """How many records each key has had.
+        """Count the records of each key.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", value=str).key_by(lambda word: word).count(emit="record")
@@ -148,10 +148,10 @@ class KeyedStream(Stream[K, V], Generic[K, V]):
         return self._table("count", count_spec(), emit, name)
 
     def window(self, window: Window, *, grace: timedelta = timedelta(0)) -> WindowedStream[K, V]:
-        """Divide each key's records by event time; say then what to compute of each window.
+        """Divide each key's records into windows of event time; call `aggregate`, `reduce`, `fold` or `count` on it.
 
         Args:
-            grace: how long after its end, in event time, a window still takes records.
+            grace: how long after its end, in event time, a window still accepts records.
 
         >>> import rayflow as rf
         >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])

@@ -18,7 +18,7 @@ skip = Skip()
 
 
 def dead_letter(topic: str | TopicRef) -> DeadLetter:
-    """Send the failed record to `topic`, with the reason and its origin in headers, and go on.
+    """Send failed records to `topic`, with the reason and the origin in headers, and continue.
 
     >>> import rayflow as rf
     >>> job = rf.Job("parse")

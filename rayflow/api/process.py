@@ -1,4 +1,4 @@
-"""ProcessFunction: the user's own operator, with key, event time, headers, state and timers."""
+"""ProcessFunction: a custom operator with key, event time, headers, state and timers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TimerClock: TypeAlias = Literal["event", "processing"]
 
 
 class Context(ABC):
-    """What a ProcessFunction knows of the record (or the timer) that it is called for. Valid during that call only.
+    """The record (or the timer) that a ProcessFunction is called for. Valid only during that call.
 
     Attributes:
         key: the record's key; in `on_timer` the key that the timer was set for.
@@ -41,18 +41,18 @@ class Context(ABC):
         """Call `on_timer` for this key when the clock reaches `at` (ms since the Unix epoch).
 
         "event": when the watermark reaches it. "processing": when the machine's wall clock does. Setting the same
-        time twice is setting it once. Needs a keyed stream.
+        time twice sets one timer. Needs a keyed stream.
         """
 
     @abstractmethod
     def timer_in(self, duration: timedelta, *, clock: TimerClock = "event") -> None:
-        """As `timer_at`, counted from the record's timestamp ("event") or from now ("processing")."""
+        """Like `timer_at`, relative to the record's timestamp ("event") or to now ("processing")."""
 
 
 class ProcessFunction(ABC, Generic[K, V, R]):
-    """A user's own operator: one instance per task; states and timers belong to the current key.
+    """Base class of custom operators, with state and timers per key. Each task has one instance.
 
-    Declare states in the class (`rf.value`, `rf.list`, `rf.map`). Anything else that an instance holds is lost when
+    Declare states in the class (`rf.value`, `rf.list`, `rf.map`). Other attributes of an instance are lost when
     its task moves or restarts.
 
     >>> import rayflow as rf
@@ -74,10 +74,10 @@ class ProcessFunction(ABC, Generic[K, V, R]):
 
     @abstractmethod
     def process(self, value: V, ctx: Context) -> Iterable[R] | None:
-        """Take one record and give the results (None: there is none), with the record's key and timestamp."""
+        """Process one record and return its results, or None. Results get the record's key and timestamp."""
 
     def on_timer(self, at: int, ctx: Context) -> Iterable[R] | None:
-        """A timer of `ctx.key` is due; `at` is its time in ms. Results get the timer's key and time."""
+        """Called when a timer of `ctx.key` is due at time `at` (ms). Results get the timer's key and time."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""State that a ProcessFunction keeps per key, declared in its class: `rf.value`, `rf.list`, `rf.map`."""
+"""State per key of a ProcessFunction, declared in its class: `rf.value`, `rf.list`, `rf.map`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ValueState(ABC, Generic[T]):
 
     @abstractmethod
     def get(self) -> T:
-        """The value of the current key, or the declared default."""
+        """Return the value of the current key, or the declared default."""
 
     @abstractmethod
     def set(self, value: T) -> None:
@@ -30,7 +30,7 @@ class ValueState(ABC, Generic[T]):
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget the value of the current key; nothing is left behind."""
+        """Remove the value of the current key."""
 
 
 class ListState(ABC, Generic[T]):
@@ -38,7 +38,7 @@ class ListState(ABC, Generic[T]):
 
     @abstractmethod
     def get(self) -> list[T]:
-        """A copy of the list of the current key, oldest first."""
+        """Return a copy of the list of the current key, oldest item first."""
 
     @abstractmethod
     def append(self, item: T) -> None:
@@ -54,7 +54,7 @@ class ListState(ABC, Generic[T]):
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget the list of the current key; nothing is left behind."""
+        """Remove the list of the current key."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -64,19 +64,19 @@ class ListState(ABC, Generic[T]):
 
 
 class MapState(ABC, Generic[MK, MV]):
-    """A map per key. Each entry is its own row of state, so a large map costs only what is touched."""
+    """A map per key. Each entry is a separate row of state, so only the entries that are used cost anything."""
 
     @abstractmethod
     def get(self, item: MK, default: MV | None = None) -> MV | None:
-        """The entry of `item`, or `default`."""
+        """Return the value of `item`, or `default`."""
 
     @abstractmethod
     def set(self, item: MK, value: MV) -> None:
-        """Put one entry."""
+        """Set one entry."""
 
     @abstractmethod
     def remove(self, item: MK) -> None:
-        """Delete one entry; no error when there is none."""
+        """Remove one entry; does nothing if it does not exist."""
 
     @abstractmethod
     def items(self) -> Iterator[tuple[MK, MV]]:
@@ -92,7 +92,7 @@ class MapState(ABC, Generic[MK, MV]):
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget all entries of the current key; nothing is left behind."""
+        """Remove all entries of the current key."""
 
     @abstractmethod
     def __contains__(self, item: object) -> bool: ...
@@ -158,9 +158,9 @@ def states_of(function: type[Any]) -> tuple[StateDescriptor, ...]:
 
 
 def value(default: T, *, ttl: timedelta | None = None) -> ValueState[T]:
-    """Declare one value per key (`rf.value`). `ttl`: forget it when it was not set for so long.
+    """Declare one value per key (`rf.value`). `ttl`: remove it when it has not been set for this long.
 
-    Every key without a value reads `default` itself, so it must not be a list, dict or set. Raises InvalidJob.
+    All keys without a value share `default`, so it must not be a list, dict or set. Raises InvalidJob.
 
     >>> import rayflow as rf
     >>> class Total(rf.ProcessFunction[str, float, float]):
@@ -178,7 +178,7 @@ def value(default: T, *, ttl: timedelta | None = None) -> ValueState[T]:
 
 
 def list_(*, ttl: timedelta | None = None) -> ListState[Any]:
-    """Declare a list per key (`rf.list`). `ttl`: forget it when it was not changed for so long.
+    """Declare a list per key (`rf.list`). `ttl`: remove it when it has not been changed for this long.
 
     Annotate it for the type checker: `seen: rf.ListState[str] = rf.list()`.
 
@@ -190,7 +190,7 @@ def list_(*, ttl: timedelta | None = None) -> ListState[Any]:
 
 
 def map_(*, ttl: timedelta | None = None) -> MapState[Any, Any]:
-    """Declare a map per key (`rf.map`). `ttl`: forget an entry when it was not set for so long.
+    """Declare a map per key (`rf.map`). `ttl`: remove an entry when it has not been set for this long.
 
     Annotate it for the type checker: `prices: rf.MapState[str, float] = rf.map()`.
 

@@ -1,4 +1,4 @@
-"""Stream: records that flow on, one operator after another."""
+"""Stream: records that pass through operators."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ R = TypeVar("R")
 
 
 class Stream(Misuse, Generic[K, V]):
-    """Records with keys of type K and values of type V. Each method adds an operator and gives what comes out of it.
+    """A stream of records with keys K and values V. Each method adds an operator and returns its output.
 
-    Functions take the value. `name=` fixes an operator's id, and so its state, across upgrades; `on_error=` says what
-    to do with a record for which the function raises. All raise InvalidJob, with the line of the job file.
+    Functions receive the value. `name=` sets an operator's id, so that its state survives upgrades. `on_error=` says
+    what to do with a record for which the function raises. All methods raise InvalidJob, with the line of the job file.
     """
 
     __slots__ = ("_flow",)
@@ -91,7 +91,7 @@ class Stream(Misuse, Generic[K, V]):
     def flat_map(
         self, fn: Callable[[V], Iterable[R]], *, on_error: OnError = stop, name: str | None = None
     ) -> Stream[K, R]:
-        """Replace each value by the values of `fn(value)`, none or several, with the record's key and timestamp.
+        """Replace each value by the values that `fn(value)` returns, each with the record's key and timestamp.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -106,7 +106,7 @@ class Stream(Misuse, Generic[K, V]):
         return Stream(self._flow.add("flat_map", FlatMapSpec(fn, check_on_error(on_error)), name=name, value=value))
 
     def peek(self, fn: Callable[[V], object], *, on_error: OnError = stop, name: str | None = None) -> Self:
-        """Call `fn(value)` for its effect; records pass unchanged. After a crash it sees some of them again.
+        """Call `fn(value)` for its side effect; records pass unchanged. After a crash it may see some records again.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", value=str).peek(print)
@@ -116,7 +116,7 @@ class Stream(Misuse, Generic[K, V]):
         return type(self)(self._flow.add("peek", PeekSpec(fn, check_on_error(on_error)), name=name))
 
     def print(self, label: str | None = None, *, name: str | None = None) -> Self:
-        """Print key and value of each record to standard output, after `label` (default: the operator's id).
+        """Print the key and value of each record to standard output, after `label` (default: the operator's id).
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", value=str).print("seen")
@@ -126,7 +126,7 @@ class Stream(Misuse, Generic[K, V]):
         return type(self)(self._flow.add("print", PrintSpec(text), name=name))
 
     def key_by(self, fn: Callable[[V], K2], *, on_error: OnError = stop, name: str | None = None) -> KeyedStream[K2, V]:
-        """Give each record the key `fn(value)` and bring all records of a key to one task: an exchange.
+        """Set each record's key to `fn(value)`, and repartition the stream by key (an exchange).
 
         A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these.
 
@@ -145,11 +145,11 @@ class Stream(Misuse, Generic[K, V]):
         return KeyedStream(flow.rekeyed_at(caller_location()))
 
     def group_by_key(self, *, name: str | None = None) -> KeyedStream[K, V]:
-        """Keep the topic's own keys and partitioning: no exchange. Records without a key are dropped and counted.
+        """Group by the topic's own keys and partitioning, without an exchange. Drops and counts records without a key.
 
-        Only while keys are those of the topic, so before any `key_by`. Of topics that are partitioned in different ways
-        (by the bytes of another key serde, or by another kind of system) and were merged, the records are exchanged
-        after all, so that those of a key meet; `describe` shows it.
+        Must come before any `key_by`. If the stream merges topics that are partitioned in different ways (with another
+        key serde, or on another kind of system), an exchange is added, so that all records of a key meet in one task;
+        `describe` shows it.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", key=str, value=str).group_by_key().count()
@@ -165,7 +165,7 @@ class Stream(Misuse, Generic[K, V]):
         return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
 
     def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
-        """This stream and others as one, in no particular order. A stream that is given twice comes twice.
+        """Merge this stream with others, in no particular order. A stream that is given twice is included twice.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -190,9 +190,9 @@ class Stream(Misuse, Generic[K, V]):
     def split(
         self, *, on_error: OnError = stop, name: str | None = None, **branches: Callable[[V], object]
     ) -> Branches[Self]:
-        """Send each record to the first branch whose predicate holds; `rest` takes what fits none.
+        """Send each record to the first branch whose predicate is true, or to `rest`.
 
-        A branch cannot be called on_error, name, rest, out, late or dead_letter.
+        Branches cannot be named on_error, name, rest, out, late or dead_letter.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -218,9 +218,9 @@ class Stream(Misuse, Generic[K, V]):
     def process(
         self, make: Callable[[], ProcessFunction[K, V, R]], *, on_error: OnError = stop, name: str | None = None
     ) -> Stream[K, R]:
-        """Run a ProcessFunction: give its class, or a function that makes an instance (one is made per task).
+        """Run a ProcessFunction: pass its class, or a function that creates an instance. Each task creates one.
 
-        On a stream that is not keyed it sees key, timestamp and headers, but has no state and no timers.
+        On a stream that is not keyed it can read key, timestamp and headers, but has no state and no timers.
 
         >>> import rayflow as rf
         >>> class Stamp(rf.ProcessFunction[bytes, str, dict]):
@@ -248,13 +248,13 @@ class Stream(Misuse, Generic[K, V]):
         on_error: OnError = stop,
         name: str | None = None,
     ) -> None:
-        """Write the records to a topic, exactly once unless the job says otherwise.
+        """Write the records to a topic, with the delivery guarantee of the job.
 
         Args:
-            key, value: a serde or a type; by default the key as it is, and JSON or, while the value is unchanged
-                since it was read, its source's serde.
-            timestamp: ms since the Unix epoch, from the value; by default the record's event time.
-            headers: from the value; by default the record's own.
+            key, value: a serde or a type. Default for keys: text as UTF-8, bytes unchanged, others as JSON. Default for
+                values: JSON, or the source's serde if the value has not changed since it was read.
+            timestamp: returns a value's timestamp, ms since the Unix epoch; default: the record's event time.
+            headers: returns a value's headers; default: the record's own.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", value=str).to("copy", headers=lambda word: [("origin", b"eu")])
@@ -271,7 +271,7 @@ class Stream(Misuse, Generic[K, V]):
         )
 
     def to_table(self, *, emit: Emit = "epoch", name: str | None = None) -> Table[K, V]:
-        """The newest value per key; a None value deletes its key. Keys as in `group_by_key` unless already keyed.
+        """Keep the newest value per key; None deletes the key. Uses the keys of `group_by_key`, unless already keyed.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")

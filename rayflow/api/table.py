@@ -21,9 +21,9 @@ V = TypeVar("V")
 
 
 class Table(Misuse, Generic[K, V]):
-    """The newest value per key, kept in state.
+    """A table: the newest value per key, kept in state.
 
-    It emits changes: with `emit="epoch"` (the default) the newest value of each changed key once per epoch, with
+    A table emits changes: with `emit="epoch"` (the default) the newest value of each changed key once per epoch, with
     `emit="record"` every update in input order. A deleted key is a change to None.
     """
 
@@ -41,7 +41,7 @@ class Table(Misuse, Generic[K, V]):
         return self._flow.describe("Table")
 
     def changes(self) -> Stream[K, V]:
-        """The table's changes as a stream.
+        """Return the table's changes as a stream.
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str)
@@ -61,7 +61,7 @@ class Table(Misuse, Generic[K, V]):
         on_error: OnError = stop,
         name: str | None = None,
     ) -> None:
-        """Write the changes to a topic; a deleted key as a tombstone. Options as of `Stream.to`.
+        """Write the changes to a topic, and a tombstone for a deleted key. Options are those of `Stream.to`.
 
         >>> import rayflow as rf
         >>> rf.Job("example").stream("words", value=str).key_by(lambda word: word).count().to("counts")

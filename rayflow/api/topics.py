@@ -10,10 +10,10 @@ from rayflow.core.topics import ConnectorSpec, TopicRef
 
 
 def kafka(topic: str, *, bootstrap: str, config: Mapping[str, str] | None = None) -> TopicRef:
-    """A topic of one Kafka cluster, whatever the broker of the run is.
+    """A topic on a specific Kafka cluster, independent of the broker of the run.
 
     Args:
-        bootstrap: "host:9092,host:9092". config: librdkafka's settings; they never appear in logs.
+        bootstrap: "host:9092,host:9092". config: settings of librdkafka; they never appear in logs.
 
     >>> import rayflow as rf
     >>> orders = rf.kafka("orders", bootstrap="eu:9092", config={"security.protocol": "SSL"})
@@ -28,7 +28,7 @@ def kafka(topic: str, *, bootstrap: str, config: Mapping[str, str] | None = None
 
 
 def embedded(topic: str, *, path: str | os.PathLike[str]) -> TopicRef:
-    """A topic of the embedded log in the directory `path`.
+    """A topic in the embedded log in the directory `path`.
 
     >>> import rayflow as rf
     >>> rf.embedded("orders", path="shared-log").connector
@@ -38,7 +38,7 @@ def embedded(topic: str, *, path: str | os.PathLike[str]) -> TopicRef:
 
 
 def jsonl(path: str | os.PathLike[str]) -> TopicRef:
-    """A file of JSON lines as a topic: one record a line.
+    """A file of JSON lines as a topic: one record per line.
 
     >>> import rayflow as rf
     >>> rf.jsonl("orders.jsonl")
@@ -48,7 +48,7 @@ def jsonl(path: str | os.PathLike[str]) -> TopicRef:
 
 
 def csv(path: str | os.PathLike[str]) -> TopicRef:
-    """A CSV file with a header line as a topic: one record a row.
+    """A CSV file with a header line as a topic: one record per row.
 
     >>> import rayflow as rf
     >>> rf.csv("orders.csv")

@@ -1,4 +1,4 @@
-"""WindowedStream: a keyed stream divided by event time, before anything is computed of it."""
+"""WindowedStream: a keyed stream divided into windows of event time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ R = TypeVar("R")
 class WindowedStream(Misuse, Generic[K, V]):
     """A keyed stream divided into windows. Results have the window's key.
 
-    With `emit="final"` (the default) a window gives one result, when the watermark passes its end and the grace; with
-    `emit="updates"` the new result with every record, until the window is final.
+    With `emit="final"` (the default) a window emits one result, when the watermark passes its end and the grace period.
+    With `emit="updates"` it emits a new result after every record, until it is final.
     """
 
     __slots__ = ("_flow", "_grace", "_late", "_window")
@@ -51,7 +51,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         return self._flow.describe("WindowedStream")
 
     def late_to(self, topic: str | TopicRef) -> WindowedStream[K, V]:
-        """Write records that come too late for their window to a topic, instead of only counting them.
+        """Also write late records to a topic; otherwise they are only counted.
 
         >>> import rayflow as rf
         >>> orders = rf.Job("example").stream("orders").key_by(lambda o: o["user"])
@@ -92,12 +92,12 @@ class WindowedStream(Misuse, Generic[K, V]):
         name: str | None = None,
         **aggregations: AnyAggregation[V, Any],
     ) -> Stream[K, Any]:
-        """Aggregations per key and window.
+        """Aggregate the values of each key and window.
 
-        The result is a record with `key`, `window_start` and `window_end` (ms since the Unix epoch) and the names
-        given here; `into` is its class, which may leave any of the first three out.
+        The result is a record with `key`, `window_start` and `window_end` (ms since the Unix epoch) and a field per
+        aggregation. `into` is its class, which may omit any of the first three.
 
-        An aggregation cannot be called into, emit, on_error, name, key, window_start or window_end.
+        Aggregations cannot be named into, emit, on_error, name, key, window_start or window_end.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -172,7 +172,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         return self._reduce(fold_spec(initial, fn, on_error), emit, name)
 
     def count(self, *, emit: WindowEmit = "final", name: str | None = None) -> Stream[K, int]:
-        """How many records a key has in a window.
+        """Count the records of each key and window.
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word)

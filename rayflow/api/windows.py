@@ -18,7 +18,7 @@ def tumbling(
     seconds: float = 0,
     milliseconds: float = 0,
 ) -> Window:
-    """Windows of one size, one after the other, aligned to the Unix epoch.
+    """Windows of one size that do not overlap, aligned to the Unix epoch.
 
     >>> import rayflow as rf
     >>> rf.tumbling(minutes=1) == rf.tumbling(timedelta(seconds=60))
@@ -46,9 +46,9 @@ def hopping(
     seconds: float = 0,
     milliseconds: float = 0,
 ) -> Window:
-    """Windows of one size, a new one beginning `every` so often, aligned to the Unix epoch: they overlap.
+    """Overlapping windows of one size: a new one starts after each `every`, aligned to the Unix epoch.
 
-    A record counts in size / every windows. Raises InvalidJob when `every` is longer than the size.
+    A record belongs to size / every windows. Raises InvalidJob when `every` is longer than the size.
 
     >>> import rayflow as rf
     >>> rf.hopping(minutes=5, every=timedelta(minutes=1))

@@ -55,7 +55,7 @@ class FileStore(CheckpointStore):
             try:
                 os.link(temporary, target)
             except FileExistsError as error:
-                raise ObjectExists(f"{self.uri} has an object {name} already") from error
+                raise ObjectExists(f"{self.uri} already has an object {name}") from error
 
         self._write(name, [data], link)
 

@@ -129,7 +129,7 @@ class ObjectStore(CheckpointStore):
         try:
             yield
         except AlreadyExistsError as error:
-            raise ObjectExists(f"{self.uri} has an object {name} already") from error
+            raise ObjectExists(f"{self.uri} already has an object {name}") from error
         except FileNotFoundError as error:
             if action == "read":
                 raise ObjectMissing(f"{self.uri} has no object {name}") from error
@@ -149,7 +149,7 @@ def _service(uri: str) -> services.ObjectStore:
         return _shared_memory.setdefault(bucket, services.MemoryStore()) if bucket else services.MemoryStore()
     if scheme not in _ENDPOINTS or not bucket or any(character in rest for character in "@?#"):
         raise InvalidSetting(
-            "A checkpoint URI cannot be used",  # it is not repeated: it may hold credentials
+            "A checkpoint URI is invalid",  # it is not repeated: it may hold credentials
             advice="Use s3:bucket/prefix, gs:bucket/prefix or az:container/prefix; credentials go into the environment",
         )
     options: services.ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "15m"}

@@ -31,7 +31,7 @@ def write_savepoint(
     Raises ObjectExists when `target` holds a savepoint already, DamagedObject, ObjectMissing, what the stores raise.
     """
     if target.list(SAVEPOINT):
-        raise ObjectExists(f"{target.uri} holds a savepoint already", advice="Choose another URI")
+        raise ObjectExists(f"{target.uri} already contains a savepoint", advice="Choose another URI")
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
     _copy(source, target, {name: name for name in saved.objects()}, before_each)
     before_each()

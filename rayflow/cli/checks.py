@@ -1,4 +1,4 @@
-"""What `rayflow doctor` looks at: each check says what it found and what to do."""
+"""The checks of `rayflow doctor`: each reports what it found and what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("confluent-kafka", "lmdb", "msgpack", "msgspec", "obstore")
 FREE_LEAST = 1 << 30
-"""Bytes of free disk below which a job may soon stop."""
+"""Bytes of free disk below which `rayflow doctor` warns."""
 OPEN_FILES_LEAST = 1_024
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs")
 
@@ -39,7 +39,7 @@ class Finding:
 
 
 def python_and_libraries() -> Iterator[Finding]:
-    """Python's version and those of the libraries that do the work."""
+    """The versions of Python and of the required libraries."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     found, missing = [f"rayflow {__version__}"], []
     for name in LIBRARIES:
@@ -48,27 +48,27 @@ def python_and_libraries() -> Iterator[Finding]:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        advice = "Install the package whole: pip install rayflow-streams"
+        advice = "Reinstall the package with its dependencies: pip install rayflow-streams"
         yield Finding("libraries", "failed", f"missing: {', '.join(missing)}", advice)
     else:
         yield Finding("libraries", "ok", ", ".join(found))
-    yield Finding("not needed", "ok", "Java and Ray: a run in one process does without")
+    yield Finding("not needed", "ok", "Java and Ray: a local run uses neither")
 
 
 def disk(state: Path) -> Iterator[Finding]:
-    """The state directory: may it be written, is there room, is it on a local disk."""
+    """Whether the state directory is writable, has room, and is on a local disk."""
     place = next(folder for folder in (state.absolute(), *state.absolute().parents) if folder.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=place) as probe:
             ahead = Path(probe.name).stat().st_mtime - time.time()
     except OSError as error:
-        advice = "Give --state a directory that you may write to"
+        advice = "Set --state to a directory that you can write to"
         yield Finding("state directory", "failed", f"{place}: {error.strerror}", advice)
         return
-    yield Finding("state directory", "ok", f"{state.absolute()} ({'exists' if state.exists() else 'to be made'})")
+    yield Finding("state directory", "ok", f"{state.absolute()} ({'exists' if state.exists() else 'not created yet'})")
     if abs(ahead) > 5:
-        advice = "Set both clocks by NTP"
-        yield Finding("clock", "note", f"the disk's clock is {ahead:+.0f} s from this machine's", advice)
+        advice = "Synchronise both clocks with NTP"
+        yield Finding("clock", "note", f"the file system's clock differs from this machine's by {ahead:+.0f} s", advice)
     free = shutil.disk_usage(place).free
     if free < FREE_LEAST:
         yield Finding("disk space", "note", f"{size_text(free)} free", "Free space, or move --state")
@@ -76,8 +76,8 @@ def disk(state: Path) -> Iterator[Finding]:
         yield Finding("disk space", "ok", f"{size_text(free)} free")
     kind = file_system_of(place)
     if kind is not None and kind.startswith(NETWORK_FILE_SYSTEMS):
-        advice = "Keep --state on a local disk (LMDB needs one); checkpoints may go anywhere: --checkpoints"
-        yield Finding("file system", "failed", f"{place} lies on {kind}", advice)
+        advice = "Put --state on a local disk: LMDB needs one. Only checkpoints can be remote: --checkpoints"
+        yield Finding("file system", "failed", f"{place} is on {kind}", advice)
 
 
 def file_system_of(place: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
@@ -90,7 +90,7 @@ def file_system_of(place: Path, mounts: Path = Path("/proc/mounts")) -> str | No
 
 
 def limits() -> Iterator[Finding]:
-    """How many files this process may have open: LMDB, sockets and the embedded log take some for each task."""
+    """The limit on open files: each task opens some for LMDB, sockets and the embedded log."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_LEAST:
         yield Finding("open files", "note", f"at most {soft}", f"Raise the limit: ulimit -n {min(hard, 65_536)}")
@@ -115,7 +115,7 @@ def broker(settings: Settings) -> Iterator[Finding]:
 
 
 def all_checks(settings: Settings) -> Iterator[Finding]:
-    """Every check, in the order that it is shown."""
+    """All checks, in the order that they are shown in."""
     yield from python_and_libraries()
     yield from disk(settings.state)
     yield from limits()

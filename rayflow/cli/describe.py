@@ -1,4 +1,4 @@
-"""`rayflow describe`: a job's plan, without running it."""
+"""`rayflow describe`: show a job's plan without running it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
 @set_option
 def describe(job: str, form: Format, sets: dict[str, str]) -> None:
-    """Show JOB (FILE or FILE:VARIABLE): its stages, operators with their ids, exchanges, states and topics."""
+    """Show JOB's stages, operators and their ids, exchanges, states and topics. JOB is FILE or FILE:VARIABLE."""
     from rayflow.plan.compile import plan_of
     from rayflow.plan.describe import describe as description
     from rayflow.plan.load import load_job

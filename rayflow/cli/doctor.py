@@ -1,4 +1,4 @@
-"""`rayflow doctor`: what could keep a job from running here."""
+"""`rayflow doctor`: check whether jobs can run on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "failed": ("FAILED"
 @place_options
 @set_option
 def doctor(broker: str | None, state: str | None, sets: dict[str, str]) -> None:
-    """Check Python, libraries, disk, limits and the broker, and say what to do about what is wrong."""
+    """Check Python, libraries, disk, limits and the broker. Each problem comes with a fix."""
     from rayflow.cli.checks import all_checks
 
     code = 0

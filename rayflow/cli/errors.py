@@ -1,4 +1,4 @@
-"""How an error is shown: a few plain lines for a person, one JSON log line for a machine."""
+"""Prints an error: a few lines on a terminal, one JSON log line elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rayflow.core.errors import InvariantBroken, RayflowError
 
 
 def show_error(error: RayflowError) -> None:
-    """Print what went wrong, where, and what to do, on standard error."""
+    """Print what went wrong, where, and what to do, to standard error."""
     if not sys.stderr.isatty():
         _log(error)
         return
@@ -31,7 +31,7 @@ def show_error(error: RayflowError) -> None:
 
 
 def show_unexpected(error: Exception) -> None:
-    """Print that rayflow itself failed: the exception's class and place, never its text, which may hold a value."""
+    """Print the class and place of an unexpected exception, never its text, which may contain a record's value."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     show_error(
         InvariantBroken(

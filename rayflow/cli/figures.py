@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Formats sizes and times for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A click group whose commands are imported only when they are called, so that `--help` is quick."""
+"""A click group that imports a command only when it is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """Knows of each command where it is ("module:attribute") and its line of help."""
+    """Maps each command to where it is defined ("module:attribute") and its one-line help."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What `rayflow run` shows while a job runs: one live line on a terminal, JSON log lines otherwise."""
+"""The progress of `rayflow run`: a live status line on a terminal, JSON log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.status import JobStatus
 
 LOG_EVERY = 10.0
-"""Seconds between two progress lines of the log."""
+"""Seconds between two progress lines in the log."""
 _STYLES = {"running": "green", "done": "green", "stopped": "green", "waiting": "yellow", "stopping": "yellow"}
 _LOGGED = (
     "state",
@@ -32,11 +32,11 @@ _LOGGED = (
     "checkpoint_bytes",
     "elapsed",
 )
-"""Fields of the status in a log line."""
+"""The status fields in a log line."""
 
 
 class View(Protocol):
-    """Shows a run: `start`, `show` a few times a second, `stop` in any case, `finish` when the job ended well.
+    """Shows a run: `start`, `show` a few times a second, always `stop`, and `finish` if the job succeeded.
 
     `asked_to_stop` is called from a signal handler.
     """
@@ -53,12 +53,12 @@ class View(Protocol):
 
 
 def new_view() -> View:
-    """A live line on a terminal, else progress in the log."""
+    """A live status line on a terminal, else progress log lines."""
     return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
 
 
 class LiveLine:
-    """One line on the terminal, redrawn when the run reports."""
+    """One terminal line, redrawn at each progress report."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -113,7 +113,7 @@ class ProgressLog:
         self._log.info("progress", **_fields(status, status.rates[0]))
 
     def asked_to_stop(self) -> None:
-        """The state says so soon enough."""
+        """Nothing to do: the next progress line shows the state."""
 
     def stop(self) -> None:
         """Nothing to take down."""
@@ -139,14 +139,14 @@ def line(status: JobStatus, *, asked: bool = False) -> Text:
     if status.cause:
         text.append(f" ({status.cause})", "yellow")
     if asked and not status.ended:
-        text.append("  stops after a last checkpoint; Ctrl-C again ends it at once", "yellow")
+        text.append("  stopping after a final checkpoint; press Ctrl-C again to exit now", "yellow")
     text.append(f"  {status.rates[0]:,.0f} records/s", "bold")
     text.append(f"  in {status.records_in:,}  out {status.records_out:,}")
     if status.lag is not None:
         text.append(f"  lag {status.lag:,}")
     if status.epoch:
         text.append(f"  epoch {status.epoch}")
-        if status.epoch_ms:  # else it is the epoch that the job goes on from
+        if status.epoch_ms:  # else it is the epoch that the job resumed from
             text.append(f" ({status.epoch_ms:.0f} ms, {size_text(status.checkpoint_bytes)})")
     if status.watermark is not None and status.watermark < WATERMARK_MAX:
         text.append(f"  time {time_text(status.watermark)}", "dim")

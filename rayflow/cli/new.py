@@ -1,4 +1,4 @@
-"""`rayflow new`: a small project to begin with."""
+"""`rayflow new`: create a small project."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*[a-z0-9]|[a-z]")
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Start a project in the new folder NAME: a job, its test, a README."""
+    """Create a project in a new folder NAME: a job, a test and a README."""
     if _NAME.fullmatch(name) is None:
-        raise click.BadParameter("begin with a letter; small letters, digits, - and _", param_hint="NAME")
+        raise click.BadParameter(
+            "start with a lower-case letter; use lower-case letters, digits, - and _", param_hint="NAME"
+        )
     folder = Path(name)
     if folder.exists():
-        raise click.BadParameter(f"{folder} exists already", param_hint="NAME")
+        raise click.BadParameter(f"{folder} already exists", param_hint="NAME")
     folder.mkdir()
     templates = files("rayflow.cli") / "project"
     for target, source in FILES.items():
         text = (templates / source).read_text(encoding="utf-8")
         (folder / target).write_text(Template(text).substitute(name=name, version=__version__), encoding="utf-8")
-    click.echo(f"made {folder}/ with {', '.join(FILES)}\n\n  cd {folder}\n  rayflow run job.py --until-end")
+    click.echo(f"created {folder}/ with {', '.join(FILES)}\n\n  cd {folder}\n  rayflow run job.py --until-end")

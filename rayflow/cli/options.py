@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options that several commands share, and the settings and connectors built from them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lost_marker(_ctx: click.Context, _param: click.Parameter, given: str | None)
 
 def state_option(command: F) -> F:
     """--state DIR."""
-    help_text = "Directory of everything local.  [default: rayflow-data]"
+    help_text = "Directory for local data: state, checkpoints, the embedded log.  [default: rayflow-data]"
     return click.option("--state", metavar="DIR", help=help_text)(command)
 
 
@@ -51,19 +51,19 @@ def place_options(command: F) -> F:
     return click.option(
         "--broker",
         metavar="URL",
-        help="kafka://host:9092, or embedded:PATH.  [default: the embedded log in the state directory]",
+        help="Broker: kafka://host:9092 or embedded:PATH.  [default: an embedded log in the state directory]",
     )(command)
 
 
 def set_option(command: F) -> F:
-    """--set KEY=VALUE, as often as needed."""
+    """--set KEY=VALUE, repeatable."""
     return click.option(
         "--set",
         "sets",
         metavar="KEY=VALUE",
         multiple=True,
         callback=_pairs,
-        help="A setting, kafka.NAME, or a parameter that the job file reads with rf.setting().",
+        help="Set a setting, a Kafka client setting (kafka.NAME) or a parameter read by rf.setting(). Repeatable.",
     )(command)
 
 
@@ -72,8 +72,8 @@ def checkpoints_option(command: F) -> F:
     return click.option(
         "--checkpoints",
         metavar="URI",
-        help="Where checkpoints are kept, each job's under its name: file:, s3:, gs: or az:.  "
-        "[default: in the state directory]",
+        help="Checkpoint store: file:, s3:, gs: or az:. Each job uses a folder with its name.  "
+        "[default: the state directory]",
     )(command)
 
 
@@ -110,7 +110,7 @@ def connector_of(settings: Settings) -> Connector:
 
 
 def run_options(settings: Settings, job: str, **only: Any) -> RunOptions:
-    """What the runtime is told of a job's run: settings, and what only flags say."""
+    """The options of a job's run, from settings and from flags that are not settings."""
     from rayflow.checkpoint.open import uri_of_job
     from rayflow.runtimes.hosting.options import RunOptions
 

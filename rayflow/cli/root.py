@@ -1,4 +1,4 @@
-"""`rayflow`: the group of all commands, and what becomes of an error."""
+"""`rayflow`: the root command group. It turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rayflow.core.errors import RayflowError
 from rayflow.version import __version__
 
 COMMANDS = {
-    "run": ("rayflow.cli.run:run", "Run a job in this process."),
+    "run": ("rayflow.cli.run:run", "Run a job on this machine."),
     "submit": ("rayflow.cli.jobs.submit:submit", "Start a job on a Ray cluster."),
     "list": ("rayflow.cli.jobs.list:list_jobs", "List the jobs on this machine and on a Ray cluster."),
     "status": ("rayflow.cli.jobs.status:status", "Show a job's status."),
-    "logs": ("rayflow.cli.jobs.logs:logs", "Print what a job has logged."),
-    "stop": ("rayflow.cli.jobs.stop:stop", "Stop a job."),
+    "logs": ("rayflow.cli.jobs.logs:logs", "Print a job's logs."),
+    "stop": ("rayflow.cli.jobs.stop:stop", "Stop a running job."),
     "savepoint": ("rayflow.cli.jobs.savepoint:savepoint", "Write a savepoint of a running job."),
     "rescale": ("rayflow.cli.jobs.rescale:rescale", "Change the number of workers of a job on a Ray cluster."),
     "describe": ("rayflow.cli.describe:describe", "Show a job's stages, operators, states and topics."),
     "topics": ("rayflow.cli.topics:topics", "List, create, read, write and delete topics."),
-    "checkpoints": ("rayflow.cli.checkpoints:checkpoints", "Look at a job's checkpoints and verify them."),
-    "new": ("rayflow.cli.new:new", "Start a project: a job, its test and a README."),
-    "doctor": ("rayflow.cli.doctor:doctor", "Check this machine and the broker, and say what to do."),
+    "checkpoints": ("rayflow.cli.checkpoints:checkpoints", "List, inspect and verify a job's checkpoints."),
+    "new": ("rayflow.cli.new:new", "Create a project: a job, a test and a README."),
+    "doctor": ("rayflow.cli.doctor:doctor", "Check this machine and the broker."),
 }
 
 
 class _Root(LazyGroup):
-    """Turns errors into one message and an exit code: 1 the job failed, 2 usage, 3 out of reach."""
+    """Turns an error into one message and an exit code: 1 job failed, 2 usage error, 3 no broker or cluster."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -57,11 +57,11 @@ def cli() -> None:
     """Stateful stream processing for Kafka, exactly once.
 
     \b
-    Exit codes: 0 done, 1 the job failed, 2 usage, 3 the broker could not be reached.
-    RAYFLOW_DEBUG=1 shows tracebacks.
+    Exit codes: 0 success, 1 the job failed, 2 usage error, 3 the broker or cluster could not be reached.
+    Set RAYFLOW_DEBUG=1 to see tracebacks.
     """
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Entry point of the `rayflow` command."""
     cli(prog_name="rayflow")

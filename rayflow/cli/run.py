@@ -1,4 +1,4 @@
-"""`rayflow run`: a job in this process."""
+"""`rayflow run`: run a job on this machine."""
 
 from __future__ import annotations
 
@@ -26,28 +26,38 @@ if TYPE_CHECKING:
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="local: in this process. ray: on a Ray of its own, on this machine.",
+    help="local: one process. ray: worker processes on a private Ray instance.",
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="With --runtime ray: how many processes.")
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(min=1), help="Number of worker processes; needs --runtime ray."
+)
 @place_options
 @checkpoints_option
-@click.option("--until-end", is_flag=True, help="Stop at the ends that the topics have now, everything published.")
+@click.option("--until-end", is_flag=True, help="Process the records that are in the topics now, then stop.")
 @click.option("--from-savepoint", metavar="URI", help="Start from a savepoint.")
-@click.option("--from-checkpoint", metavar="N", type=int, help="Start from an older checkpoint, by its epoch.")
+@click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N.")
 @click.option("--savepoint-at-stop", metavar="URI", help="Write a savepoint when the job stops.")
-@click.option("--drop-state", is_flag=True, help="Discard state of operators that the job no longer has.")
-@click.option("--allow-new-partitions", is_flag=True, help="Accept new partitions of a topic whose keys key state.")
-@click.option("--new-lineage", is_flag=True, help="Begin anew although the job has published with other checkpoints.")
+@click.option("--drop-state", is_flag=True, help="Discard the state of operators that were removed or changed.")
+@click.option("--allow-new-partitions", is_flag=True, help="Accept more partitions in a topic that keys state.")
+@click.option(
+    "--new-lineage", is_flag=True, help="With no checkpoint: start over even if the job has published before (RF-3012)."
+)
 @click.option(
     "--lost-marker",
     metavar="republish@EPOCH|skip@EPOCH",
     callback=lost_marker,
-    help="What to do about the epoch whose marker is lost.",
+    help="Publish or skip the epoch whose marker the broker lost (RF-3005).",
 )
 @set_option
-@click.option("--metrics-port", metavar="PORT", type=int, help="Serve Prometheus metrics there (0: any free port).")
-@click.option("--metrics-address", metavar="HOST", help="On which address.  [default: 127.0.0.1]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@click.option(
+    "--metrics-port", metavar="PORT", type=int, help="Serve Prometheus metrics on this port (0: any free port)."
+)
+@click.option("--metrics-address", metavar="HOST", help="Address to serve metrics on.  [default: 127.0.0.1]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Lowest level to log.  [default: info]",
+)
 def run(
     job: str,
     runtime: str,
@@ -61,18 +71,19 @@ def run(
     log_level: str | None,
     **only: Any,
 ) -> None:
-    """Run JOB (FILE or FILE:VARIABLE) in this process, or on this machine's processors with --runtime ray.
+    """Run JOB on this machine. JOB is FILE or FILE:VARIABLE.
 
-    On a terminal a live line shows how it goes; otherwise JSON lines are logged. Ctrl-C stops after a last checkpoint;
-    the next run goes on from there. A second Ctrl-C ends the process at once, which loses nothing either.
+    The job resumes from its last checkpoint. A terminal shows a live status line; otherwise progress is logged as
+    JSON lines. Ctrl-C stops the job after a final checkpoint. A second Ctrl-C exits immediately: the next run resumes
+    from the last checkpoint, and no record is lost or counted twice.
     """
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
 
     if runtime == "local" and workers is not None:
-        raise click.UsageError("--workers goes with --runtime ray; this process is one")
+        raise click.UsageError("--workers needs --runtime ray; the local runtime is one process")
     if runtime == "ray" and metrics_port is not None:
-        raise click.UsageError("--metrics-port goes with --runtime local")
+        raise click.UsageError("--metrics-port needs --runtime local")
     settings = settings_of(
         {
             "broker": broker,
@@ -97,7 +108,7 @@ def run(
 
 
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings, target: str) -> JobStatus:
-    """Run a plan to its end, shown on the terminal or in the log. Raises what the runtime raises."""
+    """Run a plan until it ends, and show its progress. Raises what the runtime raises."""
     from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
@@ -135,7 +146,10 @@ def run_plan(plan: JobPlan, options: RunOptions, settings: Settings, target: str
 
 
 def refuse_unread(sets: Mapping[str, str]) -> None:
-    """Refuse a `--set` that is no setting and that the loaded job file has not asked for: most likely a slip."""
+    """Refuse a `--set` whose name is neither a setting nor a parameter that the loaded job file reads.
+
+    Raises InvalidSetting.
+    """
     from rayflow.core.parameters import unread
     from rayflow.core.settings import Settings
 
@@ -143,6 +157,6 @@ def refuse_unread(sets: Mapping[str, str]) -> None:
         if name in sets:
             close = get_close_matches(name, Settings.model_fields)
             raise InvalidSetting(
-                f"--set {name}: there is no such setting, and the job file does not read it with rf.setting()",
+                f"--set {name}: unknown setting, and the job file does not read it with rf.setting()",
                 advice=f"Did you mean {close[0]}?" if close else "Correct the name, or read it in the job file",
             )

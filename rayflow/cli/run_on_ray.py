@@ -1,4 +1,4 @@
-"""`rayflow run --runtime ray`: a job on a Ray of its own, on this machine, for as long as the command runs."""
+"""`rayflow run --runtime ray`: run a job on a private Ray instance that ends with the command."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from rayflow.runtimes.ray.client import JobHandle
 
 EVERY = 0.25
-"""Seconds between two looks at the job."""
+"""Seconds between two polls of the job's status."""
 
 
 def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settings, workers: int) -> JobStatus:
-    """Run a plan to its end, shown as a run in one process is. Raises what the job fails with, ClusterUnavailable.
+    """Run a plan until it ends, and show its progress. Raises the job's error, ClusterUnavailable.
 
-    `options` and `settings` have absolute paths. `workers`: 0: one per partition while processors last.
+    `options` and `settings` have absolute paths. `workers` 0: one per partition, as far as CPUs are free.
     """
     from rayflow.cli.live import new_view
     from rayflow.cli.signals import stopping
@@ -64,7 +64,7 @@ def run_on_ray(plan: JobPlan, target: str, options: RunOptions, settings: Settin
 
 
 class _Stops:
-    """Ctrl-C, from the signal's handler to the job, once."""
+    """Passes Ctrl-C from the signal handler on to the job, once."""
 
     def __init__(self) -> None:
         self._asked = self._passed_on = False

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the job to stop cleanly, the second ends the process at once."""
+"""Ctrl-C and SIGTERM: the first stops the job after a final checkpoint, the second exits immediately."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_LAST_WORDS = b"\x1b[?25h\nended at once; nothing is lost: the next run goes on from the last checkpoint\n"
+_LAST_WORDS = b"\x1b[?25h\nexited without a final checkpoint; no data is lost: the next run resumes from the last one\n"
 
 
 @contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` at the first SIGINT or SIGTERM; at the second give the terminal its cursor back and exit with 1.
+    """Call `stop` at the first SIGINT or SIGTERM; at the second restore the terminal's cursor and exit with code 1.
 
     Handlers run between two steps of the main thread, so `stop` must not wait or take locks.
     """

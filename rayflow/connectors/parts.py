@@ -1,4 +1,4 @@
-"""A connector as one of the parts of the contract, or the error that says what it cannot do."""
+"""Gives a connector as one part of the contract, or raises the error for an unsupported operation."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _WORDS = {
     Part.WRITE: "written by a job",
     Part.LIST: "listed",
     Part.CREATE: "created or deleted",
-    Part.APPEND: "written from outside of a job",
+    Part.APPEND: "written from outside a job",
 }
 
 
 def parts_of(connector: type[Connector]) -> Part:
-    """The parts that a connector's class has."""
+    """The parts that a connector's class implements."""
     parts = Part(0)
     for part, its_class in CLASSES.items():
         if issubclass(connector, its_class):
@@ -44,11 +44,11 @@ def parts_of(connector: type[Connector]) -> Part:
 def cannot(
     url: str, parts: Part, wanted: Part, *, place: str = "", operator: str | None = None, topic: str | None = None
 ) -> ConnectorCannot:
-    """The error for who asks a connector for a part that it does not have.
+    """The error for an operation that a connector does not support.
 
     Args:
-        url: the connector's. parts: what it has. wanted: the part that it was asked for.
-        place: "file.py:12", where the job file asks for it.
+        url: the connector's. parts: those that it implements. wanted: the missing part.
+        place: "file.py:12", the line of the job file.
 
     >>> print(cannot("csv:", Part.READ, Part.CREATE))
     [RF-3015] csv: topics can be read, not created or deleted. Use kafka://HOST:PORT, embedded:PATH, jsonl:
@@ -66,9 +66,9 @@ def cannot(
 def only_at_least_once(
     url: str, *, place: str = "", operator: str | None = None, topic: str | None = None
 ) -> ConnectorCannot:
-    """The error for a job that publishes exactly once to a connector that cannot."""
+    """The error for exactly-once delivery to a connector without markers."""
     return ConnectorCannot(
-        f"{_opening(url, place)} topics cannot be written exactly once, as the job asks for",
+        f"{_opening(url, place)} topics do not support exactly-once delivery, which the job needs",
         operator=operator,
         topic=topic,
         advice='Accept repeated records: rf.Job(name, delivery="at_least_once")',
@@ -99,14 +99,14 @@ def as_catalog(connector: Connector) -> Catalog:
 
 
 def as_admin(connector: Connector) -> TopicAdmin:
-    """A connector that makes and deletes topics. Raises ConnectorCannot."""
+    """A connector that creates and deletes topics. Raises ConnectorCannot."""
     if isinstance(connector, TopicAdmin):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.CREATE)
 
 
 def as_appendable(connector: Connector) -> Appendable:
-    """A connector to write from outside of a job. Raises ConnectorCannot."""
+    """A connector to write from outside a job. Raises ConnectorCannot."""
     if isinstance(connector, Appendable):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.APPEND)

@@ -103,7 +103,7 @@ def kind_of(url: str) -> Kind:
     if not colon or scheme not in KINDS:
         # The URL itself may hold a password, so only what stands for its scheme is shown.
         shown = f"Scheme {scheme!r}" if colon else "A URL without a scheme"
-        raise InvalidConnector(f"{shown} is not known", advice=_advice())
+        raise InvalidConnector(f"{shown} is unknown", advice=_advice())
     return KINDS[scheme]
 
 

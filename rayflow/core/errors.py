@@ -1,6 +1,6 @@
-"""Every error that a user can meet: one class a cause, a stable code, where it happened, what to do.
+"""All errors that rayflow raises: one class per cause, with a stable code, a place and advice.
 
-A message never holds a record's key or value, and never a secret.
+A message never contains a record's key or value, and never a secret.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import ClassVar
 
 
 class RayflowError(Exception):
-    """Base of all errors. `str()` gives `[code] what (where): what to do`.
+    """Base class of all errors. `str(error)` is `[code] what (where). what to do`.
 
     Args:
-        what: one sentence: what went wrong.
-        job, operator, topic, partition, offset: where, as far as it is known.
+        what: one sentence that says what went wrong.
+        job, operator, topic, partition, offset: where it happened, as far as it is known.
         advice: what to do; each class has a default.
     """
 
@@ -43,7 +43,7 @@ class RayflowError(Exception):
 
     @property
     def where(self) -> dict[str, str | int]:
-        """The known parts of the place, by name."""
+        """The known parts of the place where it happened, by name."""
         places = ("job", "operator", "topic", "partition", "offset")
         return {name: getattr(self, name) for name in places if getattr(self, name) is not None}
 
@@ -63,7 +63,7 @@ class JobFileFailed(RayflowError):
 
     code = "RF-1001"
     exit_code = 2
-    default_advice = "Run the file with plain python to see the whole traceback"
+    default_advice = "Run the file with python to see the full traceback"
 
 
 class NoJobFound(RayflowError):
@@ -83,14 +83,14 @@ class SeveralJobs(RayflowError):
 
 
 class InvalidJob(RayflowError, ValueError):
-    """The dataflow is wrong as written; the message names the line in the job file."""
+    """The dataflow is invalid; the message names the line in the job file."""
 
     code = "RF-1004"
     exit_code = 2
 
 
 class InvalidSetting(RayflowError, ValueError):
-    """A flag, an environment variable or a line of rayflow.toml cannot be used."""
+    """A flag, an environment variable or an entry of rayflow.toml is invalid."""
 
     code = "RF-1005"
     exit_code = 2
@@ -100,30 +100,30 @@ class InvalidSetting(RayflowError, ValueError):
 
 
 class DecodeFailed(RayflowError):
-    """A record's bytes do not fit the serde of the stream."""
+    """A record could not be decoded with the stream's serde."""
 
     code = "RF-2001"
-    default_advice = "Correct the serde, or say what to do with such records: on_error=rf.skip or rf.dead_letter(topic)"
+    default_advice = "Correct the serde, or skip or dead-letter such records: on_error=rf.skip or rf.dead_letter(topic)"
 
 
 class UserFunctionFailed(RayflowError):
-    """A function of the job file raised."""
+    """A function of the job raised an exception."""
 
     code = "RF-2002"
     default_advice = (
-        "Correct the function, or say what to do with such records: on_error=rf.skip or rf.dead_letter(topic)"
+        "Correct the function, or skip or dead-letter such records: on_error=rf.skip or rf.dead_letter(topic)"
     )
 
 
 class ValueNotCarried(RayflowError, TypeError):
-    """A value has a type that the codec cannot carry between stages or into state."""
+    """A value's type cannot be sent between stages or stored in state."""
 
     code = "RF-2003"
-    default_advice = "Use a rf.Record, a dataclass or plain Python types"
+    default_advice = "Use an rf.Record, a dataclass or built-in Python types"
 
 
 class EncodeFailed(RayflowError):
-    """An output record does not fit the serde of its sink."""
+    """An output record could not be encoded with the sink's serde."""
 
     code = "RF-2004"
     default_advice = "Correct the value or the sink's key= and value= serdes"
@@ -134,27 +134,27 @@ class RecordTooLarge(RayflowError):
 
     code = "RF-2005"
     default_advice = (
-        "Raise max.message.bytes of the topic and message.max.bytes of the producer. Or write smaller records: correct "
-        "the job and start it with --from-checkpoint N, an epoch before this one (rayflow checkpoints JOB list)"
+        "Raise the topic's max.message.bytes and the producer's message.max.bytes. Or change the job to write smaller "
+        "records, and start it from a checkpoint before this epoch: --from-checkpoint N (rayflow checkpoints JOB list)"
     )
 
 
 class KeyNotUsable(RayflowError, TypeError):
-    """A key is not of a type that can be hashed, ordered and stored."""
+    """A key's type or value cannot be hashed, ordered and stored."""
 
     code = "RF-2006"
-    default_advice = "Key by bytes, str, int, float, bool, date, datetime, UUID or a tuple of these"
+    default_advice = "Use keys of bytes, str, int, float, bool, date, datetime, UUID or a tuple of these"
 
 
 # 3xxx: brokers and topics
 
 
 class UnknownTopic(RayflowError):
-    """A topic that the job reads does not exist."""
+    """A topic or partition does not exist."""
 
     code = "RF-3001"
     default_advice = (
-        "Create it (rayflow topics create NAME), or correct its name; rayflow topics list shows those that there are"
+        "Create the topic (rayflow topics create NAME), or correct its name; rayflow topics list shows all topics"
     )
 
 
@@ -163,7 +163,7 @@ class BrokerUnavailable(RayflowError):
 
     code = "RF-3002"
     exit_code = 3
-    default_advice = "Check --broker and that the broker runs: rayflow doctor --broker URL"
+    default_advice = "Check --broker, and that the broker is running: rayflow doctor --broker URL"
 
 
 class AuthenticationFailed(RayflowError):
@@ -175,32 +175,32 @@ class AuthenticationFailed(RayflowError):
 
 
 class Fenced(RayflowError):
-    """A newer attempt of the same job has taken over; this one must not write any more."""
+    """A newer attempt of the same job has taken over and fenced this one, which can no longer write."""
 
     code = "RF-3004"
-    default_advice = "Another process runs this job: stop one of the two"
+    default_advice = "Another process is running this job: stop one of the two"
 
 
 class MarkerLost(RayflowError):
-    """The broker no longer holds a sink's marker, and the last epoch may or may not have been published."""
+    """The broker has lost a sink's marker, so it is unknown whether the last epoch was published."""
 
     code = "RF-3005"
-    default_advice = (
-        "Look at the output topic, then start with --lost-marker republish@EPOCH or --lost-marker skip@EPOCH"
-    )
+    default_advice = "Check the output topic, then start with --lost-marker republish@EPOCH or --lost-marker skip@EPOCH"
 
 
 class PartitionsChanged(RayflowError):
-    """A topic has other partitions than the state that is keyed by them."""
+    """A topic's number of partitions differs from that of the state keyed by it."""
 
     code = "RF-3006"
 
 
 class SourceDataLost(RayflowError):
-    """Records that the job has not read yet are gone from the source."""
+    """Records were deleted from the source before the job read them."""
 
     code = "RF-3007"
-    default_advice = "The topic's retention is shorter than the job's pause; restore the topic, or start a new job"
+    default_advice = (
+        "The topic's retention is shorter than the job was down or behind. Restore the topic, or start a new job"
+    )
 
 
 class BrokerRefused(RayflowError):
@@ -210,55 +210,55 @@ class BrokerRefused(RayflowError):
 
 
 class InvalidConnector(RayflowError, ValueError):
-    """A broker URL or a connector's settings cannot be used."""
+    """A broker URL or a connector's settings are invalid."""
 
     code = "RF-3009"
     exit_code = 2
 
 
 class TopicExists(RayflowError):
-    """The topic to create exists already."""
+    """The topic already exists."""
 
     code = "RF-3010"
 
 
 class CheckpointsBehindOutput(RayflowError):
-    """The output is ahead of the newest checkpoint: checkpoints were lost, or the store is another one."""
+    """The published output is ahead of the newest checkpoint: checkpoints were lost, or this is another store."""
 
     code = "RF-3011"
-    default_advice = "Give the job the checkpoint store that it last ran with, or take back the one that was removed"
+    default_advice = "Start the job with the checkpoint store of its last run, or restore the deleted checkpoints"
 
 
 class OutputOfAnotherRun(RayflowError):
-    """A job without a checkpoint would begin anew, although it has published before, with other checkpoints."""
+    """The job has published output with other checkpoints; without them it would start over and publish it again."""
 
     code = "RF-3012"
     default_advice = (
-        "Give it the checkpoints of that run (--state, --checkpoints), or another name; "
-        "to begin anew and publish everything again: --new-lineage"
+        "Use the checkpoints of that run (--state, --checkpoints), or rename the job; "
+        "to start over and publish everything again: --new-lineage"
     )
 
 
 class SourceMoved(RayflowError):
-    """A topic is read from another system than the one that the checkpoint's positions belong to."""
+    """The checkpoint's positions belong to a topic on another broker."""
 
     code = "RF-3013"
-    default_advice = "Give each broker its own --state directory (and --checkpoints), or name the broker of that run"
+    default_advice = "Use a separate --state directory (and --checkpoints) per broker, or set --broker as in that run"
 
 
 class TransactionTooShort(RayflowError):
-    """An epoch takes longer to send than a Kafka transaction may last."""
+    """Publishing an epoch takes longer than transaction.timeout.ms."""
 
     code = "RF-3014"
     default_advice = (
-        "Nothing is lost: raise transaction.timeout.ms (in config= or RAYFLOW_KAFKA_TRANSACTION_TIMEOUT_MS; brokers "
-        "allow transaction.max.timeout.ms, 15 minutes by default) and start the job again, then the epoch is "
-        "published. A smaller memory_limit or checkpoint interval makes later epochs smaller"
+        "No data is lost. Raise transaction.timeout.ms (in config= or RAYFLOW_KAFKA_TRANSACTION_TIMEOUT_MS; at most "
+        "the broker's transaction.max.timeout.ms, by default 15 minutes) and restart the job: it publishes the epoch. "
+        "A smaller memory_limit or checkpoint_interval makes later epochs smaller"
     )
 
 
 class ConnectorCannot(RayflowError):
-    """A connector was asked for what its system cannot do."""
+    """The job or command needs an operation that the connector does not support."""
 
     code = "RF-3015"
     exit_code = 2
@@ -268,33 +268,33 @@ class ConnectorCannot(RayflowError):
 
 
 class DamagedObject(RayflowError):
-    """An object of the checkpoint store fails its checksum or is cut short."""
+    """A stored object is damaged: its checksum is wrong, or it is truncated."""
 
     code = "RF-4001"
     default_advice = (
-        "rayflow checkpoints JOB verify lists what is damaged; --from-checkpoint N starts from an older one"
+        "rayflow checkpoints JOB verify lists damaged objects; --from-checkpoint N starts from an older checkpoint"
     )
 
 
 class StateDirectoryMismatch(RayflowError):
-    """The state directory belongs to another job."""
+    """The state directory or the checkpoints belong to another job, or the directory cannot be used."""
 
     code = "RF-4002"
-    default_advice = "Give this job its own --state directory"
+    default_advice = "Use a --state directory and a --checkpoints URI that no other job uses"
 
 
 class StateWouldBeDropped(RayflowError):
-    """The checkpoint holds state of operators that the job no longer has."""
+    """The checkpoint contains state of operators that the job no longer has."""
 
     code = "RF-4003"
     default_advice = "Restore the operator's id with name=..., or start with --drop-state to discard it"
 
 
 class DiskFull(RayflowError):
-    """No space is left where state or checkpoints are written."""
+    """The disk that holds state, checkpoints or topics is full."""
 
     code = "RF-4004"
-    default_advice = "Free space or move --state; nothing is lost: the job goes on from its last checkpoint"
+    default_advice = "Free disk space or move --state. No data is lost: the job resumes from its last checkpoint"
 
 
 class CheckpointStoreFailed(RayflowError):
@@ -305,48 +305,48 @@ class CheckpointStoreFailed(RayflowError):
 
 
 class AlreadyRunning(RayflowError):
-    """Another process runs this job on this state directory."""
+    """Another process is running this job with this state directory."""
 
     code = "RF-4006"
-    default_advice = "Stop the other process first, or give this job another --state directory"
+    default_advice = "Stop the other process, or use another --state directory"
 
 
 class ObjectExists(RayflowError):
-    """An object that must be created new exists already in the checkpoint store."""
+    """An object to be created already exists in the checkpoint store."""
 
     code = "RF-4007"
 
 
 class ObjectMissing(RayflowError):
-    """An object that is needed is not in the checkpoint store."""
+    """An object is missing from the checkpoint store."""
 
     code = "RF-4008"
-    default_advice = "Check the URI; rayflow checkpoints JOB list shows what there is"
+    default_advice = "Check the URI; rayflow checkpoints JOB list shows the checkpoints"
 
 
 class FormatTooNew(RayflowError):
-    """The object was written by a newer rayflow."""
+    """Stored data was written by a newer version of rayflow."""
 
     code = "RF-4009"
     default_advice = "Upgrade rayflow-streams"
 
 
 class StateKindChanged(RayflowError):
-    """A state exists under this name with another kind, other windows or other columns."""
+    """A state was stored with another kind, other windows or other columns than the job now declares."""
 
     code = "RF-4010"
-    default_advice = "Take the change back, or start with --drop-state, which discards what the state held"
+    default_advice = "Undo the change, or start with --drop-state, which discards the stored state"
 
 
 # 5xxx: rayflow itself
 
 
 class InvariantBroken(RayflowError):
-    """The engine found itself in a state that must not occur."""
+    """An internal check failed."""
 
     code = "RF-5001"
     default_advice = (
-        "This is a bug in rayflow: report it with this text; the job goes on from its last checkpoint when restarted"
+        "This is a bug in rayflow: please report it with this text. A restarted job resumes from its last checkpoint"
     )
 
 
@@ -362,14 +362,14 @@ class ClusterUnavailable(RayflowError):
 
 
 class JobNameTaken(RayflowError):
-    """A job of this name is on the cluster already."""
+    """A job with this name is already on the cluster."""
 
     code = "RF-6002"
-    default_advice = "Stop it first (rayflow stop JOB), or give this one another name"
+    default_advice = "Stop it first (rayflow stop JOB), or rename this job"
 
 
 class JobNotFound(RayflowError):
-    """There is no running job of this name where it was looked for."""
+    """No running job with this name was found."""
 
     code = "RF-6003"
     exit_code = 2
@@ -377,28 +377,28 @@ class JobNotFound(RayflowError):
 
 
 class NotEnoughResources(RayflowError):
-    """The cluster has no room for the job's workers."""
+    """The cluster has too few free CPUs for the job's workers."""
 
     code = "RF-6004"
-    default_advice = "Give it nodes, stop another job, or take fewer workers (--workers) or CPUs each (--cpus)"
+    default_advice = "Add nodes, stop another job, or use fewer workers (--workers) or CPUs per worker (--cpus)"
 
 
 class VersionMismatch(RayflowError):
-    """Two machines run versions that do not work together."""
+    """Two machines run incompatible versions of rayflow, Ray or Python."""
 
     code = "RF-6005"
     default_advice = "Install the same versions of rayflow-streams, ray and Python on every machine"
 
 
 class WorkerLost(RayflowError):
-    """A worker process or its node is gone, or does not answer."""
+    """A worker or coordinator process, or its node, is gone or does not answer."""
 
     code = "RF-6006"
-    default_advice = "The job goes on by itself; when it happens again and again, look at the node's memory and logs"
+    default_advice = "The job recovers automatically; if this repeats, check the node's memory and logs"
 
 
 class WorkerFailed(RayflowError):
-    """A worker could not begin: its environment lacks something that the job needs."""
+    """A worker or the coordinator could not start, for example because a module is missing on its node."""
 
     code = "RF-6007"
-    default_advice = "Install what is missing on every node, or ship it with the job's folder"
+    default_advice = "Install what is missing on every node, or put it into the job's folder, which is shipped"

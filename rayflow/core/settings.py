@@ -44,22 +44,22 @@ def _flat(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """Everything about a run that may stand in a file or in the environment.
+    """The settings of a run that can be set in rayflow.toml or the environment.
 
     Attributes:
-        broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
-        state: directory of everything local; in rayflow.toml relative to that file.
-        checkpoints: URI under which each job's checkpoints lie by its name; None: under `state`.
-        checkpoint_interval: ms, written as "500ms" or "10s"; None: the job's own.
-        retain: checkpoints kept.
-        memory_limit: memory for changed state and staged output, written as "256MiB"; at half of it a checkpoint comes
-            early, past it nothing is read until the last one is out.
-        max_poll_records: records taken from a source at once.
-        metrics_port: serve Prometheus metrics there (0: any free port); None: do not.
-        metrics_address: the address to serve them on.
+        broker: `kafka://host:9092` or `embedded:PATH`; default: an embedded log under `state`.
+        state: directory for local data; in rayflow.toml relative to that file.
+        checkpoints: URI of the checkpoint store, in which each job uses a folder with its name; default: under `state`.
+        checkpoint_interval: time between two checkpoints, such as "500ms" or "10s"; default: the job's own.
+        retain: number of checkpoints to keep.
+        memory_limit: memory for changed state and staged output, such as "256MiB"; at half of it the next checkpoint
+            comes early, above it the job reads nothing until the last checkpoint is published.
+        max_poll_records: maximum number of records per poll.
+        metrics_port: port to serve Prometheus metrics on (0: any free port); default: no metrics.
+        metrics_address: address to serve metrics on.
         log_level: "debug", "info", "warning" or "error".
-        kafka: librdkafka's settings, such as security.protocol; secrets belong into the environment.
-        parameters: the job file's own, read through `rf.setting`.
+        kafka: settings of librdkafka, such as security.protocol; put secrets into the environment.
+        parameters: parameters of the job file, read with `rf.setting`.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)

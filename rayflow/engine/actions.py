@@ -1,4 +1,4 @@
-"""What the engine wants done: a runtime turns each action into I/O, a message or a call."""
+"""The actions of the engine: a runtime turns each into I/O, a message or a call."""
 
 from __future__ import annotations
 

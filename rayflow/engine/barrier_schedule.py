@@ -1,19 +1,19 @@
-"""When the next barrier is due: by the clock, on request, or to end the attempt."""
+"""Decides when the next barrier is due: by the clock, on request, or to end the attempt."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
 AttemptEnding: TypeAlias = Literal["stop", "drain", "restart"]
-"""stop: after a last checkpoint. drain: with everything read and fired. restart: another attempt follows at once."""
+"""stop: after a final checkpoint. drain: all input read, all timers fired first. restart: another attempt follows."""
 
 
 class BarrierSchedule:
-    """Decides on the next barrier. Requests count from before the first.
+    """Decides on the next barrier. Requests made before the first one count.
 
     Attributes:
-        now: the latest time, ms; set by whoever has a clock.
-        ending: how the attempt is to end, once that is decided; the first decision holds.
+        now: the latest wall clock time, ms; set by the caller.
+        ending: how the attempt must end, None until decided; the first decision holds.
     """
 
     def __init__(self, interval: int) -> None:
@@ -25,26 +25,26 @@ class BarrierSchedule:
         self._requested = False
 
     def request(self) -> None:
-        """Have a barrier as soon as one may be."""
+        """Request a barrier as soon as possible."""
         self._requested = True
 
     def end(self, ending: AttemptEnding) -> None:
-        """Have the attempt end with its next barrier."""
+        """End the attempt with its next barrier."""
         if self.ending is None:
             self.ending = ending
 
     @property
     def requested(self) -> bool:
-        """Whether a barrier is wanted before its time."""
+        """Whether a barrier was requested before the interval is over."""
         return self._requested or self.ending is not None
 
     def due(self, changed: bool) -> bool:
-        """Whether a barrier goes out now. `changed`: whether there is anything to checkpoint or to note down."""
-        if self._last is None or self.now < self._last:  # the first look, or a clock set back
+        """Whether to send a barrier now. `changed`: whether there is anything to checkpoint."""
+        if self._last is None or self.now < self._last:  # the first call, or a clock that was set back
             self._last = self.now
         return self.requested or (changed and self.now - self._last >= self._interval)
 
     def sent(self) -> None:
-        """A barrier goes out."""
+        """A barrier was sent."""
         self._last = self.now
         self._requested = False

@@ -1,4 +1,4 @@
-"""The options of a run that the coordinator needs."""
+"""The options of the coordinator."""
 
 from __future__ import annotations
 

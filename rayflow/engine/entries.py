@@ -1,4 +1,4 @@
-"""What a manifest says of a job's states and sinks."""
+"""The entries of a manifest for a job's states and sinks."""
 
 from __future__ import annotations
 

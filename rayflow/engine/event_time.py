@@ -1,4 +1,4 @@
-"""A task's event time: that of each of its entries, and the lowest of those that are active. Never goes back."""
+"""A task's event time: the watermark of each entry, and the lowest of the active ones. Never goes back."""
 
 from __future__ import annotations
 

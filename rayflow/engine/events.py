@@ -1,4 +1,4 @@
-"""What happens to a task, a worker or the coordinator: small, frozen, and all they ever learn."""
+"""The events of tasks, workers and the coordinator: small frozen dataclasses, their only input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splitting a batch by the hash of its keys, for the partitions of the next stage."""
+"""Splits a batch by the hash of its keys, for the partitions of the next stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects the next manifest must name, and when a task's deltas are worth folding into a base."""
+"""Tracks the objects that the next manifest names, and decides when a task needs a new base."""
 
 from __future__ import annotations
 

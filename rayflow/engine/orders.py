@@ -1,4 +1,4 @@
-"""What the coordinator wants done; a runtime turns each into I/O or a message to the workers."""
+"""The orders of the coordinator; a runtime turns each into I/O or a message to the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which worker hosts which task. A pure decision: as even as can be, and moving no more than that needs."""
+"""Places tasks on workers: as evenly as possible, and moving as few as possible. Pure."""
 
 from __future__ import annotations
 

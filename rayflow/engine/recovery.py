@@ -1,4 +1,4 @@
-"""What a new attempt makes of the last manifest and the markers. Pure decisions; docs/concepts/exactly-once.md."""
+"""The decisions of a recovery, from the last manifest and the markers. Pure; see docs/concepts/exactly-once.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rayflow.core.errors import (
 from rayflow.core.ids import Epoch, Marker, SinkTask
 from rayflow.plan.physical import JobPlan
 
-_ANEW = "To read what is there now from its beginning, start anew: under another name, or with an empty --state (and \
+_ANEW = "To read the topic from its beginning, start over: rename the job, or use an empty --state (and \
 --checkpoints) and --new-lineage"
 
 
@@ -51,7 +51,7 @@ def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None
             f"epoch {manifest.epoch} holds output, not published yet, of sinks that the job no longer has: "
             + ", ".join(unpublished_sinks),
             job=plan.name,
-            advice="Run the job as it was once more (--until-end is enough), or give it up with --drop-state",
+            advice="Run the previous version of the job once (--until-end is enough), or discard it with --drop-state",
         )
 
 
@@ -81,8 +81,8 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
             if not topic_before and system_before.startswith(system):
                 continue
             raise SourceMoved(
-                f"the checkpoint of epoch {manifest.epoch} was taken while the topic was read from {system_before}, "
-                f"and now it is read from {system}",
+                f"at the checkpoint of epoch {manifest.epoch} the topic was read from {system_before}, "
+                f"now it is read from {system}",
                 job=manifest.job,
                 topic=source,
             )
@@ -98,7 +98,7 @@ def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
     for sink, marker in markers.items():
         if marker is not None and marker.epoch > 0:
             raise OutputOfAnotherRun(
-                f"there is no checkpoint here, but the job has published up to epoch {marker.epoch} with others",
+                f"there is no checkpoint, but the job has published up to epoch {marker.epoch} with other checkpoints",
                 job=job,
                 operator=sink.operator,
                 partition=sink.partition,
@@ -138,7 +138,7 @@ def unpublished(
             continue
         elif marker is not None:
             raise OutputOfAnotherRun(
-                f"the job has gone on with other checkpoints, and has published up to epoch {marker.epoch} with them",
+                f"the job has since run with other checkpoints, and has published up to epoch {marker.epoch} with them",
                 job=manifest.job,
                 operator=sink.operator,
                 partition=sink.partition,
@@ -177,8 +177,8 @@ def _check_ahead(manifest: Manifest, markers: Mapping[SinkTask, Marker | None]) 
 def _another_topic(manifest: Manifest, source: str, before: Sequence[str], now: Sequence[str]) -> SourceDataLost:
     if len(before) == len(now) == 1:
         return SourceDataLost(
-            f"the topic is not the one that it was at the checkpoint of epoch {manifest.epoch}: it was deleted and "
-            "made again, or moved, and positions in the one mean nothing in the other",
+            f"the topic was recreated or replaced since the checkpoint of epoch {manifest.epoch}; the checkpoint's "
+            "offsets mean nothing in it",
             job=manifest.job,
             topic=source,
             advice=_ANEW,
@@ -186,21 +186,21 @@ def _another_topic(manifest: Manifest, source: str, before: Sequence[str], now: 
     partition = next((i for i, (was, here) in enumerate(zip(before, now, strict=False)) if was != here), len(now))
     return SourceDataLost(
         f"this partition is not the file that it was at the checkpoint of epoch {manifest.epoch}: files were moved, "
-        "removed, or added in front of it",
+        "removed, or added before it",
         job=manifest.job,
         topic=source,
         partition=partition,
-        advice=f"Put the files back as they were; new ones must sort behind them. {_ANEW}",
+        advice=f"Restore the files as they were; new ones must sort behind them. {_ANEW}",
     )
 
 
 def _lost(manifest: Manifest, sink: SinkTask) -> MarkerLost:
     epoch = manifest.epoch
     return MarkerLost(
-        f"the marker of this sink is gone, and whether epoch {epoch} was published is not known",
+        f"the marker of this sink is lost, and it is unknown whether epoch {epoch} was published",
         job=manifest.job,
         operator=sink.operator,
         partition=sink.partition,
-        advice="Look at the end of the output topic; then start it once with "
+        advice="Look at the end of the output topic, then start the job once with "
         f"--lost-marker skip@{epoch} (the epoch is there) or --lost-marker republish@{epoch} (it is not)",
     )

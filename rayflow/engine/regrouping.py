@@ -1,4 +1,4 @@
-"""Finding state and progress of a checkpoint again in a job whose stages have changed: by operator, not by stage."""
+"""Finds state and progress of a checkpoint by operator, in a job whose stages have changed."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
         counts = {manifest.stages[origin] for origin in origin_of(stage, manifest).stages}
         if len(counts) > 1:
             raise PartitionsChanged(
-                f"stage {stage.id} unites states that were kept over {sorted(counts)} partitions",
+                f"stage {stage.id} would combine states that have {sorted(counts)} partitions",
                 job=plan.name,
-                advice="Put a key_by() between them, so that they stay in stages of their own",
+                advice="Put a key_by() between them, so that they stay in separate stages",
             )
         if counts:
             found[stage.id] = counts.pop()

@@ -1,4 +1,4 @@
-"""Which workers have one task of a stage more than the others, so that as few tasks as possible move.
+"""Chooses the workers that get one task of a stage more than the others, so that as few tasks as possible move.
 
 A flow of least cost: one unit from a stage to each worker that has one more of it, and on to the end, which takes no
 more from any worker than it must. It begins with a flow that is even, and each cycle of negative cost in what is left

@@ -1,4 +1,4 @@
-"""How many partitions everything has, fixed for one attempt, and which tasks follow from that."""
+"""The number of partitions of each source and stage, fixed for one attempt, and the tasks that result."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def _at_source(
         raise PartitionsChanged(
             f"the topic has {widest} partitions, but the checkpoint was taken with {before}",
             topic=topic,
-            advice="It was made anew or is another topic; restore it, or start a new job (another name or --state)",
+            advice="It was recreated, or is another topic. Restore it, or start a new job (another name or --state)",
         )
     if stage.keyed_by_source and not allow_new_partitions:
         raise PartitionsChanged(
             f"the topic has {widest} partitions now, but state is keyed by the {before} that it had",
             topic=topic,
             advice="Keys may have moved between partitions, away from their state. Use key_by() instead of "
-            "group_by_key(), or accept that moved keys begin anew: --allow-new-partitions",
+            "group_by_key(), or accept that moved keys start with empty state: --allow-new-partitions",
         )
     return widest
 

@@ -36,7 +36,7 @@ def serde_for(spec: Any) -> Serde[Any]:
         except TypeError as error:
             raise InvalidJob(f"no serde can be made for {_shown(spec)}: {error}") from error
     raise InvalidJob(
-        f"{_shown(spec)} is neither a serde nor a type that one is known for",
+        f"{_shown(spec)} is neither a serde nor a type that has a default serde",
         advice="Give a serde (rf.json, rf.text, rf.msgpack...), bytes, str, a rf.Record or a dataclass",
     )
 

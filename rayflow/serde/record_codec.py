@@ -191,7 +191,7 @@ class RecordCodec:
             raise ValueNotCarried(
                 f"a stored or received record does not fit the class {self.cls.__qualname__} as it is now "
                 f"({type(error).__name__})",
-                advice="Give new fields a default, and let __post_init__ accept what it has accepted before",
+                advice="Give new fields a default, and let __post_init__ accept the values that it used to accept",
             ) from error
 
 

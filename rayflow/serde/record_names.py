@@ -58,7 +58,7 @@ def name_of(cls: type[Any]) -> str:
         name = f"{cls.__module__}:{cls.__qualname__}"
     if not is_record_class(cls) or find(name) is not cls:
         raise ValueNotCarried(
-            f"a value of class {cls.__module__}.{cls.__qualname__} cannot be carried: its name does not lead to it",
+            f"a value of class {cls.__module__}.{cls.__qualname__} cannot be carried: no import finds it by its name",
             advice="Define the class at the top level of a module, once",
         )
     return name
@@ -71,7 +71,7 @@ def class_of(name: str) -> type[Any]:
     if not is_record_class(cls):
         raise ValueNotCarried(
             f"a stored or received record has the class {name.lstrip(_REGISTERED)}, which is not known here",
-            advice="Define or import that class in the job file, under the name it had",
+            advice="Define or import that class in the job file under its old name",
         )
     found: type[Any] = cls
     return found

@@ -315,7 +315,7 @@ class LmdbStore(Store):
                 f"the state in {path} is damaged", advice="Start the job again: it is rebuilt from the last checkpoint"
             )
         if isinstance(error, lmdb.DiskError) or self._directory.is_full():
-            return DiskFull(f"no space is left for the state in {path}")
+            return DiskFull(f"the disk is full: cannot write the state in {path}")
         return error
 
 

@@ -1,4 +1,4 @@
-"""The open epoch's rows of an ordered table, by time: so that dropping them costs what is dropped."""
+"""The open epoch's rows of an ordered table, by time, so that dropping by time costs only the dropped rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State by key and time: what joins keep, sessions, the versions of a row."""
+"""State by key and time, for joins, sessions and versions of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laying a table's open epoch over the rows below it."""
+"""Merges a table's open epoch with the rows below it."""
 
 from __future__ import annotations
 

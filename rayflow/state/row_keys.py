@@ -1,4 +1,4 @@
-"""How the rows of a task's tables are keyed in its store.
+"""The keys of the rows of a task's tables in its store.
 
 A row key is four bytes that stand for the table, then the row's encoded key (of a nested table: namespace, then key).
 LMDB takes at most 511 bytes. A longer row goes to a region of its own behind the table's other rows: table, FF (no

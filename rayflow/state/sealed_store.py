@@ -1,4 +1,4 @@
-"""A store with the sealed epoch's delta laid over it: what a task reads below its open epoch."""
+"""A store with the sealed epoch's delta over it, which a task reads below its open epoch."""
 
 from __future__ import annotations
 

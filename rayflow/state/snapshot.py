@@ -1,4 +1,4 @@
-"""A copy of a store as of one moment, read bit by bit while the store goes on. Copies only what changes meanwhile."""
+"""A snapshot of a store, read in chunks while the store changes. Copies only the rows that change meanwhile."""
 
 from __future__ import annotations
 

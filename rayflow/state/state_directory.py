@@ -1,4 +1,4 @@
-"""The directory of one store: held by one store at a time, and trusted only while what was written to it must be there.
+"""The directory of one store: locked by one store at a time, and rebuilt after an unclean reboot.
 
 LMDB runs without syncing, so its file survives a killed process but perhaps not a machine that went down. A file beside
 it records under which boot of the machine it was written, or that it was synced and closed.
@@ -54,7 +54,7 @@ class StateDirectory:
         except OSError as error:
             self.release()
             if error.errno in _FULL:
-                raise DiskFull(f"no space to open the state directory {path}") from error
+                raise DiskFull(f"the disk is full: cannot open the state directory {path}") from error
             raise
 
     def wipe(self) -> None:

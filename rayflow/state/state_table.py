@@ -1,4 +1,4 @@
-"""What all tables of a task's state have in common: they take part in seal, and name themselves in errors."""
+"""The base class of the tables in a task's state: they take part in `seal`, and name themselves in errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The read side of a table: what joins, interactive queries and the command line share."""
+"""The read side of a table, for joins, interactive queries and the command line."""
 
 from __future__ import annotations
 

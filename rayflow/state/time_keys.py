@@ -1,4 +1,4 @@
-"""How the rows of an ordered table are keyed in the store: by key and time, with an index by time.
+"""The keys of the rows of an ordered table in the store: by key and time, with an index by time.
 
 | row | key | value |
 | --- | --- | --- |

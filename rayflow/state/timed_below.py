@@ -1,4 +1,4 @@
-"""The rows of an ordered table below its open epoch: what is read of them, kept of them, and hidden."""
+"""The rows of an ordered table below its open epoch: reads, caches and hides them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timers: what a task has to do when time has come so far."""
+"""Timers: keys that are due at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job under test: the real engine in memory, and a clock that only the test moves."""
+"""Driver: runs a job in memory for tests, on the real engine, with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LINEAGE = "driver"
 
 @dataclass(frozen=True, slots=True)
 class OutputRecord:
-    """A record that the job has published, decoded with the serdes of its sink. `timestamp` in ms."""
+    """A record that the job published, decoded with the serdes of its sink. `timestamp`: ms since the Unix epoch."""
 
     key: Any
     value: Any
@@ -58,14 +58,14 @@ class OutputRecord:
 class Driver:
     """Runs a job in memory, for tests. A context manager.
 
-    Everything is real but transport and disk: stages, exchanges, codecs, state, windows, timers, epochs. Time stands
-    still until the test moves it: a record moves it forward to its own timestamp, `advance` by a duration.
+    Stages, exchanges, codecs, state, windows, timers and epochs are real; only transport and disk are left out. Only
+    the test moves the clock: `send` moves it forward to the record's timestamp, `advance` by a duration.
 
     Args:
-        job: the job. partitions: of every topic that it reads; keys choose the partition.
-        start: the wall clock at first, ms since the Unix epoch.
+        job: the job. partitions: the number of partitions of each source topic.
+        start: the initial wall clock, ms since the Unix epoch.
 
-    Errors of the job come out of the call that brings them about.
+    An error of the job is raised by the call that caused it.
 
     >>> import rayflow as rf
     >>> job = rf.Job("shout")
@@ -132,12 +132,12 @@ class Driver:
         headers: Headers | None = None,
         partition: int | None = None,
     ) -> None:
-        """Give the job one record; it is processed when this returns.
+        """Process one record.
 
         Args:
-            value, key: encoded with the stream's serdes; bytes are taken as they are.
-            timestamp: the broker's timestamp, ms; None: now. A stream's own `timestamp=` goes before it.
-            partition: None lets the key choose.
+            value, key: encoded with the stream's serdes; bytes are used unchanged.
+            timestamp: the broker's timestamp, ms; None: now. A stream's own `timestamp=` takes precedence.
+            partition: None: chosen by the key.
 
         Raises UnknownTopic, and what the job raises.
         """
@@ -153,7 +153,7 @@ class Driver:
         headers: Headers | None = None,
         partition: int | None = None,
     ) -> None:
-        """Give the job several records as one batch; arguments as of `send`."""
+        """Process several records as one batch. Arguments are those of `send`."""
         if topic not in self._sources:
             raise UnknownTopic(f"the job does not read {topic}", advice=f"It reads {', '.join(sorted(self._sources))}")
         stage, source = self._sources[topic]
@@ -178,8 +178,8 @@ class Driver:
         self._do(self._worker.handle(ClockAdvanced(self._now)))
 
     def advance(self, duration: timedelta | None = None, **units: float) -> None:
-        """Let time pass: `advance(minutes=2)`. The wall clock moves, and event time as if every source partition had
-        brought a record of the new time; windows close and timers fire."""
+        """Move time forward: `advance(minutes=2)`. Moves the wall clock, and event time as if each source partition had
+        received a record with the new time. Windows close and timers fire."""
         passed = timedelta(**units) if duration is None else duration
         self._now += int(passed.total_seconds() * 1000)
         for stream in self._streams(id for _, source in self._sources.values() for id in source.into):
@@ -188,11 +188,11 @@ class Driver:
         self._do(self._worker.handle(ClockAdvanced(self._now)))
 
     def read(self, topic: str) -> list[Any]:
-        """The values published to `topic` since the last read, decoded; ends the epoch, so that tables emit too."""
+        """Return the values published to `topic` since the last read, decoded. Ends the epoch, so that tables emit."""
         return [record.value for record in self.records(topic)]
 
     def records(self, topic: str) -> list[OutputRecord]:
-        """As `read`, but whole records. Raises UnknownTopic for a topic that the job does not write."""
+        """Like `read`, but returns whole records. Raises UnknownTopic for a topic that the job does not write to."""
         if topic not in self._sinks:
             raise UnknownTopic(f"the job does not write {topic}", advice=f"It writes {', '.join(sorted(self._sinks))}")
         self.checkpoint()
@@ -205,12 +205,12 @@ class Driver:
         return records
 
     def checkpoint(self) -> None:
-        """End the epoch: state goes to the stores, output becomes visible."""
+        """End the epoch: state is stored, and output becomes visible."""
         self._end_epoch(drain=False)
         self._worker.validate()
 
     def finish(self) -> None:
-        """End the job as a bounded run ends: every window closes, every event timer fires."""
+        """End the job like a bounded run: all windows close, and all event-time timers fire."""
         self._end_epoch(drain=True)
 
     def _end_epoch(self, drain: bool) -> None:
@@ -220,7 +220,7 @@ class Driver:
         self._epoch += 1
 
     def state_rows(self) -> int:
-        """Rows in the state of all tasks, as of the last checkpoint."""
+        """Return the number of rows in the state of all tasks, as of the last checkpoint."""
         return sum(task.state.row_count() for task in self._worker.tasks.values())
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ def test_a_savepoint_exists_only_once_all_of_it_is_there(history: History) -> No
 def test_a_savepoint_is_never_overwritten(history: History) -> None:
     target = ObjectStore("memory:")
     write_savepoint(history.store, history.manifests[5], target)
-    with pytest.raises(ObjectExists, match="holds a savepoint already"):
+    with pytest.raises(ObjectExists, match="already contains a savepoint"):
         write_savepoint(history.store, history.manifests[6], target)
     assert read_savepoint(target).epoch == 5
 

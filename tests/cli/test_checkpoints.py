@@ -74,7 +74,7 @@ def test_several_jobs_share_one_uri_for_their_checkpoints(rayflow: Run, own_fold
 
 def test_a_sound_store_is_called_sound_and_a_flipped_bit_is_found(rayflow: Run) -> None:
     result = rayflow("checkpoints", "wordcount", "verify")
-    assert (result.exit_code, result.stdout.startswith("sound: 1 checkpoint in file:")) == (0, True)
+    assert (result.exit_code, result.stdout.startswith("verified: 1 checkpoint in file:")) == (0, True)
     segment = next(path for path in STORE.rglob("*.segment"))
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1

@@ -66,5 +66,5 @@ def test_a_network_disk_under_the_state_fails(rayflow: Run, monkeypatch: pytest.
     monkeypatch.setattr(checks, "file_system_of", lambda _place: "nfs4")
     result = rayflow("doctor")
     assert result.exit_code == 1
-    assert "lies on nfs4" in result.stdout
-    assert "-> Keep --state on a local disk" in result.stdout
+    assert "is on nfs4" in result.stdout
+    assert "-> Put --state on a local disk" in result.stdout

@@ -105,7 +105,7 @@ def test_a_stop_publishes_everything_and_its_savepoint_starts_the_next_run(
 ) -> None:
     saved = ok(rayflow("savepoint", "words", "file:first"))
     assert saved.endswith(f" written to file:{own_folder / 'first'}\n")
-    assert "holds a savepoint already" in refused(rayflow("savepoint", "words", "file:first"), 1)["message"]
+    assert "already contains a savepoint" in refused(rayflow("savepoint", "words", "file:first"), 1)["message"]
     told = ok(rayflow("stop", "words", "--savepoint", "file:last"))
     assert told.startswith("words stopped at epoch ")
     assert words.wait(30) == 0
@@ -124,7 +124,7 @@ def test_a_drain_ends_it_for_good(words: subprocess.Popen[str], rayflow: Run) ->
 
 
 def test_it_can_be_ended_at_once(words: subprocess.Popen[str], rayflow: Run) -> None:
-    assert ok(rayflow("stop", "words", "--now")) == "words ended at once\n"
+    assert ok(rayflow("stop", "words", "--now")) == "words stopped at once\n"
     assert words.wait(30) == 0
     assert refused(rayflow("stop", "words"), 2)["code"] == "RF-6003"
 

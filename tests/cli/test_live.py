@@ -46,7 +46,7 @@ def test_what_is_not_known_is_left_out_and_what_is_wrong_is_added() -> None:
 
 def test_after_ctrl_c_the_line_says_that_the_job_stops_and_what_a_second_one_does() -> None:
     assert line(JobStatus("revenue", state="waiting", cause="no answer"), asked=True).plain.startswith(
-        "revenue waiting (no answer)  stops after a last checkpoint; Ctrl-C again ends it at once  0 records/s"
+        "revenue waiting (no answer)  stopping after a final checkpoint; press Ctrl-C again to exit now  0 records/s"
     )
     assert "Ctrl-C" not in line(JobStatus("revenue", state="done"), asked=True).plain
 

@@ -53,7 +53,7 @@ def test_a_topic_made_again_that_has_grown_past_the_jobs_position_is_refused(
     log.delete("in")
     log.create("in", 1)
     write(log, "in", 0, b"new-1", b"new-2", b"new-3")
-    with pytest.raises(SourceDataLost, match="made again"):
+    with pytest.raises(SourceDataLost, match="recreated"):
         run(job, tmp_path)
     assert values(log, "out") == [b"old-1", b"old-2"]
 

@@ -99,7 +99,7 @@ def test_what_a_sink_cannot_hold_is_an_error_of_its_record(tmp_path: Path) -> No
     [
         (shout(sink=IN), {"operator": "out", "topic": "in"}, "feed: topics can be read, not written by a job"),
         (shout(OUT), {"operator": "in", "topic": "out"}, "outbox: topics can be written by a job, not read"),
-        (shout(delivery="exactly_once"), {"operator": "out", "topic": "out"}, "cannot be written exactly once"),
+        (shout(delivery="exactly_once"), {"operator": "out", "topic": "out"}, "do not support exactly-once delivery"),
     ],
     ids=["write", "read", "exactly once"],
 )
@@ -130,7 +130,7 @@ def test_dead_letters_are_written_as_well() -> None:
     [
         (shout(sink="out"), "feed:", "feed: topics can be read, not written by a job"),
         (shout("in"), "outbox:", "outbox: topics can be written by a job, not read"),
-        (shout(sink="out", delivery="exactly_once"), "outbox:", "cannot be written exactly once"),
+        (shout(sink="out", delivery="exactly_once"), "outbox:", "do not support exactly-once delivery"),
     ],
     ids=["write", "read", "exactly once"],
 )

@@ -81,7 +81,7 @@ def test_a_job_waits_for_a_broker_that_is_away_for_half_a_minute(
         running.until(lambda progress: progress.records_in == 2_000)
     assert running.states.count("waiting") == 1
     assert lines(caplog, "waiting for the broker") == 1
-    assert lines(caplog, "the broker is back") == 1
+    assert lines(caplog, "the broker answers again") == 1
     assert broker.by_key("out") == expected(2_000)
 
 

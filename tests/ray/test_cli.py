@@ -96,7 +96,7 @@ def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> Non
     assert ok(rayflow("rescale", "words", "--workers", "1")).startswith("words runs with 1 worker")
     assert ok(rayflow("savepoint", "words", "file:first")).endswith(f"written to file:{folder / 'first'}\n")
     twice = rayflow("savepoint", "words", "file:first")
-    assert (twice.exit_code, "holds a savepoint already" in twice.stderr) == (1, True)
+    assert (twice.exit_code, "already contains a savepoint" in twice.stderr) == (1, True)
 
     stopped = ok(rayflow("stop", "words", "--drain", "--savepoint", "file:last"))
     assert stopped.startswith("words done at epoch ")
@@ -114,7 +114,7 @@ def test_a_job_from_its_submission_to_its_end(rayflow: Run, folder: Path) -> Non
 def test_a_bounded_job_is_waited_for(rayflow: Run) -> None:
     told = ok(rayflow("submit", "words.py", "--workers", "1", "--state", "here", "--until-end", "--wait"))
     assert told.endswith("words done: 150 records in, 300 out\n") or " out\n" in told
-    assert ok(rayflow("stop", "words")) == "words is off the cluster\n"
+    assert ok(rayflow("stop", "words")) == "words removed from the cluster\n"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_worker_that_hangs_is_given_up_and_can_do_no_harm_when_it_goes_on(
         assert not alive
         until_commits(job)
     said = "".join(log.read_text() for log in machines.temporary.glob(f"ray/session_*/logs/worker-*-{zombie.pid}.err"))
-    assert "the coordinator is silent: this process ends itself" in said
+    assert "the coordinator does not answer: this worker exits" in said
 
 
 @pytest.mark.more

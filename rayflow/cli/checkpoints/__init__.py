@@ -1,13 +1,13 @@
-"""`rayflow checkpoints JOB`: what is in a job's checkpoint store."""
+"""`rayflow checkpoints JOB`: list, inspect and verify a job's checkpoints."""
 
 import click
 
 from rayflow.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "list": ("rayflow.cli.checkpoints.list:list_all", "All checkpoints, oldest first."),
-    "show": ("rayflow.cli.checkpoints.show:show", "One checkpoint in full: tasks, positions, sizes."),
-    "verify": ("rayflow.cli.checkpoints.verify:verify", "Read everything and check every byte."),
+    "list": ("rayflow.cli.checkpoints.list:list_all", "List all checkpoints, oldest first."),
+    "show": ("rayflow.cli.checkpoints.show:show", "Show one checkpoint: tasks, positions, sizes."),
+    "verify": ("rayflow.cli.checkpoints.verify:verify", "Read checkpoints and verify their checksums."),
 }
 
 
@@ -15,5 +15,8 @@ COMMANDS = {
 @click.argument("job")
 @click.pass_context
 def checkpoints(ctx: click.Context, job: str) -> None:
-    """Look at the checkpoints of JOB (its name, or its FILE), or with --checkpoints at any store or savepoint."""
+    """List, inspect and verify the checkpoints of JOB, a job's name or FILE.
+
+    With --checkpoints, each command reads another checkpoint store, or a savepoint.
+    """
     ctx.obj = job

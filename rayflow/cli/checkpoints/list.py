@@ -14,7 +14,7 @@ from rayflow.cli.options import checkpoints_option, state_option
 @checkpoints_option
 @click.pass_obj
 def list_all(job: str, state: str | None, checkpoints: str | None) -> None:
-    """Print each checkpoint's epoch, time (UTC), attempt, size of what changed, and whether it is a savepoint."""
+    """List each checkpoint's epoch, time (UTC), attempt, size of its changes, and whether it is a savepoint."""
     from rayflow.checkpoint.inspect import list_checkpoints
 
     store = opened(job, state, checkpoints)

@@ -1,4 +1,4 @@
-"""From JOB, --state and --checkpoints to the store that is meant."""
+"""Opens the checkpoint store that JOB, --state and --checkpoints name."""
 
 from __future__ import annotations
 

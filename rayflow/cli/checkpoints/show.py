@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rayflow.checkpoint.inspect import CheckpointDetail, TaskInfo
 
 _TIMES = ("newest", "watermark", "entries", "passed")
-"""What of a task's progress is event time, in ms."""
+"""The entries of a task's progress that are event times, in ms."""
 
 
 @click.command()
@@ -24,7 +24,7 @@ _TIMES = ("newest", "watermark", "entries", "passed")
 @checkpoints_option
 @click.pass_obj
 def show(job: str, epoch: int | None, state: str | None, checkpoints: str | None) -> None:
-    """Show the checkpoint of EPOCH, or the newest: what it is made of, and where each task stands."""
+    """Show the checkpoint of EPOCH (default: the newest): its objects, and each task's positions and state."""
     from rayflow.checkpoint.inspect import show as detail_of
 
     for line in _lines(detail_of(opened(job, state, checkpoints), epoch)):
@@ -59,7 +59,7 @@ def _restore(task: TaskInfo) -> str:
 
 
 def _progress(name: str, value: Any) -> str:
-    """Text for a value: event times as such, bytes by their length, since they may hold keys."""
+    """A value as text: event times as dates; of bytes only the length, since they may contain keys."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_progress(name, inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list | tuple):

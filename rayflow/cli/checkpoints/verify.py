@@ -16,7 +16,7 @@ from rayflow.cli.options import checkpoints_option, state_option
 @checkpoints_option
 @click.pass_obj
 def verify(job: str, epoch: int | None, state: str | None, checkpoints: str | None) -> None:
-    """Check every byte of the checkpoint of EPOCH, or of all. Exit code 1 when anything is damaged or missing."""
+    """Verify the checksums of the checkpoint of EPOCH (default: all). Exit code 1: an object is damaged or missing."""
     from rayflow.checkpoint.inspect import list_checkpoints
     from rayflow.checkpoint.inspect import verify as findings_of
 
@@ -28,4 +28,4 @@ def verify(job: str, epoch: int | None, state: str | None, checkpoints: str | No
     if findings:
         sys.exit(1)
     count = 1 if epoch is not None else len(list_checkpoints(store))
-    click.echo(f"sound: {count} checkpoint{'s' if count != 1 else ''} in {store.uri}")
+    click.echo(f"verified: {count} checkpoint{'s' if count != 1 else ''} in {store.uri}")

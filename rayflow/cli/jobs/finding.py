@@ -1,4 +1,4 @@
-"""Finds running jobs: on the cluster that is named; else in the state directory, then on this machine's Ray cluster."""
+"""Finds running jobs: on the named cluster, or else in the state directory, then on this machine's Ray cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def job_at(name: str, address: str | None, state: str | None) -> Iterator[JobControl]:
-    """A running job. `address`: of the only cluster to look on. Raises JobNotFound, which says where it was looked for;
+    """A running job. `address`: search this cluster only. Raises JobNotFound, which says where we looked,
     ClusterUnavailable, WorkerLost."""
     from rayflow.runtimes.local.control import local_job
 
@@ -38,7 +38,7 @@ def job_at(name: str, address: str | None, state: str | None) -> Iterator[JobCon
 
 
 def statuses(address: str | None, state: str | None) -> list[JobStatus]:
-    """The status of every job there is, those on this machine first; of one that does not answer a line is printed."""
+    """The status of every job, local jobs first. Prints a line for a job that does not answer."""
     from rayflow.runtimes.local.control import local_jobs
 
     with ExitStack() as stack:
@@ -66,23 +66,23 @@ def _answering(jobs: Iterable[JobControl]) -> list[JobStatus]:
 def _on(cluster: Cluster | None, name: str, looked_in: str) -> JobControl:
     if cluster is None:
         raise JobNotFound(
-            f"there is no running job {name}",
+            f"job {name} is not running",
             job=name,
-            advice=f"Looked in {looked_in}; no Ray cluster runs on this machine. rayflow list shows the jobs that run",
+            advice=f"Looked in {looked_in}; no Ray cluster runs on this machine. rayflow list shows the running jobs",
         )
     try:
         return cluster.job(name)
     except JobNotFound:
         raise JobNotFound(
-            f"there is no running job {name}",
+            f"job {name} is not running",
             job=name,
-            advice=f"Looked in {looked_in} and on this machine's Ray cluster. rayflow list shows the jobs that run",
+            advice=f"Looked in {looked_in} and on this machine's Ray cluster. rayflow list shows the running jobs",
         ) from None
 
 
 @contextmanager
 def _cluster_here() -> Iterator[Cluster | None]:
-    """This machine's Ray cluster; None when there is none, or no Ray. Raises VersionMismatch."""
+    """This machine's Ray cluster; None without a cluster or without Ray. Raises VersionMismatch."""
     with ExitStack() as stack:
         try:
             cluster: Cluster | None = stack.enter_context(cluster_at(None))

@@ -1,4 +1,4 @@
-"""`rayflow list`: the jobs of this machine and of a Ray cluster."""
+"""`rayflow list`: lists the jobs on this machine and on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rayflow.cli.jobs.options import json_option, place_of_jobs
 @place_of_jobs
 @json_option
 def list_jobs(address: str | None, state: str | None, as_json: bool) -> None:
-    """List the jobs that run on the state directory, and those on a Ray cluster.
+    """List the running jobs of the state directory, and the jobs of a Ray cluster.
 
-    A job on a cluster is listed until it is stopped, also when it has ended by itself.
+    A job on a cluster stays in the list after it ends, until it is stopped.
     """
     from rich.console import Console
 
@@ -26,4 +26,4 @@ def list_jobs(address: str | None, state: str | None, as_json: bool) -> None:
     elif found:
         Console(highlight=False).print(list_table(found))
     else:
-        click.echo("No jobs. rayflow run JOB starts one here, rayflow submit JOB on a Ray cluster.")
+        click.echo("No jobs. Start one here with rayflow run JOB, or on a Ray cluster with rayflow submit JOB.")

@@ -1,4 +1,4 @@
-"""`rayflow logs`: what the processes of a job have logged."""
+"""`rayflow logs`: prints the log lines of a job's processes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rayflow.cli.jobs.options import place_of_jobs
 
 @click.command()
 @click.argument("job")
-@click.option("--follow", "-f", is_flag=True, help="Go on with new lines until the job ends, or Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines until the job ends, or until Ctrl-C.")
 @place_of_jobs
 def logs(job: str, follow: bool, address: str | None, state: str | None) -> None:
-    """Print the last log lines of JOB's processes, JSON lines in order of arrival."""
+    """Print the last log lines of JOB's processes, as JSON lines in order of arrival. JOB is the job's name."""
     from rayflow.cli.jobs.finding import job_at
     from rayflow.core.errors import JobNotFound
 
     with job_at(job, address, state) as handle, suppress(KeyboardInterrupt):
         number, lines = handle.logs()
-        with suppress(JobNotFound):  # it has ended
+        with suppress(JobNotFound):  # the job has ended
             while True:
                 for line in lines:
                     click.echo(line)

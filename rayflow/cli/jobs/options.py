@@ -24,12 +24,13 @@ def ray_option(command: F) -> F:
         "address",
         metavar="ADDRESS",
         envvar="RAY_ADDRESS",
-        help="HOST:PORT of the cluster's head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the one here]",
+        help="HOST:PORT of the cluster's head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the cluster on this "
+        "machine]",
     )(command)
 
 
 def place_of_jobs(command: F) -> F:
-    """--state DIR and --ray ADDRESS: where running jobs are looked for."""
+    """--state DIR and --ray ADDRESS: where to look for running jobs."""
     command = state_option(command)
     return click.option(
         "--ray",
@@ -37,7 +38,7 @@ def place_of_jobs(command: F) -> F:
         metavar="ADDRESS",
         envvar="RAY_ADDRESS",
         help="Look on this Ray cluster only: HOST:PORT of its head, or ray://HOST:PORT.  [default: RAY_ADDRESS, or the "
-        "state directory and then the cluster of this machine]",
+        "state directory, then the cluster on this machine]",
     )(command)
 
 

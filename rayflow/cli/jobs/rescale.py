@@ -1,4 +1,4 @@
-"""`rayflow rescale`: other workers for a running job."""
+"""`rayflow rescale`: changes a running job's number of workers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from rayflow.cli.jobs.options import place_of_jobs
 
 @click.command()
 @click.argument("job")
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), required=True, help="How many from now on.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), required=True, help="The new number of workers.")
 @place_of_jobs
 def rescale(job: str, workers: int, address: str | None, state: str | None) -> None:
-    """Let JOB, running on a Ray cluster, go on with N workers. Only the tasks that must move do, from a last
-    checkpoint."""
+    """Change the number of workers of JOB, which runs on a Ray cluster. JOB is the job's name.
+
+    The job takes a checkpoint, moves as few tasks as possible and resumes from it.
+    """
     from rayflow.cli.jobs.finding import job_at
 
     with job_at(job, address, state) as handle:

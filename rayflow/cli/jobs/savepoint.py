@@ -1,4 +1,4 @@
-"""`rayflow savepoint`: keep a checkpoint of a running job."""
+"""`rayflow savepoint`: writes a savepoint of a running job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayflow.cli.jobs.options import place_of_jobs
 @click.argument("uri")
 @place_of_jobs
 def savepoint(job: str, uri: str, address: str | None, state: str | None) -> None:
-    """Write a savepoint of running JOB to URI (file:, s3:, gs: or az:)."""
+    """Write a savepoint of a running job to URI (file:, s3:, gs: or az:). JOB is the job's name."""
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
 

@@ -1,4 +1,4 @@
-"""A job's status as people and programs read it."""
+"""Formats a job's status for people and programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state_text(status: JobStatus) -> Text:
 
 
 def list_table(statuses: list[JobStatus]) -> Table:
-    """A line a job."""
+    """One line per job."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("JOB", "STATE", "RUNTIME"):
         table.add_column(name)
@@ -56,7 +56,7 @@ def list_table(statuses: list[JobStatus]) -> Table:
 
 
 def print_status(console: Console, status: JobStatus) -> None:
-    """All there is to know about a job."""
+    """Print the whole status of a job."""
     head = Table(box=None, show_header=False, pad_edge=False)
     head.add_column(style="dim")
     head.add_column()

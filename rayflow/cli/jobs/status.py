@@ -1,4 +1,4 @@
-"""`rayflow status`: one running job."""
+"""`rayflow status`: shows one running job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayflow.cli.jobs.options import json_option, place_of_jobs
 @place_of_jobs
 @json_option
 def status(job: str, address: str | None, state: str | None, as_json: bool) -> None:
-    """Show the status of JOB (its name): rates, lag, event time, last checkpoint, and where its tasks run."""
+    """Show JOB's status: rates, lag, event time, last checkpoint, and where its tasks run. JOB is the job's name."""
     from rich.console import Console
 
     from rayflow.cli.jobs.finding import job_at

@@ -1,4 +1,4 @@
-"""`rayflow stop`: end a running job."""
+"""`rayflow stop`: stops a running job."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rayflow.cli.jobs.options import place_of_jobs
 
 @click.command()
 @click.argument("job")
-@click.option("--savepoint", metavar="URI", help="Write a savepoint of the last checkpoint there.")
-@click.option("--drain", is_flag=True, help="For good: fire every open window and event-time timer first.")
-@click.option("--now", is_flag=True, help="At once, without a last checkpoint. Nothing is lost by that either.")
+@click.option("--savepoint", metavar="URI", help="Write a savepoint of the final checkpoint to URI.")
+@click.option("--drain", is_flag=True, help="Stop for good: fire every open window and event-time timer first.")
+@click.option("--now", is_flag=True, help="Stop at once, without a final checkpoint. No data is lost.")
 @place_of_jobs
 def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str | None, state: str | None) -> None:
-    """Stop JOB after a last checkpoint, with everything published; on a cluster, take its processes off it.
+    """Stop JOB after a final checkpoint, and publish its output. JOB is the job's name.
 
-    A job on a cluster that has ended by itself is only taken off.
+    Also removes a job's processes from a Ray cluster, if the job runs there or has ended there.
     """
     if now and (savepoint or drain):
-        raise click.UsageError("--now takes no last checkpoint, so it goes with neither --savepoint nor --drain")
+        raise click.UsageError("--now takes no final checkpoint, so it excludes --savepoint and --drain")
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
 
@@ -28,7 +28,7 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
         before = handle.status()
         if now or before.ended:
             handle.remove()
-            click.echo(f"{job} is off the cluster" if before.runtime == "ray" else f"{job} ended at once")
+            click.echo(f"{job} removed from the cluster" if before.runtime == "ray" else f"{job} stopped at once")
             return
         found = handle.stop(drain=drain, savepoint=savepoint)
     click.echo(f"{job} {found.state} at epoch {found.epoch}" + (f", savepoint {savepoint}" if savepoint else ""))

@@ -1,4 +1,4 @@
-"""`rayflow submit`: a job onto a Ray cluster."""
+"""`rayflow submit`: start a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,28 +15,43 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 @click.command()
 @click.argument("job")
 @ray_option
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="[default: one per partition while CPUs last]")
 @click.option(
-    "--max-workers", metavar="M", type=click.IntRange(min=1), help="Up to M while workers are busy and records wait."
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Number of workers.  [default: one per partition, as CPUs allow]",
 )
 @click.option(
-    "--scaling-cooldown", metavar="SECONDS", type=float, default=120.0, show_default=True, help="Between two changes."
+    "--max-workers",
+    metavar="M",
+    type=click.IntRange(min=1),
+    help="Scale up to M workers while they are busy and the job lags.",
 )
-@click.option("--cpus", metavar="X", type=float, default=1.0, show_default=True, help="CPUs of each worker.")
-@click.option("--wait", is_flag=True, help="Return when the job has ended.")
+@click.option(
+    "--scaling-cooldown",
+    metavar="SECONDS",
+    type=float,
+    default=120.0,
+    show_default=True,
+    help="Time between two scalings.",
+)
+@click.option("--cpus", metavar="X", type=float, default=1.0, show_default=True, help="CPUs per worker.")
+@click.option("--wait", is_flag=True, help="Wait until the job ends.")
 @place_options
 @checkpoints_option
-@click.option("--until-end", is_flag=True, help="Stop at the ends that the topics have now, everything published.")
+@click.option("--until-end", is_flag=True, help="Process the records that are in the topics now, then stop.")
 @click.option("--from-savepoint", metavar="URI", help="Start from a savepoint.")
-@click.option("--from-checkpoint", metavar="N", type=int, help="Start from an older checkpoint, by its epoch.")
-@click.option("--drop-state", is_flag=True, help="Discard state of operators that the job no longer has.")
-@click.option("--allow-new-partitions", is_flag=True, help="Accept new partitions of a topic whose keys key state.")
-@click.option("--new-lineage", is_flag=True, help="Begin anew although the job has published with other checkpoints.")
+@click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N.")
+@click.option("--drop-state", is_flag=True, help="Discard the state of operators that were removed or changed.")
+@click.option("--allow-new-partitions", is_flag=True, help="Accept more partitions in a topic that keys state.")
+@click.option(
+    "--new-lineage", is_flag=True, help="With no checkpoint: start over even if the job has published before (RF-3012)."
+)
 @click.option(
     "--lost-marker",
     metavar="republish@EPOCH|skip@EPOCH",
     callback=lost_marker,
-    help="What to do about the epoch whose marker is lost.",
+    help="Publish or skip the epoch whose marker the broker lost (RF-3005).",
 )
 @set_option
 def submit(
@@ -53,10 +68,11 @@ def submit(
     sets: dict[str, str],
     **only: Any,
 ) -> None:
-    """Start JOB (FILE or FILE:VARIABLE) on a Ray cluster, and return when it runs.
+    """Start JOB on a Ray cluster, and return when it runs. JOB is FILE or FILE:VARIABLE.
 
-    The folder that holds the file's rayflow.toml or pyproject.toml (else the file's own) is shipped to the workers.
-    The job goes on when this command, or this machine, is gone: see `rayflow status` and `rayflow stop`.
+    Ships the project's folder to the workers: the nearest one above FILE with a rayflow.toml or pyproject.toml, else
+    FILE's own folder. The job keeps running after this command returns; `rayflow status` shows it, `rayflow stop`
+    stops it.
     """
     from rayflow.cli.jobs.places import absolute_flags, absolute_settings
     from rayflow.cli.run import refuse_unread

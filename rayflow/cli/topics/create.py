@@ -10,11 +10,11 @@ from rayflow.connectors.parts import as_admin
 
 @click.command()
 @click.argument("topic")
-@click.option("--partitions", type=click.IntRange(min=1), default=4, show_default=True)
-@click.option("--replication", type=click.IntRange(min=1), help="Copies of each partition.  [default: the broker's]")
+@click.option("--partitions", type=click.IntRange(min=1), default=4, show_default=True, help="Number of partitions.")
+@click.option("--replication", type=click.IntRange(min=1), help="Replicas per partition.  [default: the broker's]")
 @place_options
 def create(topic: str, partitions: int, replication: int | None, broker: str | None, state: str | None) -> None:
-    """Create TOPIC."""
+    """Create a topic."""
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
         as_admin(connector).create(topic, partitions, replication)

@@ -11,7 +11,7 @@ from rayflow.connectors.parts import as_catalog
 @click.command("list")
 @place_options
 def list_topics(broker: str | None, state: str | None) -> None:
-    """Print each topic's name, partitions and records (where the broker counts them), separated by tabs."""
+    """List each topic's name, partitions and number of records (- if unknown), separated by tabs."""
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     try:
         for topic in as_catalog(connector).topics():

@@ -1,4 +1,4 @@
-"""`rayflow topics read`: committed records as lines."""
+"""`rayflow topics read`: print committed records, one per line."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("topic")
-@click.option("--from-start", is_flag=True, help="With --follow: begin with the records that are there.")
-@click.option("--follow", is_flag=True, help="Go on with new records until Ctrl-C.")
+@click.option("--from-start", is_flag=True, help="With --follow: print the existing records first.")
+@click.option("--follow", is_flag=True, help="Print new records as they arrive, until Ctrl-C.")
 @click.option("--max", "limit", metavar="N", type=click.IntRange(min=1), help="Stop after N records.")
-@click.option("--format", "form", type=click.Choice(["json", "value"]), default="json", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["json", "value"]), default="json", show_default=True, help="See above."
+)
 @place_options
 def read(
     topic: str,
@@ -33,14 +35,14 @@ def read(
     broker: str | None,
     state: str | None,
 ) -> None:
-    """Print TOPIC's committed records, one a line, partition by partition in order.
+    """Print a topic's committed records, one per line. Records of one partition are in order.
 
-    Without --follow: everything that is there now, then stop. With --follow: what is new from now on.
+    Without --follow: prints the existing records and exits. With --follow: prints only new records.
 
     \b
     json   {"partition": 0, "offset": 7, "timestamp": 1700000000000, "key": ..., "value": ..., "headers": {...}}
-    value  the value alone
-    Keys and values that are JSON are shown as such, other text as a string, other bytes as {"base64": "..."}.
+    value  only the value, as it is stored
+    Keys and values: JSON is printed as JSON, other text as a string, other bytes as {"base64": "..."}.
     """
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     lines = _json_lines if form == "json" else _value_lines
@@ -84,7 +86,7 @@ def _value_lines(batch: Batch) -> list[bytes]:
 
 
 def shown(data: bytes | None) -> Any:
-    """Bytes for JSON output: the JSON they hold, else text, else base64."""
+    """Bytes as JSON output: the JSON that they contain, else text, else base64."""
     if data is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Reading a topic outside of a job."""
+"""Reads a topic outside a job."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _BATCH = 1_000
 _WAIT = 0.2
 """Seconds that a poll waits."""
 _PATIENCE = 25
-"""Polls in a row without a record."""
+"""Empty polls in a row after which reading ends."""
 
 
 def read_topic(source: Source, topic: str, *, from_start: bool, follow: bool) -> Iterator[Polled]:
     """Committed records of all partitions.
 
-    From the first record or from what is new; up to the ends as they are now, or on and on with `follow`. Raises
+    Starts at the first record or at the current ends; stops at the current ends, or never with `follow`. Raises
     UnknownTopic, BrokerUnavailable.
     """
     partitions = [TopicPartition(topic, number) for number in range(source.partitions(topic))]
@@ -36,7 +36,7 @@ def read_topic(source: Source, topic: str, *, from_start: bool, follow: bool) ->
 
 
 def _until(reader: Reader, ends: dict[TopicPartition, int]) -> Iterator[Polled]:
-    """What lies before `ends`; also done when nothing has come for some seconds (retention may have emptied a tail)."""
+    """Records before `ends`. Also stops after 25 empty polls: retention may have removed the last records."""
     open_ends = {partition: end for partition, end in ends.items() if end > 0}
     idle = 0
     while open_ends and idle < _PATIENCE:

@@ -1,4 +1,4 @@
-"""`rayflow topics write`: records from lines of JSON."""
+"""`rayflow topics write`: write records from lines of JSON or text."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _CHUNK = 1 << 20
 
 @click.command()
 @click.argument("topic")
-@click.option("--key", "field", metavar="FIELD", help="Take the key from this field of the value.")
-@click.option("--envelope", is_flag=True, help='Lines are {"key": ..., "value": ..., "timestamp": ms}.')
-@click.option("--text", is_flag=True, help="Lines are values as they are, not JSON.")
+@click.option("--key", "field", metavar="FIELD", help="Field of the value to use as the key.")
+@click.option("--envelope", is_flag=True, help='Each line is {"key": ..., "value": ..., "timestamp": ms}.')
+@click.option("--text", is_flag=True, help="Each line is plain text, not JSON.")
 @place_options
 def write(topic: str, field: str | None, envelope: bool, text: bool, broker: str | None, state: str | None) -> None:
-    """Write the JSON lines of standard input to TOPIC, as they arrive.
+    """Write each line of standard input to a topic as a record.
 
-    Each line is a value; with --envelope it is a record, in which key, value and timestamp may be missing. A key that
-    is a string is written as its text, any other as JSON.
+    A line is a JSON value. With --envelope it is a record, whose key, value and timestamp are optional. A string key
+    is written as text, any other key as JSON.
     """
     if (field is not None) + envelope + text > 1:
-        raise click.UsageError("--key, --envelope and --text exclude one another.")
+        raise click.UsageError("Use only one of --key, --envelope and --text.")
     connector = connector_of(settings_of({"broker": broker, "state": state}))
     seen = written = 0
     try:
@@ -55,7 +55,7 @@ def write(topic: str, field: str | None, envelope: bool, text: bool, broker: str
 
 
 def _arriving(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Whole lines, as many as have arrived: a slow pipe is written line by line, a file in bulk."""
+    """Yields the complete lines that have arrived: a slow pipe is written line by line, a file in bulk."""
     rest = b""
     while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]
         *lines, rest = (rest + chunk).split(b"\n")
@@ -105,4 +105,6 @@ def _key_bytes(key: Any) -> bytes | None:
 
 
 def _refused(number: int, written: int, what: str) -> DecodeFailed:
-    return DecodeFailed(f"Line {number} {what}", advice=f"Correct it and go on there: {written:,} records are written")
+    return DecodeFailed(
+        f"Line {number} {what}", advice=f"{written:,} records were written; fix this line and continue from it"
+    )

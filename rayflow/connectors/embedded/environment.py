@@ -77,15 +77,15 @@ class Environment:
         except lmdb.MapFullError as error:
             raise DiskFull(
                 f"The embedded log at {self.path} has reached its largest size ({MAP_SIZE >> 20} MiB)",
-                advice="Delete topics that are not needed, or use Kafka",
+                advice="Delete topics that you no longer need, or use Kafka",
             ) from error
         except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
             raise DamagedObject(f"The embedded log at {self.path} is damaged: {error}", advice=ADVICE) from error
         except lmdb.Error as error:
             if isinstance(error, lmdb.DiskError) or getattr(error, "code", None) in _FULL:
                 raise DiskFull(
-                    f"The embedded log at {self.path} could not be written: no space left, or the disk fails ({error})",
-                    advice="Free space; nothing of the transaction is visible and nothing before it is lost",
+                    f"The embedded log at {self.path} could not be written: the disk is full, or failing ({error})",
+                    advice="Free disk space. The transaction was rolled back, and no earlier record is lost",
                 ) from error
             raise BrokerRefused(f"The embedded log at {self.path} refused: {error}") from error
 

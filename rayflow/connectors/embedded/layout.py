@@ -60,7 +60,9 @@ def prepare(environment: Environment) -> None:
             if txn.put(b"v", _NUMBER.pack(FORMAT), overwrite=False):
                 txn.put(b"i", os.urandom(16))
     elif version > FORMAT:
-        raise FormatTooNew(f"The embedded log at {environment.path} has format {version}, this rayflow knows {FORMAT}")
+        raise FormatTooNew(
+            f"The embedded log at {environment.path} has format {version}; this rayflow reads format {FORMAT}"
+        )
 
 
 def identity_of(txn: LmdbTransaction) -> str:
@@ -88,13 +90,13 @@ def list_topics(txn: LmdbTransaction) -> list[TopicInfo]:
 def create_topic(txn: LmdbTransaction, name: str, partitions: int) -> None:
     """Add a topic. Raises TopicExists; BrokerRefused for a name or a number that Kafka would refuse."""
     if not _NAME.fullmatch(name):
-        raise BrokerRefused("The topic's name must be 1 to 249 of A-Z a-z 0-9 . _ -", topic=name)
+        raise BrokerRefused("A topic's name must be 1 to 249 characters of A-Z a-z 0-9 . _ -", topic=name)
     if partitions < 1:
-        raise BrokerRefused(f"A topic has at least one partition, not {partitions}", topic=name)
+        raise BrokerRefused(f"A topic needs at least one partition, not {partitions}", topic=name)
     found = txn.get(b"n")
     number = 1 if found is None else _NUMBER.unpack(found)[0]
     if not txn.put(b"t" + name.encode(), _encode(Topic(number, partitions)), overwrite=False):
-        raise TopicExists("The topic exists already", topic=name)
+        raise TopicExists("The topic already exists", topic=name)
     txn.put(b"n", _NUMBER.pack(number + 1))
 
 

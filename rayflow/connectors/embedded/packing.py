@@ -117,8 +117,8 @@ def _size(batch: EncodedBatch, columns: Columns) -> int:
             raise RecordTooLarge(
                 f"A record of {largest} bytes is larger than the embedded log's limit of {RECORD_BYTES}",
                 topic=batch.topic,
-                advice="Write smaller records: correct the job and start it with --from-checkpoint N, an epoch before "
-                "this one (rayflow checkpoints JOB list)",
+                advice="Change the job to write smaller records, and start it from a checkpoint before this epoch: "
+                "--from-checkpoint N (rayflow checkpoints JOB list)",
             )
     return total
 

@@ -21,7 +21,7 @@ def write_chunks(txn: LmdbTransaction, chunks: Iterable[Chunk]) -> None:
     for chunk in chunks:
         if (chunk.topic, chunk.number) not in known:
             if layout.find_topic(txn, chunk.topic).number != chunk.number:
-                raise UnknownTopic("The topic was deleted while it was written, and made again", topic=chunk.topic)
+                raise UnknownTopic("The topic was deleted and recreated while the job wrote to it", topic=chunk.topic)
             known.add((chunk.topic, chunk.number))
         layout.append(txn, chunk.number, chunk.partition, chunk.blob, chunk.count)
 

@@ -57,7 +57,7 @@ class EmbeddedReader(Reader):
                 end = layout.end_of(txn, topic.number, place.partition)
                 if position is not None and not 0 <= position <= end:
                     raise SourceDataLost(
-                        f"The partition ends at {end}: the topic has been deleted and made again since",
+                        f"The partition ends at {end}: the topic was deleted and recreated",
                         topic=place.topic,
                         partition=place.partition,
                         offset=position,
@@ -108,7 +108,7 @@ class EmbeddedReader(Reader):
             seen = txn.id()
             for name, number in {(one.place.topic, one.topic) for one in self._assigned}:
                 if layout.find_topic(txn, name).number != number:
-                    raise UnknownTopic("The topic was deleted while it was read, and made again", topic=name)
+                    raise UnknownTopic("The topic was deleted and recreated while the job read it", topic=name)
             for one in self._assigned:
                 end = layout.end_of(txn, one.topic, one.place.partition)
                 if one.position < end and max_records > 0 and room > 0:

@@ -97,7 +97,7 @@ class JsonLinesConnector(_Files, Sink, TopicAdmin, Appendable):
         """Make the directory; one that is there without part files will do. The number of partitions means nothing."""
         folder = self.base / topic
         if folder.exists() and not (folder.is_dir() and not parts_in(folder, self.suffix)):
-            raise TopicExists(f"{folder} is there already", topic=topic)
+            raise TopicExists(f"{folder} already exists", topic=topic)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)

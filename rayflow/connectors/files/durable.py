@@ -42,5 +42,7 @@ def locked(path: Path) -> Iterator[None]:
 def refused(error: OSError, path: Path) -> RayflowError:
     """The error to raise for what the system said to a write."""
     if error.errno in _FULL:
-        return DiskFull(f"No space is left to write {path}", advice="Free space; the epoch is published again")
+        return DiskFull(
+            f"No space is left to write {path}", advice="Free disk space; the next start publishes the epoch again"
+        )
     return BrokerRefused(f"{path} cannot be written: {error.strerror}", advice="Check the folder and its permissions")

@@ -105,4 +105,4 @@ def file_name(text: str) -> str:
 
 
 def _damaged(path: Path) -> DamagedObject:
-    return DamagedObject(f"{path} is damaged", advice="Restore it from a backup; it says what has been published")
+    return DamagedObject(f"{path} is damaged", advice="Restore it from a backup; it records what was published")

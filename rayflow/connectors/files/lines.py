@@ -21,8 +21,8 @@ def lines(values: Sequence[bytes]) -> bytes:
     data = b"\n".join([*values, b""])
     if data.count(b"\n") != len(values) or b"" in values or b"\r\n" in data:
         raise EncodeFailed(
-            "A value is empty, holds a newline or ends in a carriage return: it is no line of a file",
-            advice="Use the json serde for this sink, or say what to do with such records: on_error=rf.skip or "
+            "A value is empty, contains a newline or ends in a carriage return, so it is no line of a file",
+            advice="Use the json serde for this sink, or skip or dead-letter such records: on_error=rf.skip or "
             "rf.dead_letter(topic)",
         )
     return data

@@ -158,11 +158,11 @@ class FileReader(Reader):
         file.stamp = status.st_mtime_ns // 1_000_000
         if data and before != b"\n" and not data.startswith((b"\n", b"\r")):
             raise SourceDataLost(
-                f"No record starts here in {file.path}: it was written anew, or its last record grew",
+                f"No record starts at this position of {file.path}: it was rewritten, or its last record grew",
                 topic=file.place.topic,
                 partition=file.place.partition,
                 offset=file.position,
-                advice="End every record with a newline, and only ever append to the file",
+                advice="End every record with a newline, and only append to the file",
             )
         return data, status.st_size
 
@@ -197,7 +197,7 @@ def _opened(file: _File) -> Iterator[BinaryIO]:
             f"{file.path} cannot be opened: {error.strerror}",
             topic=file.place.topic,
             partition=file.place.partition,
-            advice="Put it back, or make it readable",
+            advice="Restore it, or make it readable",
         ) from error
     with source:
         yield source
@@ -215,9 +215,9 @@ def _unreadable(file: _File, why: str) -> DecodeFailed:
 
 def _shorter(file: _File) -> SourceDataLost:
     return SourceDataLost(
-        f"{file.path} is shorter than what was read of it",
+        f"{file.path} is shorter than the job's position in it",
         topic=file.place.topic,
         partition=file.place.partition,
         offset=file.position,
-        advice="Put the file back as it was, or start a new job",
+        advice="Restore the file, or start a new job",
     )

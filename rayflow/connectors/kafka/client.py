@@ -77,7 +77,7 @@ def make(kind: Callable[[dict[str, Any]], T], settings: dict[str, Any], contact:
     names = sorted(name for name in settings if name in text) or [_quoted(text)]
     raise InvalidConnector(
         f"The Kafka settings cannot be used: {', '.join(names)}",
-        advice="A name or value is not one that librdkafka knows, or they do not go together: see its CONFIGURATION.md",
+        advice="librdkafka does not know a name or value, or they contradict each other: see its CONFIGURATION.md",
     )
 
 

@@ -114,7 +114,7 @@ def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str
     if owned:
         raise InvalidConnector(
             f"rayflow itself sets {', '.join(owned)}",
-            advice="Remove it from config= and from RAYFLOW_KAFKA_*: what is promised of input and output rests on it",
+            advice="Remove it from config= and RAYFLOW_KAFKA_*: exactly-once processing depends on it",
         )
     return found
 

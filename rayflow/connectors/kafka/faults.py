@@ -108,9 +108,11 @@ def fault(
     if code in FENCED:
         return Fenced("A newer publisher of this job and slot has taken over")
     if code == KafkaError.TOPIC_ALREADY_EXISTS:
-        return TopicExists("The topic exists already", topic=topic)
+        return TopicExists("The topic already exists", topic=topic)
     if code in LOST:
-        return SourceDataLost("The position is no longer held", topic=topic, partition=partition, offset=offset)
+        return SourceDataLost(
+            "The broker no longer has the record at this position", topic=topic, partition=partition, offset=offset
+        )
     if code in REFUSED_RECORD:
         return BrokerRefused(
             f"The broker refused a record ({error.name()})",

@@ -363,7 +363,7 @@ class ExactlyOncePublisher(Publisher):
         return Fenced(
             f"The broker ended this publisher's transaction after {self._settings.transaction_timeout:g} s",
             job=self._job,
-            advice="The process was suspended, or another one runs this job; started again, the job goes on exactly",
+            advice="The process was suspended, or another one runs this job. A restart loses no data",
         )
 
     def _ready(self) -> TransactionalProducer:

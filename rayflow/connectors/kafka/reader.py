@@ -160,9 +160,9 @@ class KafkaReader(Reader):
         ends = look_up(consumer, list(positions), LATEST, self._contact, CONNECT_TIMEOUT)
         for place, position in positions.items():
             if position < firsts[place]:
-                found = f"The first record that is still held is at {firsts[place]}"
+                found = f"The oldest record that the broker still has is at {firsts[place]}"
             elif position > ends[place]:
-                found = f"The partition ends at {ends[place]}: it was truncated, or deleted and created again"
+                found = f"The partition ends at {ends[place]}: the topic was truncated, or deleted and recreated"
             else:
                 continue
             raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position)

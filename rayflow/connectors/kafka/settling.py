@@ -65,6 +65,8 @@ def await_readers(
                     return
                 time.sleep(_PAUSE)
     except RayflowError as error:
-        _logger.debug("whether readers see the last epoch already is not known: %s", error.what)
+        _logger.debug("unknown whether readers see the last epoch yet: %s", error.what)
     else:
-        _logger.warning("readers do not get past the last epoch yet: another writer's transaction is open")
+        _logger.warning(
+            "read_committed readers cannot read past the last epoch yet: another producer's transaction is open"
+        )

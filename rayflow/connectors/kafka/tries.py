@@ -63,7 +63,7 @@ class Tries:
         self.unknown = False
         if self._slow >= _SLOW_TRIES:
             raise TransactionTooShort(
-                f"Epoch {self._epoch} takes longer to send than the {self._timeout:g} s that a Kafka transaction may "
-                f"last: given up after {_SLOW_TRIES} tries",
+                f"Publishing epoch {self._epoch} takes longer than transaction.timeout.ms ({self._timeout:g} s): gave "
+                f"up after {_SLOW_TRIES} tries",
                 job=self._job,
             )

@@ -1,4 +1,4 @@
-"""How a running job is seen and steered from outside: one interface for a run in one process and for a job on Ray."""
+"""The interface to watch and control a running job: the same for a local run and for a job on Ray."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rayflow.runtimes.hosting.status import JobStatus
 class JobControl(ABC):
     """One job, wherever it runs. `name`: the job's.
 
-    Every method raises JobNotFound when the job does not run (any more), and WorkerLost when whoever coordinates it
-    does not answer in time: 60 s on Ray, which may have to restart it, 10 s for a local run. An error of the job is
-    raised here as the class that it has there.
+    Every method raises JobNotFound when the job is not running, and WorkerLost when its coordinator does not answer in
+    time: 60 s on Ray, which may have to restart it, 10 s for a local run. An error of the job is raised here with its
+    own class.
     """
 
     name: str
@@ -24,47 +24,47 @@ class JobControl(ABC):
 
     @abstractmethod
     def until_ended(self, timeout: float | None = None) -> JobStatus:
-        """Wait until the job has ended; its last status. Raises what it failed with; WorkerLost after `timeout` s."""
+        """Wait for the end; return the final status. Raises the job's error; WorkerLost after `timeout` s."""
 
     @abstractmethod
     def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
-        """Its status every so many seconds; the last one is that of its end. A failed job is no error here."""
+        """Yield the status every `every` seconds; the last one is final. Does not raise the error of a failed job."""
 
     @abstractmethod
     def logs(self, after: int = 0) -> tuple[int, list[str]]:
-        """How many lines the job's processes have logged, and those after the first `after` that are still kept."""
+        """The number of lines logged so far, and the kept lines after the first `after`."""
 
     @abstractmethod
     def savepoint(self, uri: str) -> int:
-        """Keep the next checkpoint as a savepoint at `uri` (absolute); its epoch, once it is written.
+        """Write the next checkpoint as a savepoint to `uri` (absolute); return its epoch when it is complete.
 
-        Raises ObjectExists when there is one already, InvalidSetting when the URI cannot be used, what the stores
-        raise, and RayflowError when the job ends before.
+        Raises ObjectExists when one exists, InvalidSetting for an unusable URI, the errors of the stores, and
+        RayflowError when the job ends before.
         """
 
     @abstractmethod
     def rescale(self, workers: int) -> JobStatus:
-        """Go on with this many workers; the status, once they process records.
+        """Change the number of workers; return the status when they process records.
 
-        Raises why the job goes on as it is: NotEnoughResources, WorkerFailed; InvalidSetting for a local run, which
+        Raises NotEnoughResources or WorkerFailed when the job keeps its workers, InvalidSetting for a local run, which
         has one worker.
         """
 
     @abstractmethod
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """Have the job end after a last checkpoint with everything published, without waiting for that.
+        """Ask the job to stop after a final checkpoint and to publish its output; do not wait.
 
         `drain`: fire every open window and event-time timer first. `savepoint`: the URI (absolute) of one to write.
         """
 
     @abstractmethod
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
-        """The same, and wait for the end; its last status. The job's name is free then.
+        """The same, but wait for the end; return the final status. The job's name is free then.
 
-        Raises what the job fails with meanwhile, what writing the savepoint raises, WorkerLost after `timeout` s.
+        Raises the job's error, the errors of writing the savepoint, WorkerLost after `timeout` s.
         """
 
     @abstractmethod
     def remove(self) -> None:
-        """End the job at once, without a last checkpoint; the next start goes on from the newest one. On Ray, also
-        take a job that has ended off the cluster."""
+        """Stop the job at once, without a final checkpoint; the next start resumes from the newest one. On Ray, also
+        remove a job that has ended from the cluster."""

@@ -1,4 +1,4 @@
-"""The driver of one attempt's coordinator: carries its orders out by messages to the workers and by what it writes."""
+"""The driver of one attempt's coordinator: carries its orders out by messages to workers and by writes."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ class CoordinatorDriver:
             self.tell(PublishersOpened(self._markers))
 
     def _republish(self, order: RepublishOutput) -> None:
-        log.info("publishing what the last run had staged", job=self._plan.name, epoch=order.manifest.epoch)
+        log.info("publishing output staged by the last run", job=self._plan.name, epoch=order.manifest.epoch)
         staged = staged_by(self._store, self._plan, order, self._ports.together)
         self._waits = set(staged)
         for slot in sorted(staged):

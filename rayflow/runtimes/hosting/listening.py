@@ -1,4 +1,4 @@
-"""For how long the sources have been listened to: what tells a partition that is silent from one that nobody heard."""
+"""Measures how long sources were polled, to tell an idle partition from one that was not read."""
 
 from __future__ import annotations
 

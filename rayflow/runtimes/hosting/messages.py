@@ -1,4 +1,4 @@
-"""What coordinator and workers of one attempt say to each other, besides the engine's own events and orders."""
+"""Messages between the coordinator and the workers of an attempt, besides the engine's own events and orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feeds the Prometheus metrics of a job from what its workers measure: the same for one worker and for many."""
+"""Updates the Prometheus metrics of a job from its workers' measurements."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MetricsFeed:
         self._shown: set[WorkerId] = set()
 
     def look(self, attempt: Attempt, workers: Mapping[WorkerId, WorkerMetrics]) -> None:
-        """Take over what the workers have measured since the last look. `attempt`: the job's; 0: none yet."""
+        """Add what the workers have measured since the last call. `attempt`: the job's; 0: none yet."""
         metrics, now = self._metrics, self._clock()
         if attempt != self._attempt:
             self._attempt = attempt

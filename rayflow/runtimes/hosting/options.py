@@ -1,4 +1,4 @@
-"""How a job is run: what every runtime is told besides the plan."""
+"""The options of a run, for every runtime."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class RunOptions:
     Attributes:
         broker: `kafka://host:9092` or `embedded:PATH`; None: the embedded log under `state`.
         broker_config: the connector's settings (Kafka: librdkafka's, secrets included).
-        state: directory of everything local: LMDB, lock, and by default embedded log and checkpoints.
+        state: directory for local data: LMDB, lock, and by default embedded log and checkpoints.
         checkpoints: URI of the job's own checkpoint store; None: `file:` under `state`.
-        until_end: stop at the end positions seen at the start.
+        until_end: stop at the end offsets seen at the start.
         from_savepoint: URI of a savepoint to start from. from_checkpoint: an older checkpoint's epoch to start from.
         savepoint_at_stop: URI to write a savepoint to when the job stops.
-        drop_state: accept that state of operators that are gone is discarded.
+        drop_state: discard the state of operators that were removed or changed.
         allow_new_partitions: accept that a source partitioned by key has more partitions than its state.
-        new_lineage: begin anew although the sinks hold markers of a run with other checkpoints.
+        new_lineage: without a checkpoint, start over even if the sinks have markers of an earlier run.
         lost_marker: what to do about the epoch whose marker is lost; None: refuse.
         checkpoint_interval: ms; None: the job's own. retain: checkpoints kept.
         memory_limit: bytes that overlays and staged output may take, of the open epoch and of the one in flight, an
@@ -54,7 +54,7 @@ class RunOptions:
         return self.broker or f"embedded:{self.state.absolute() / 'log'}"
 
     def job_folder(self, job: str) -> Path:
-        """Where everything local of a job lies."""
+        """The directory of a job's local data."""
         return self.state.absolute() / "jobs" / job
 
     def checkpoint_store(self, job: str) -> str:

@@ -1,4 +1,4 @@
-"""Fills in the measured part of a job's status: sums over its workers, and rates."""
+"""Computes the measured fields of a job's status: sums over its workers, and rates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rayflow.runtimes.hosting.status import JobStatus, WorkerStatus
 from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMetrics
 
 RATE_OVER = 5.0
-"""Seconds that rates are taken over."""
+"""Seconds over which rates are averaged."""
 
 
 class Overview:

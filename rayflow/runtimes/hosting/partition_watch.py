@@ -1,4 +1,4 @@
-"""Sees that a topic has got more partitions while the job runs."""
+"""Watches source topics for new partitions while the job runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a driver is given to reach the world: time, background work, the checkpoint store, connectors.
+"""The ports of a driver: its access to time, background work, the checkpoint store and connectors.
 
 The network is a port too: the calls `tell` and `send` that a driver is made with.
 """
@@ -20,7 +20,7 @@ from rayflow.operators.calling import Call
 T = TypeVar("T")
 
 OnStep = Callable[[str], None]
-"""Is told the name of a step before and after it is done. Tests crash there."""
+"""Called with the name of a step, before and after the step. Tests crash jobs there."""
 
 
 def no_step(name: str) -> None:
@@ -28,23 +28,23 @@ def no_step(name: str) -> None:
 
 
 class Background(Protocol):
-    """Calls that run off the driver's thread, one after the other; what follows each runs on the driver's thread."""
+    """Runs calls off the driver's thread, one after the other; the callback of each runs on the driver's thread."""
 
     def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `call`; a later `collect` passes its result to `then`, or raises what it raised. Returns at once."""
 
     def collect(self) -> bool:
-        """Run what follows the calls that are finished, in order. True if there was one."""
+        """Run the callbacks of finished calls, in order. True if there was one."""
 
     def wait(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds for the oldest call to finish, or for nothing at all."""
+        """Wait up to `timeout` seconds for the oldest call to finish; without calls, just wait."""
 
     @property
     def waiting(self) -> int:
         """Calls that have not been collected yet."""
 
     def close(self) -> None:
-        """Let the running call finish, drop those that have not begun."""
+        """Let the running call finish, and drop those that have not started."""
 
 
 class Calls(Protocol):
@@ -54,15 +54,15 @@ class Calls(Protocol):
         """Make calls. Returns at once."""
 
     def done(self) -> list[CallsDone]:
-        """What has come of calls since the last look: one outcome for each call, in any order, whatever it raised.
-        One event for each operator of a task."""
+        """The outcomes of calls since the last `done`: one per call, in any order, also for a call that raised. One
+        event for each operator of a task."""
 
     def close(self) -> None:
-        """The attempt is over: forget what is still out."""
+        """The attempt is over: drop the calls in flight."""
 
 
 class Together(Protocol):
-    """Makes several calls that wait for answers."""
+    """Makes several blocking calls."""
 
     def __call__(self, calls: Sequence[Callable[[], T]]) -> list[T]:
         """The results in order; the calls may run at the same time. Raises what one of them raises."""
@@ -88,13 +88,13 @@ class Connectors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a driver reaches the world by.
+    """The ports of a driver.
 
     Attributes:
         clock: the wall clock, ms since the Unix epoch. monotonic: seconds; only differences mean anything.
         background: makes a line of background calls. calls: makes what an attempt's operators call by.
         checkpoints: the job's checkpoint store.
-        on_step: is told of everything that is done to the outside world. together: for reads of many objects.
+        on_step: called before and after each I/O. together: for reads of many objects.
     """
 
     clock: Clock

@@ -1,4 +1,4 @@
-"""The publishers of a worker: its own slot's, and until it starts those of slots in use no more that it fences."""
+"""The publishers of a worker: for its own slot, and, until it starts, for unused slots that it fences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rayflow.runtimes.hosting.sources import Sources
 
 
 class Publishers:
-    """Publishes for a slot, and what the last attempt had staged for others.
+    """Publishes a slot's output, and the output that the last attempt staged for other slots.
 
     Attributes:
         own: the slot's sinks. They may do nothing before they are fenced.
@@ -29,7 +29,7 @@ class Publishers:
     def __init__(
         self, plan: JobPlan, ports: Ports, slot: WorkerId, sources: Sources, tell: Callable[[object], None]
     ) -> None:
-        """`tell` takes what is for the coordinator."""
+        """`tell`: sends a message to the coordinator."""
         self.own = Sinks(plan, ports.connectors)
         self._plan = plan
         self._ports = ports
@@ -40,7 +40,7 @@ class Publishers:
         self._to_fence: deque[Fence] = deque()
 
     def fence(self, order: Fence) -> None:
-        """Have the publishers of a slot opened, in a turn to come."""
+        """Open the publishers of a slot, in a later turn."""
         self._to_fence.append(order)
 
     def step(self) -> bool:
@@ -52,11 +52,11 @@ class Publishers:
         return True
 
     def look(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """Read the markers, fencing nobody."""
+        """Read the markers without fencing."""
         return self.own.look(self._slot, sinks)
 
     def republish(self, order: Republish) -> Generator[None, None, None]:
-        """Publish what a slot had staged for the last checkpoint, bit by bit."""
+        """Publish the output that a slot staged for the last checkpoint, in slices."""
         store, together = self._ports.checkpoints, self._ports.together
         manifest = read_manifest(store, order.epoch)
         self._sources.place(order.sources)
@@ -69,7 +69,7 @@ class Publishers:
         self._tell(Republished(order.slot))
 
     def set_markers(self, order: SetMarkers) -> Generator[None, None, None]:
-        """Publish nothing but markers, bit by bit."""
+        """Publish only markers, in slices."""
         nothing: dict[SinkTask, Sequence[EncodedBatch]] = dict.fromkeys(order.sinks, ())
         for step in self.publish(order.marker, nothing, {}):
             self._ports.on_step(steps.mark(step))
@@ -82,22 +82,22 @@ class Publishers:
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[tuple[str, int], int],
     ) -> Iterator[str]:
-        """Publish an epoch of the slot; yields the steps' names."""
+        """Publish an epoch of the slot; yields the names of the steps."""
         return self.own.publish(marker, outputs, positions, self._sources)
 
     def let_go_of_others(self) -> None:
-        """Close the publishers of other slots: what they had to publish is visible."""
+        """Close the publishers of other slots; their output is visible."""
         for sinks in self._others.values():
             sinks.close()
         self._others.clear()
 
     def settle(self) -> None:
-        """Wait until readers see everything that was published; for some seconds at most."""
+        """Wait until all published output is visible to readers, a few seconds at most."""
         self.own.settle()
 
     @property
     def outage(self) -> str | None:
-        """Why publishing waits, while a system is out of reach."""
+        """Why publishing waits, while a system is unavailable."""
         return next((found for sinks in (self.own, *self._others.values()) if (found := sinks.outage)), None)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Sample data of a job: written where a topic of the job does not exist yet, on connectors that take samples."""
+"""Writes a job's sample data to topics that do not exist yet, on connectors that take samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_samples(plan: JobPlan, connectors: Connectors) -> None:
             continue
         if connector.ensure(topic.name, SAMPLE_PARTITIONS):
             written = _write(as_appendable(connector).appender(), topic.name, sample)
-            log.info("made a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
+            log.info("created a topic from the job's sample data", job=plan.name, topic=topic.name, records=written)
 
 
 def _write(appender: Appender, topic: str, sample: Sample) -> int:

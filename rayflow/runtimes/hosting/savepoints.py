@@ -1,4 +1,4 @@
-"""Savepoints of a running job: asked for by people, copied while its checkpoints go on."""
+"""Writes the requested savepoints of a running job, in parallel to its checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Savepoint:
-    """A savepoint that somebody waits for. `epoch` or `error` says what came of it; `done` is set last."""
+    """A requested savepoint. `epoch` or `error` has the result; `done` is set last."""
 
     uri: str
     epoch: Epoch | None = None
@@ -30,14 +30,14 @@ class Savepoint:
 
 
 class Savepoints:
-    """Copies checkpoints of one attempt, one savepoint after the other, on a line of its own.
+    """Copies checkpoints of one attempt, one savepoint at a time, on its own background thread.
 
-    A copy may take much longer than an epoch, so no checkpoint waits for it, and what it copies is pinned against
-    garbage collection meanwhile.
+    A copy may take much longer than an epoch, so no checkpoint waits for it. Its checkpoint is pinned against garbage
+    collection meanwhile.
     """
 
     def __init__(self, store: CheckpointStore, background: Background, asked: deque[Savepoint]) -> None:
-        """`asked`: those that are to be copied of the next checkpoint; shared by the attempts of a job."""
+        """`asked`: savepoints to write of the next checkpoint; shared by the attempts of a job."""
         self._store = store
         self._background = background
         self._asked = asked
@@ -45,11 +45,11 @@ class Savepoints:
         self._over = False
 
     def ask(self, savepoint: Savepoint) -> None:
-        """Have the next checkpoint copied."""
+        """Request a copy of the next checkpoint."""
         self._asked.append(savepoint)
 
     def begin(self, manifest: Manifest) -> None:
-        """Copy this checkpoint, which has just been written, for all who have asked."""
+        """Copy this checkpoint, which was just written, for all requests."""
         while self._asked:
             savepoint = self._asked.popleft()
             self._copying[id(savepoint)] = savepoint, manifest.epoch
@@ -61,11 +61,11 @@ class Savepoints:
         return {epoch for _, epoch in list(self._copying.values())}
 
     def step(self) -> bool:
-        """Answer those who asked. True if one was done."""
+        """Answer finished requests. True if there was one."""
         return self._background.collect()
 
     def close(self) -> None:
-        """The attempt is over: what is not copied yet is given up, and whoever asked for it is told."""
+        """The attempt is over: give up unfinished copies, and fail their requests."""
         self._over = True
         self._background.close()
         for savepoint, _ in list(self._copying.values()):
@@ -103,5 +103,5 @@ def write_last(store: CheckpointStore, uri: str) -> None:
 def _cut_off() -> RayflowError:
     return RayflowError(
         "the attempt ended before the savepoint was written",
-        advice="Ask again once the job runs: the same URI may be used, what was copied already stays",
+        advice="Repeat the command when the job runs; use the same URI, copied files are kept",
     )

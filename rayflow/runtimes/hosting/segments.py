@@ -1,4 +1,4 @@
-"""A worker's part of an epoch as objects of the checkpoint store: the state segment, and its staged output apart.
+"""Writes and reads a worker's part of an epoch in the checkpoint store: the state segment and the staged output.
 
 Apart, because deltas are needed until a base replaces them, staged output only until it is published.
 """

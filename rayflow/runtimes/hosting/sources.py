@@ -1,4 +1,4 @@
-"""The sources of a run: one reader per connector, and whose task each of its partitions is."""
+"""The sources of a run: one reader per connector, and the task that owns each partition."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Sources:
         for source, identity in self.systems().items():
             if not continues(systems[source], identity):
                 raise SourceDataLost(
-                    "The topic was made again, or its files changed places, while the job started",
+                    "The topic was recreated, or its files were moved, while the job started",
                     job=self._plan.name,
                     topic=source,
                     advice="Start the job again",
@@ -147,7 +147,7 @@ class Sources:
         try:
             self.look_at_ends(timeout=1.0)
         except RayflowError as error:
-            log.debug("the lag is not known", reason=error.what)
+            log.debug("the lag is unknown", reason=error.what)
 
     def fix_ends(self, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
         """A bounded run stops at the ends as they are now, but for those that earlier attempts of it fixed.

@@ -1,4 +1,4 @@
-"""Where a run begins: at its own last checkpoint, or at the savepoint or older checkpoint that the user asks for."""
+"""Chooses where a run starts: from its own last checkpoint, a savepoint, or an older checkpoint."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def choose_start(store: CheckpointStore, options: RunOptions, job: str, clock: C
         newest = newest_manifest(store)
         savepoint = open_store(options.from_savepoint)
         if newest is not None and newest.restored_from == savepoint.uri:
-            log.info("this job began with that savepoint already: going on from its own last checkpoint")
+            log.info("this job already started from that savepoint: resuming from its own last checkpoint")
             return
         start_from_savepoint(savepoint, store, claim_attempt(store), job=job, lineage=uuid.uuid4().hex, created=clock())
     elif options.from_checkpoint is not None:
         if lineage_origin(store) == origin_of_checkpoint(options.from_checkpoint):
-            log.info("this job went back to that checkpoint already: going on from its last one")
+            log.info("this job already went back to that checkpoint: resuming from its last one")
             return
         rewind_to(store, options.from_checkpoint, claim_attempt(store), lineage=uuid.uuid4().hex, created=clock())

@@ -53,7 +53,7 @@ class WorkerStatus:
 
 @dataclass(slots=True)
 class JobStatus:
-    """One job, as it was when it was last looked at: a few times a second.
+    """The status of one job, updated a few times a second.
 
     Attributes:
         name: the job's. state: see JobState. cause: why it failed, or what it waits for; else empty.

@@ -1,4 +1,4 @@
-"""The names of the steps that `on_step` is called with: before and after all that is done to the outside world.
+"""The names of the steps that `on_step` is called with, before and after each I/O.
 
 Crash tests kill a job at a step. A name that is not in STEPS would never come, so such tests refuse it.
 """

@@ -1,4 +1,4 @@
-"""The tasks that this process hosts: their stores, brought to a checkpoint, and the worker over them."""
+"""Opens and restores the stores of the tasks that a process hosts, and builds the worker over them."""
 
 from __future__ import annotations
 

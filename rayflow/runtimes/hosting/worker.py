@@ -1,4 +1,4 @@
-"""The driver of one slot's worker in one attempt: does what it asks for, and tells the coordinator what came of it."""
+"""The driver of one slot's worker in one attempt: carries its actions out, and reports to the coordinator."""
 
 from __future__ import annotations
 

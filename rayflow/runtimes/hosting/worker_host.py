@@ -1,4 +1,4 @@
-"""A slot's worker over all attempts: the messages and frames that reach it, and turns of its driver."""
+"""Hosts a slot's worker over all attempts: receives its messages and frames, and runs its driver in turns."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from rayflow.state.base import Store
 
 
 class Links(Protocol):
-    """How a worker reaches others. Calls return at once; what cannot be delivered is lost with its attempt."""
+    """Sends for a worker. Calls return at once; what cannot be delivered is lost with its attempt."""
 
     def report(self, attempt: Attempt, message: object) -> None:
-        """Tell the coordinator, in order, each message once."""
+        """Send a message to the coordinator; messages arrive in order, once."""
 
     def deliver(self, worker: WorkerId, frame: Frame) -> None:
         """Send to another worker of the attempt."""
 
 
 class WorkerHost:
-    """Hosts a slot: `post` what comes for it, from any thread; `turn` again and again on one thread.
+    """Hosts a slot: call `post` with what arrives for it, from any thread, and `turn` repeatedly on one thread.
 
-    A message of a newer attempt ends the one before: its publishers, readers and tasks are let go of; the tasks' local
-    stores stay where they are. What comes from an older attempt is refused.
+    A message of a newer attempt ends the current one: its publishers, readers and tasks are closed; the tasks' local
+    stores stay on disk. Messages of an older attempt are refused.
 
     Attributes:
         attempt: the newest one heard of; 0: none. driver: that attempt's; None before the first, and after a failure.
@@ -71,11 +71,11 @@ class WorkerHost:
         self._incoming: Incoming | None = None
 
     def post(self, arrived: Message | Frame) -> None:
-        """Hand over what came. From any thread."""
+        """Add an arrived message or frame. Callable from any thread."""
         self._posted.append(arrived)
 
     def turn(self, timeout: float = 0.0) -> bool:
-        """Take what came, and advance everything by a step. True if anything was done.
+        """Process what arrived, and advance the driver by one step. True if anything was done.
 
         Waits for records up to `timeout` seconds when there is nothing else and records may be read. Raises what ends
         the attempt: then `fail`.
@@ -99,12 +99,12 @@ class WorkerHost:
         return worked
 
     def fail(self, error: RayflowError) -> None:
-        """The attempt cannot go on here: tell the coordinator, which decides, and let go of it."""
+        """Report a failure of the attempt to the coordinator, which decides what to do, and drop the attempt."""
         self._links.report(self.attempt, Failed(self.slot, error))  # first: letting go may take long, or fail too
         self.drop()
 
     def drop(self) -> None:
-        """End the attempt; what it had not committed is gone."""
+        """Drop the attempt; what it had not committed is lost."""
         driver, self.driver, self._outgoing, self._incoming = self.driver, None, None, None
         self._full_since = None
         if driver is not None:

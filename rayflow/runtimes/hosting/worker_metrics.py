@@ -1,4 +1,4 @@
-"""Measures a worker a few times a second, for the job's status and metrics, over all of its attempts."""
+"""Measures a worker a few times a second, over all attempts, for the job's status and metrics."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TaskFigures(NamedTuple):
 
 @dataclass(slots=True)
 class Figures:
-    """What one worker's Prometheus metrics are made of.
+    """The figures behind one worker's Prometheus metrics.
 
     Attributes:
         tasks: of the attempt. lags: topic, partition, records.
@@ -96,7 +96,7 @@ class WorkerMeasuring:
     """Measures whichever driver a worker has: `watch` it, be told of its epochs, `measure` now and then."""
 
     def __init__(self, clock: Clock, *, detailed: bool) -> None:
-        """`detailed`: with the figures that Prometheus metrics are made of."""
+        """`detailed`: with the figures for Prometheus metrics."""
         self._clock = clock
         self._detailed = detailed
         self._driver: WorkerDriver | None = None
@@ -111,7 +111,7 @@ class WorkerMeasuring:
         return self._driver
 
     def watch(self, driver: WorkerDriver | None) -> None:
-        """Measure this driver from now on; what the one before has counted stays counted."""
+        """Measure this driver from now on; keep the counts of the one before."""
         if driver is not self._driver:
             if self._driver is not None:
                 self._before += counted(self._driver)
@@ -150,14 +150,14 @@ class WorkerMeasuring:
         return metrics
 
     def look_at_ends(self) -> None:
-        """Ask the sources where they end, which the lag is taken from. Waits up to a second for each connector."""
+        """Query the end offsets of the sources, for the lag. Waits up to a second for each connector."""
         if self._driver is None or self._driver.worker is None or self._driver.outage is not None:
             return
         self._driver.sources.refresh_ends()
 
 
 def counted(driver: WorkerDriver) -> Counts:
-    """What one attempt's worker has counted."""
+    """The counts of one attempt's worker."""
     records_in = records_out = errors = late = dead_letters = 0
     if driver.worker is not None:
         for task in driver.worker.tasks.values():

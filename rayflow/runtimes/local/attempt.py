@@ -1,4 +1,4 @@
-"""One attempt in one process: a coordinator and its one worker, with a queue of messages each way."""
+"""Runs one attempt in one process: a coordinator and one worker, with a queue of messages each way."""
 
 from __future__ import annotations
 

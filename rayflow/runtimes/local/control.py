@@ -1,4 +1,4 @@
-"""A run in one process, steered from another one by the socket in its job's folder."""
+"""Controls a local run from another process, through the socket in the job's directory."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from rayflow.runtimes.local.protocol import (
 from rayflow.runtimes.local.sockets import connect
 
 ANSWER = 10.0
-"""Seconds within which a run answers what it need not wait for."""
+"""Timeout for a request that the run answers at once, in seconds."""
 A = TypeVar("A", bound=Answer)
 
 
 class LocalJob(JobControl):
-    """See JobControl. Each call is a connection of its own."""
+    """See JobControl. Each call opens a connection."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """`folder`: the job's under the state directory. Raises nothing yet."""
+        """`folder`: the job's directory. Does not connect yet."""
         self.name = name
         self._folder = folder
 
@@ -52,7 +52,7 @@ class LocalJob(JobControl):
 
     def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
         with self._connected(ANSWER + every) as connection:
-            # One request is always ahead of the answers: a run that ends has somebody to tell.
+            # One request is always in flight, so the run can always send its final status.
             connection.ask(AwaitEnd(0.0))
             while True:
                 connection.ask(AwaitEnd(every))
@@ -70,9 +70,9 @@ class LocalJob(JobControl):
 
     def rescale(self, workers: int) -> JobStatus:
         raise InvalidSetting(
-            "a local run has one worker, and cannot be rescaled",
+            "a local run has one worker and cannot be rescaled",
             job=self.name,
-            advice="rayflow run --runtime ray --workers N, or rayflow submit, runs the job in many processes",
+            advice="Use rayflow run --runtime ray --workers N, or rayflow submit, to run the job in several processes",
         )
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
@@ -97,10 +97,10 @@ class LocalJob(JobControl):
                 yield _Connection(opened)
             except TimeoutError:
                 raise WorkerLost(
-                    f"the run has not answered for {timeout:.0f} s", job=self.name, advice=_NO_ANSWER
+                    f"the run has not answered within {timeout:.0f} s", job=self.name, advice=_NO_ANSWER
                 ) from None
             except (OSError, EOFError):
-                raise JobNotFound("the run's process has ended without an answer", job=self.name) from None
+                raise JobNotFound("the run's process ended before it answered", job=self.name) from None
 
 
 class _Connection:
@@ -111,13 +111,13 @@ class _Connection:
         self._socket.sendall(pack(request))
 
     def answer(self, kind: type[A]) -> A:
-        """The next answer. Raises the error that it is, VersionMismatch, EOFError, OSError."""
+        """The next answer. Raises the error that it carries, VersionMismatch, EOFError, OSError."""
         length = int.from_bytes(self._exactly(LENGTH), "big")
         if length > LARGEST_ANSWER:
             raise VersionMismatch(f"an answer of {length} bytes is too large")
         answer = read_answer(self._exactly(length))
         if not isinstance(answer, kind):
-            raise VersionMismatch(f"the run has answered with {type(answer).__name__}")
+            raise VersionMismatch(f"unexpected answer {type(answer).__name__}")
         return answer
 
     def _exactly(self, size: int) -> bytes:
@@ -130,20 +130,20 @@ class _Connection:
         return bytes(data)
 
 
-_NO_ANSWER = "If it goes on like that, end its process: nothing is lost by kill -9 either"
+_NO_ANSWER = "If it still does not answer, kill its process: kill -9 loses no data"
 
 
 def local_job(state: Path, name: str) -> LocalJob:
     """The run of a job on a state directory. Raises JobNotFound, StateDirectoryMismatch, WorkerLost."""
     if name in ("", ".", "..") or "/" in name:
-        raise JobNotFound(f"{name!r} is no job's name", job=name)
+        raise JobNotFound(f"{name!r} is not a valid job name", job=name)
     folder = state.absolute() / "jobs" / name
     connect(folder, name, ANSWER).close()
     return LocalJob(name, folder)
 
 
 def local_jobs(state: Path) -> list[LocalJob]:
-    """Every job that runs on a state directory, by name; those of other users are left out."""
+    """The running jobs of a state directory, by name, without those of other users."""
     jobs = []
     folder = state.absolute() / "jobs"
     for name in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []:

@@ -1,4 +1,4 @@
-"""Keeps the status and the metrics of a run in one process up to date; a few times a second, never per record."""
+"""Updates the status and the metrics of a local run, a few times a second, never per record."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ class Observer:
 
     def _tell_outage(self, outage: str | None) -> None:
         if outage is not None and self._outage is None:
-            log.warning("waiting for the broker: the job goes on by itself when it is back", reason=outage)
+            log.warning("waiting for the broker: the job resumes when it answers", reason=outage)
         elif outage is None and self._outage is not None:
-            log.info("the broker is back")
+            log.info("the broker answers again")
         self._outage = outage
 
 

@@ -1,4 +1,4 @@
-"""What a run in one process and whoever steers it say to each other: messages behind their length."""
+"""The messages between a local run and the commands that control it, each behind its length."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LARGEST_LOG = 3 << 20
 
 
 class ControlMessage(msgspec.Struct, frozen=True, tag=True):
-    """Anything that is said."""
+    """A request or an answer."""
 
 
 class GetStatus(ControlMessage, frozen=True):
-    """The status as it is. Answer: StatusAnswer."""
+    """Current status. Answer: StatusAnswer."""
 
 
 class GetLogs(ControlMessage, frozen=True):
@@ -39,7 +39,7 @@ class WriteSavepoint(ControlMessage, frozen=True):
 
 
 class StopRun(ControlMessage, frozen=True):
-    """End after a last checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer."""
+    """Stop after a final checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer."""
 
     drain: bool
     savepoint: str | None
@@ -47,13 +47,13 @@ class StopRun(ControlMessage, frozen=True):
 
 
 class EndAtOnce(ControlMessage, frozen=True):
-    """End without a last checkpoint. Answer, when the run has ended: StatusAnswer."""
+    """Stop without a final checkpoint. Answer, when the run has ended: StatusAnswer."""
 
 
 class AwaitEnd(ControlMessage, frozen=True):
-    """Answer, when the run has ended: StatusAnswer, or the error that it failed with.
+    """Answer, when the run has ended: StatusAnswer, or the error of a failed run.
 
-    With `seconds` it is answered after that long at the latest, with the status, whatever that is.
+    With `seconds`, answered after that time at the latest, with the current status.
     """
 
     seconds: float | None = None
@@ -66,7 +66,7 @@ class StatusAnswer(ControlMessage, frozen=True):
 
 
 class LogAnswer(ControlMessage, frozen=True):
-    """`number` lines have been logged; `lines` are the last of them."""
+    """`number`: of lines logged so far; `lines`: the last of them."""
 
     number: int
     lines: list[str]
@@ -79,11 +79,11 @@ class SavepointAnswer(ControlMessage, frozen=True):
 
 
 class Taken(ControlMessage, frozen=True):
-    """The run will do so."""
+    """The run has accepted the request."""
 
 
 class ErrorAnswer(ControlMessage, frozen=True):
-    """An error with its place, raised again by who reads it."""
+    """An error with its place; the reader raises it."""
 
     code: str
     what: str
@@ -114,7 +114,7 @@ def read_request(body: bytes) -> Request:
     try:
         return _requests.decode(body)
     except msgspec.MsgspecError as error:
-        raise VersionMismatch(f"the run does not know this request: {error}", advice=_SAME) from None
+        raise VersionMismatch(f"the run does not understand this request: {error}", advice=_SAME) from None
 
 
 def read_answer(body: bytes) -> Answer:
@@ -157,4 +157,4 @@ def _kinds(kind: type[RayflowError]) -> list[type[RayflowError]]:
     return [kind, *(each for below in kind.__subclasses__() for each in _kinds(below))]
 
 
-_SAME = "Use the rayflow that the job was started with"
+_SAME = "Use the rayflow version that runs the job"

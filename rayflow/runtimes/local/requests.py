@@ -1,4 +1,4 @@
-"""What is asked of a run in one process, by signal handlers and other threads; its loop does it."""
+"""Requests to a local run, from signal handlers and other threads; its loop executes them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rayflow.runtimes.local.attempt import LocalAttempt
 
 
 class EndedAtOnce(Exception):
-    """Somebody has asked for the end without a last checkpoint."""
+    """A stop without a final checkpoint was requested."""
 
 
 class RunRequests:
-    """`stop`, `save` and `end_at_once` from any thread; they take no locks. The rest is the loop's.
+    """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The rest belongs to the loop.
 
     Attributes:
-        ending: how the run was asked to end, if it was. savepoint: URI of the one to write then.
-        savepoints: those that are asked for and not begun, shared with the attempts.
+        ending: how the run must end, None until requested. savepoint: URI of the one to write then.
+        savepoints: requested and not started, shared with the attempts.
     """
 
     def __init__(self, savepoint: str | None) -> None:
-        """`savepoint`: where to write one at the end, if nobody asks for another place."""
+        """`savepoint`: URI of one to write at the end; a request can replace it."""
         self.ending: Literal["stop", "drain"] | None = None
         self.savepoint = savepoint
         self.savepoints: deque[Savepoint] = deque()
@@ -35,7 +35,7 @@ class RunRequests:
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """End after a last checkpoint; `drain`: with every window and timer fired. A drain replaces a stop."""
+        """Stop after a final checkpoint; `drain`: fire every window and timer first. A drain replaces a stop."""
         self._posted.append(lambda: self._stop(drain, savepoint))
 
     def save(self, savepoint: Savepoint) -> None:
@@ -43,12 +43,12 @@ class RunRequests:
         self._posted.append(lambda: self._save(savepoint))
 
     def end_at_once(self) -> None:
-        """End without a last checkpoint."""
+        """Stop without a final checkpoint."""
         self._posted.append(self._end)
 
     def take(self, attempt: LocalAttempt) -> None:
-        """Pass on to the attempt what was asked for. Raises EndedAtOnce."""
-        if attempt is not self._attempt:  # a new one knows of nothing yet
+        """Pass the requests on to the attempt. Raises EndedAtOnce."""
+        if attempt is not self._attempt:  # a new one has received nothing yet
             self._attempt, self._told = attempt, None
             self._barrier_due = bool(self.savepoints)
         while self._posted:
@@ -64,7 +64,7 @@ class RunRequests:
             attempt.coordinator.tell(BarrierRequested(0))
 
     def close(self, job: str) -> None:
-        """The run is over: whoever still waits for a savepoint is told so."""
+        """The run is over: fail the savepoints that are still requested."""
         for savepoint in self.savepoints:
             savepoint.error = RayflowError("the job ended before the savepoint was written", job=job)
             savepoint.done = True

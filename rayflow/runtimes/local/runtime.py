@@ -1,4 +1,4 @@
-"""The local runtime: a whole job in one process, on the calling thread."""
+"""The local runtime: runs a whole job in one process, on the calling thread."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class LocalRuntime:
         journal: Journal | None = None,
         target: str = "",
     ) -> None:
-        """`on_progress` is given the status about four times a second; `on_step` is called before and after everything
-        that is done to the outside world, with its name. `ports`: makes the drivers' ports; None: those of this
-        machine. `journal`: has what the run logs; None: nobody can ask for it. `target`: the job file, to be shown."""
+        """`on_progress` gets the status about four times a second; `on_step` is called before and after each I/O, with
+        its name. `ports`: makes the drivers' ports; None: those of this machine. `journal`: holds the run's log
+        lines; None: `rayflow logs` finds none. `target`: the job file, to be shown."""
         self._plan = plan
         self._options = options
         self._on_step = on_step
@@ -78,14 +78,14 @@ class LocalRuntime:
         self._server = ControlServer(self._observer.status, self._requests, journal)
 
     def stop(self) -> None:
-        """Ask for a last checkpoint and the end. Safe from signal handlers and other threads."""
+        """Stop the job after a final checkpoint. Safe to call from signal handlers and other threads."""
         self._requests.stop()
 
     def run(self) -> JobStatus:
-        """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the state is then that of the
-        last complete checkpoint, and another run goes on from there.
+        """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the next run then resumes from the
+        last complete checkpoint.
 
-        Meanwhile other processes of the same user can see and steer the run: see `local.control`.
+        Meanwhile, other processes of the same user can watch and control the run: see `local.control`.
         """
         try:
             self._run()
@@ -93,7 +93,7 @@ class LocalRuntime:
             status = self._finish("stopped")
         except BaseException as error:
             known = error if isinstance(error, RayflowError) else None
-            self._finish("failed", known or InvariantBroken(f"the run has ended with {type(error).__name__}"))
+            self._finish("failed", known or InvariantBroken(f"the run ended with {type(error).__name__}"))
             raise
         else:
             status = self._finish("stopped" if self._requests.ending == "stop" else "done")

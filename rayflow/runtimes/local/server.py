@@ -1,8 +1,8 @@
-"""Answers whoever sees and steers a run in one process: on a thread of its own, which never touches the run itself.
+"""Answers the commands that watch and control a local run, on a separate thread that never touches the run itself.
 
-It reads a status that nobody changes any more and the journal, and posts requests to the run's loop. Each client has a
-task of its own on the thread's event loop, so one that hangs holds up nobody; one that says nothing for long, or takes
-its answer too slowly, is let go of.
+It reads immutable copies of the status, and the journal, and posts requests to the run's loop. Each client has its own
+task on the thread's event loop, so a client that hangs blocks nobody. A client that is silent for too long, or reads
+its answer too slowly, is disconnected.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ from rayflow.runtimes.machine.journal import Journal
 log = get_logger("rayflow.local")
 
 LOOK = 0.02
-"""Seconds between two looks whether what somebody waits for has come."""
+"""Seconds between two checks for what a client waits for."""
 SILENCE = 60.0
-"""Seconds that a client may take between two requests, and to take an answer."""
+"""Longest pause of a client between two requests, and while it reads an answer, in seconds."""
 CLIENTS = 64
-"""At the same time; more are turned away."""
+"""Most clients at the same time; more are refused."""
 LAST_WORDS = 2.0
-"""Seconds that clients have to take their last answers once the run has ended."""
+"""Seconds that clients have to read their last answers after the run has ended."""
 
 
 class ControlServer:
-    """`open` it once the run has its lock, `retract` before it gives that back, and `finish` at the very end."""
+    """Call `open` when the run has its lock, `retract` before it releases the lock, and `finish` at the very end."""
 
     def __init__(self, status: Callable[[], JobStatus], requests: RunRequests, journal: Journal | None) -> None:
-        """`status`: a copy that nobody changes; called from the server's thread. `journal`: None: there is no log."""
+        """`status`: returns an immutable copy; called from the server's thread. `journal`: None if there is no log."""
         self._status = status
         self._requests = requests
         self._journal = journal
@@ -71,23 +71,23 @@ class ControlServer:
         self._error: RayflowError | None = None
 
     def open(self, job_folder: Path) -> None:
-        """Take connections in a job's folder. A run that cannot be steered runs all the same, and says so."""
+        """Listen in a job's directory. If that fails, the run continues, and logs a warning."""
         try:
             listening = listen(job_folder)
         except OSError as error:
-            log.warning("this run cannot be seen by other commands", reason=error.strerror or str(error))
+            log.warning("other commands cannot reach this run", reason=error.strerror or str(error))
             return
         self._folder = job_folder
         self._thread = threading.Thread(target=self._run, args=(listening,), name="rayflow-control", daemon=True)
         self._thread.start()
 
     def retract(self) -> None:
-        """Take no more connections; those that there are go on."""
+        """Accept no more connections; open ones continue."""
         if self._folder is not None:
             unlisten(self._folder)
 
     def finish(self, status: JobStatus, error: RayflowError | None) -> None:
-        """The run has ended, so: tell those who wait, and end. `error`: what it failed with."""
+        """The run has ended: answer the waiting clients, and end. `error`: the error of a failed run."""
         self._error, self._ended = error, status
         if self._thread is None:
             return
@@ -104,11 +104,11 @@ class ControlServer:
     async def _serve(self, listening: socket.socket) -> None:
         server = await asyncio.start_server(self._welcome, sock=listening, limit=LARGEST_REQUEST)
         self._over, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        if self._ended is None:  # else `finish` has been called before there was anything to set
+        if self._ended is None:  # else `finish` was called before the event existed
             await self._over.wait()
         server.close()
         if self._clients:
-            await asyncio.sleep(2 * LOOK)  # a request may be on its way
+            await asyncio.sleep(2 * LOOK)  # a request may be in flight
         if self._answering:
             await asyncio.wait(set(self._answering), timeout=LAST_WORDS)
         for client in self._clients:
@@ -125,7 +125,7 @@ class ControlServer:
                 while await self._exchange(task, reader, writer):
                     pass
         except (OSError, EOFError, asyncio.TimeoutError, asyncio.CancelledError):
-            pass  # it has gone, or was let go of
+            pass  # the client left, or was disconnected
         finally:
             self._clients.discard(task)
             self._answering.discard(task)
@@ -134,7 +134,7 @@ class ControlServer:
     async def _exchange(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """One request and its answer. False if the client is not understood."""
+        """One request and its answer. False if the request was too large."""
         length = int.from_bytes(await asyncio.wait_for(reader.readexactly(LENGTH), SILENCE), "big")
         self._answering.add(task)
         if length > LARGEST_REQUEST:
@@ -169,7 +169,7 @@ class ControlServer:
                 return await self._end(client)
             case AwaitEnd(seconds):
                 return await self._end(client) if seconds is None else await self._later(seconds, client)
-        raise InvariantBroken(f"nobody answers {type(request).__name__}")
+        raise InvariantBroken(f"no answer for a request {type(request).__name__}")
 
     async def _end(self, client: asyncio.StreamReader) -> Answer:
         while self._ended is None:
@@ -197,7 +197,7 @@ class ControlServer:
         return SavepointAnswer(savepoint.epoch)
 
     async def _wait_for(self, client: asyncio.StreamReader) -> None:
-        """Let time pass. Raises EOFError when the client that waits has gone."""
+        """Wait a moment. Raises EOFError when the client has left."""
         if client.at_eof():
             raise EOFError
         await asyncio.sleep(LOOK)

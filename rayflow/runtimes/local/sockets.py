@@ -1,7 +1,7 @@
-"""The socket by which a run in one process is steered: in its job's folder, its owner's alone.
+"""The socket that controls a local run: in its job's directory, accessible to its owner only.
 
-Its folder is opened first, and the socket reached through that: `/proc/self/fd/N/socket` is short, whatever the path of
-the state directory (the address of a Unix socket has room for 107 bytes), and nobody can put a link in between.
+The directory is opened first, and the socket is reached through it: `/proc/self/fd/N/socket` is short, whatever the
+path of the state directory (the address of a Unix socket has room for 107 bytes), and nobody can insert a link.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rayflow.core.errors import JobNotFound, StateDirectoryMismatch, WorkerLost
 FOLDER = "control"
 SOCKET = "socket"
 WAITING = 64
-"""Connections that may wait to be taken."""
+"""Backlog of connections."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def listen(job_folder: Path) -> socket.socket:
-    """A listening socket in a job's folder, in place of one that a killed run has left there.
+    """A listening socket in a job's directory; replaces the one that a killed run left there.
 
-    To be called by who holds the folder's lock. Raises OSError when there cannot be one.
+    Only the holder of the directory's lock may call it. Raises OSError when it cannot listen.
     """
     with suppress(FileExistsError):
         os.mkdir(job_folder / FOLDER, 0o700)
@@ -46,7 +46,7 @@ def listen(job_folder: Path) -> socket.socket:
 
 
 def unlisten(job_folder: Path) -> None:
-    """Take the socket away. To be called by who holds the folder's lock."""
+    """Remove the socket. Only the holder of the directory's lock may call it."""
     with suppress(OSError), _folder(job_folder) as folder:
         os.unlink(SOCKET, dir_fd=folder)
 
@@ -69,7 +69,7 @@ def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
     except PermissionError:
         connection.close()
         raise StateDirectoryMismatch(
-            f"{job_folder} is not this user's alone, so its job cannot be steered",
+            f"{job_folder} is not private to this user, so its job cannot be controlled",
             job=job,
             advice="Run the command as the user who runs the job",
         ) from None
@@ -77,11 +77,11 @@ def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
         connection.close()
         holder = holder_of(job_folder)
         if holder is None:
-            raise JobNotFound(f"job {job} does not run in {job_folder}", job=job) from None
+            raise JobNotFound(f"job {job} is not running in {job_folder}", job=job) from None
         raise WorkerLost(
-            f"process {holder} runs the job, but takes no connection: {error.strerror or error}",
+            f"process {holder} runs the job but refuses connections: {error.strerror or error}",
             job=job,
-            advice="If it has only just begun, try again; Ctrl-C or SIGTERM stops it too",
+            advice="If it has just started, try again. Ctrl-C or SIGTERM also stops it",
         ) from None
     return connection
 

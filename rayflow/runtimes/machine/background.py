@@ -1,4 +1,4 @@
-"""Blocking calls off the loop's thread: one helper thread, results handed back in the loop's own time."""
+"""Runs blocking calls on one helper thread, and hands the results back on the driver's thread."""
 
 from __future__ import annotations
 

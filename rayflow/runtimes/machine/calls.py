@@ -1,4 +1,4 @@
-"""Calls of operators on a real machine: coroutines on an event loop of their own thread, other functions in a pool."""
+"""Runs calls of operators: coroutines on an event loop in its own thread, other functions in a thread pool."""
 
 from __future__ import annotations
 

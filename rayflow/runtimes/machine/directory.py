@@ -1,4 +1,4 @@
-"""What a run keeps under its --state directory, and the lock that keeps two processes apart."""
+"""The files of a run under its --state directory, and the lock that keeps a second process out."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class JobDirectory:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno == 28:
-                raise DiskFull(f"{self.path} cannot be made: no space is left", job=self._job) from error
+                raise DiskFull(f"{self.path} cannot be created: the disk is full", job=self._job) from error
             raise StateDirectoryMismatch(
                 f"{self.path} cannot be used as state directory: {error.strerror}",
                 job=self._job,
-                advice="Give --state a directory that this user may write",
+                advice="Set --state to a directory that this user can write to",
             ) from error
         if not _locked(descriptor):
             holder = os.read(descriptor, 64).decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""How often Python looks for reference cycles while records run."""
+"""Makes Python's garbage collector run less often while records are processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last log lines of a job's processes, kept where `rayflow logs` asks for them."""
+"""Keeps the last log lines of a job's processes for `rayflow logs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tasks of a job keep their state on a node: one directory per task, whichever worker hosts it."""
+"""The state directories of a job's tasks on a node: one per task, whichever worker hosts it."""
 
 from __future__ import annotations
 

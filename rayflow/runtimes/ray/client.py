@@ -109,7 +109,7 @@ class Cluster:
                 .remote(spec)
             )
         except ValueError as error:  # somebody was faster
-            raise JobNameTaken(f"job {spec.name} is on the cluster already", job=spec.name) from error
+            raise JobNameTaken(f"job {spec.name} is already on the cluster", job=spec.name) from error
         return JobHandle(spec.name, actor)
 
     def job(self, name: str) -> JobHandle:
@@ -141,7 +141,7 @@ class Cluster:
             return
         status = job.status()
         if not status.ended:
-            raise JobNameTaken(f"job {name} is on the cluster already, {status.state}", job=name)
+            raise JobNameTaken(f"job {name} is already on the cluster, {status.state}", job=name)
         job.remove()
 
 
@@ -222,7 +222,7 @@ class JobHandle(JobControl):
                             f"the job's coordinator is gone: {_first_line(error)}", job=self.name
                         ) from None
             if end is not None and time.monotonic() > end:
-                raise WorkerLost("the coordinator is not there", job=self.name)
+                raise WorkerLost("the coordinator is gone", job=self.name)
             time.sleep(0.1)
 
 
@@ -260,7 +260,7 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
     except OSError as error:
-        raise ClusterUnavailable(f"nobody answers at {address}: {error.strerror or error}") from None
+        raise ClusterUnavailable(f"nothing answers at {address}: {error.strerror or error}") from None
 
 
 def _is_there(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The thread of the coordinator's process: one attempt after the other, until the job ends."""
+"""The main thread of the coordinator's process: runs one attempt after the other until the job ends."""
 
 from __future__ import annotations
 

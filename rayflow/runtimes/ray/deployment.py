@@ -1,4 +1,4 @@
-"""What a coordinator must know again after its own death: kept beside the checkpoints."""
+"""Stores what a restarted coordinator needs, beside the checkpoints."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
 """Keeps the leases of a job's workers, on the event loop of the coordinator's process.
 
-A worker goes on by itself as long as its lease holds: for `LEASE` heartbeat timeouts after it was last asked. The lease
-is there so that no worker outlives its job's coordinator. When the coordinator's process is dead or cut off, or has
-given the worker up, nobody can end the worker from outside; it must let go of its memory, CPUs and connections by
-itself. Output is exact without leases, since the next attempt fences whoever is left.
+A worker runs as long as its lease is valid: for `LEASE` heartbeat timeouts after the last ping. Leases ensure that no
+worker outlives its coordinator. If the coordinator's process is dead or unreachable, or has given the worker up, nobody
+can end the worker from outside; it must release its memory, CPUs and connections by itself. Output is exact without
+leases, because the next attempt fences every worker that is left.
 
-So the questions are owed by the process, not by the coordinator's thread. The thread may be busy for minutes with a
-broker or a store that is slow, and its workers are healthy meanwhile. Only a thread that has died, or has not taken a
-turn for `PATIENCE` leases, will never take one again: then this process is no coordinator any more. It ends itself;
-Ray starts it again, and the workers, which belong to it, end with it.
+The process sends the pings, not the coordinator's thread. The thread may wait minutes for a slow broker or store while
+its workers are healthy. But if the thread has died, or has made no progress for `PATIENCE` leases, it never will. Then
+the process exits; Ray restarts it, and the workers, which belong to it, exit with it.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from rayflow.runtimes.hosting.worker_metrics import WorkerMetrics
 log = get_logger("rayflow.coordinator")
 
 PING_EVERY = 0.5
-"""Seconds between two questions to a worker."""
+"""Seconds between two pings of a worker."""
 LEASE = 3.0
-"""Heartbeat timeouts without a question after which a worker ends itself. Also those that it gets to leave an attempt
-that is over: a function that hangs, or a store, keeps its thread there."""
+"""Heartbeat timeouts without a ping after which a worker exits. Also the time that it gets to leave an attempt that is
+over: a function or a store that hangs blocks its thread."""
 PATIENCE = 20.0
-"""Leases without a turn of the coordinator's thread after which it is taken to hang for good."""
+"""Leases without progress of the coordinator's thread after which it counts as hung for good."""
 
 
 class Leased(Protocol):
-    """A worker as it is asked.
+    """A worker that is pinged.
 
     Attributes:
-        heard: when it last answered. asked: when it was last asked, told: of its newest attempt; monotonic seconds.
+        heard: its last answer. asked: its last ping. told: the ping with its newest attempt. All in monotonic seconds.
         metrics: its latest answer.
     """
 
@@ -50,23 +49,23 @@ class Leased(Protocol):
 
 
 class Leases:
-    """Asks every worker for its metrics, again and again. All on one event loop, except `current`."""
+    """Pings every worker for its metrics, repeatedly. All on one event loop, except `current`."""
 
     def __init__(self, workers: Callable[[], list[Any]], heartbeat_timeout: float) -> None:
-        """`workers` gives those of now; it is called from the event loop."""
+        """`workers`: returns the current ones; called on the event loop."""
         self._workers = workers
         self._timeout = heartbeat_timeout
         self._looked = time.monotonic()
         self._asking: dict[int, asyncio.Future[None]] = {}
 
     def current(self, now: float) -> bool:
-        """Whether workers have been asked lately: else their silence tells nothing. From any thread."""
+        """Whether pings went out recently; if not, silent workers prove nothing. From any thread."""
         return now - self._looked <= self._timeout / 2
 
     async def keep(self, turned: Callable[[], float | None], give_up: Callable[[], None]) -> None:
-        """Ask until the job has ended (`turned` gives None), or its thread cannot be waited for: then `give_up`.
+        """Ping until the job has ended (`turned` returns None), or until its thread hangs: then call `give_up`.
 
-        `turned`: when the coordinator's thread last took a turn; minus infinity: it has died.
+        `turned`: the last turn of the coordinator's thread; minus infinity if it has died.
         """
         while (last := turned()) is not None:
             if time.monotonic() - last > PATIENCE * LEASE * self._timeout:
@@ -76,9 +75,9 @@ class Leases:
             await asyncio.sleep(PING_EVERY / 2)
 
     def ask(self, now: float) -> None:
-        """Ask all that it is time to ask."""
+        """Ping the workers that are due."""
         workers: list[Leased] = self._workers()
-        if not self.current(now):  # this process stood still: that is no silence of the workers
+        if not self.current(now):  # this process stood still, not the workers
             for worker in workers:
                 worker.heard = worker.told = now
         self._looked = now
@@ -91,7 +90,7 @@ class Leases:
     async def _answer(self, worker: Leased) -> None:
         try:
             worker.metrics = await worker.actor.ping.remote()
-        except ray.exceptions.RayError as error:  # the pool sees it as well, by the end of `watch`
+        except ray.exceptions.RayError as error:  # the pool notices it too, when `watch` ends
             log.debug("a worker does not answer", reason=str(error))
         else:
             worker.heard = time.monotonic()

@@ -221,7 +221,7 @@ class Pool:
             cause = error.cause
             if isinstance(cause, RayflowError):
                 raise cause from None
-            raise WorkerFailed(f"worker {member.slot} could not begin: {_line(cause)}", job=self._spec.name) from None
+            raise WorkerFailed(f"worker {member.slot} could not start: {_line(cause)}", job=self._spec.name) from None
         except ray.exceptions.RayError as error:
             self.remove(member.slot)
             text = f"worker {member.slot} could not begin: {_line(error)}"

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is followed by another. Pure."""
+"""Decides whether and when a failed attempt is followed by another. Pure."""
 
 from __future__ import annotations
 

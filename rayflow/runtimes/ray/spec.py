@@ -1,4 +1,4 @@
-"""What a job on a Ray cluster is made of: all that its actors are told when they are created."""
+"""The specification of a job on a Ray cluster: the arguments that its actors are created with."""
 
 from __future__ import annotations
 

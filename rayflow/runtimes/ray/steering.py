@@ -1,4 +1,4 @@
-"""Steers a running job as people and its load ask: other workers, a savepoint, the end."""
+"""Applies requests and autoscaling to a running job: a rescale, a savepoint, a stop."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = get_logger("rayflow.coordinator")
 
 
 class Steering:
-    """Takes requests, and tells the current attempt of them. All on the coordinator's thread.
+    """Takes requests, and passes them to the current attempt. All on the coordinator's thread.
 
     Attributes:
-        hosted: the current attempt's driver, None between attempts. requests: what is asked for, saved.
-        savepoints: those that are asked for and not begun. ran_with: how many workers last processed records.
+        hosted: the current attempt's driver, None between attempts. requests: the open ones, saved.
+        savepoints: requested and not started. ran_with: how many workers last processed records.
     """
 
     def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
@@ -42,15 +42,15 @@ class Steering:
         self._scaling = scaling
 
     def stop(self, *, drain: bool, savepoint: str | None) -> None:
-        """End the job after a last checkpoint, with everything fired if `drain`."""
+        """Stop the job after a final checkpoint; `drain`: fire every window and timer first."""
         self.requests.stop("drain" if drain else "stop", savepoint)
         self._status.state = "stopping"
         self._tell_ending()
 
     def rescale(self, rescale: Rescale) -> None:
-        """Go on with other workers."""
+        """Change the number of workers."""
         requests = self.requests
-        requests.answer()  # who asked before gets what there is then
+        requests.answer()  # an earlier request gets the current status
         requests.rescale = rescale
         if rescale.workers == requests.workers:
             if self.ran_with == requests.workers:
@@ -58,7 +58,7 @@ class Steering:
             return
         log.info("rescaling", job=self._job, before=requests.workers, after=rescale.workers)
         requests.resize(rescale.workers)
-        self._pool.resize(range(requests.workers))  # they begin while the tasks still run
+        self._pool.resize(range(requests.workers))  # they start while the tasks still run
         if self.hosted is not None:
             self._pool.shrink(range(max(requests.workers, len(self.hosted.workers))))
         if self._status.state == "running":
@@ -81,7 +81,7 @@ class Steering:
         self.hosted = None
 
     def look(self, hosted: CoordinatorDriver, load: Load, now: float) -> None:
-        """Tell the attempt what ends it, once: a request to end, or other workers that are there. Rescale by load."""
+        """End the attempt once, for a stop request or when the new workers are ready. Rescale by load."""
         if hosted.started and not self._told_end:
             if self.requests.ending is not None:
                 self._tell_ending()

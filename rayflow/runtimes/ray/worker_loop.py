@@ -1,4 +1,4 @@
-"""The thread of a worker process: turns of the slot's host, its metrics and its log."""
+"""The main thread of a worker process: runs the slot's host in turns, and reports metrics and logs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class WorkerLoop:
             while True:
                 began = time.monotonic()
                 if began - self._asked > LEASE * self._spec.heartbeat_timeout:
-                    log.error("the coordinator is silent: this process ends itself", job=self._spec.name)
+                    log.error("the coordinator does not answer: this worker exits", job=self._spec.name)
                     os._exit(1)
                 if self._guarded(self._turn):
                     idle = BUSY_WAIT

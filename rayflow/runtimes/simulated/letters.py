@@ -1,4 +1,4 @@
-"""What goes over a simulated network between a worker and the coordinator."""
+"""The messages that a simulated network carries between a worker and the coordinator."""
 
 from __future__ import annotations
 

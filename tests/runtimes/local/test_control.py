@@ -88,7 +88,7 @@ def test_only_its_owner_can_reach_it(broker: Broker, state: Path) -> None:
         assert modes == {".": 0o700, "lock": 0o600, "control": 0o700}
         assert stat.S_IMODE((folder / "control" / "socket").lstat().st_mode) == 0o600
         (folder / "control").chmod(0o755)
-        with pytest.raises(StateDirectoryMismatch, match="not this user's alone"):
+        with pytest.raises(StateDirectoryMismatch, match="not private to this user"):
             local_job(state, "counts")
         assert local_jobs(state) == []
         (folder / "control").chmod(0o700)
@@ -349,7 +349,7 @@ def test_the_socket_of_a_killed_run_is_told_apart_and_hinders_nobody(broker: Bro
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert stat.S_ISSOCK((state / "jobs" / "counts" / "control" / "socket").lstat().st_mode)
-    with pytest.raises(JobNotFound, match="does not run"):
+    with pytest.raises(JobNotFound, match="is not running"):
         job.status()
     assert local_jobs(state) == []
     again = Broker(broker.url, tag="")

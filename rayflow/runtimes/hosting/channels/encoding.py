@@ -1,4 +1,4 @@
-"""Events of channels as bytes: what one worker sends another in one frame, records as typed columns."""
+"""Encodes channel events as bytes for frames between workers, records as typed columns."""
 
 from __future__ import annotations
 

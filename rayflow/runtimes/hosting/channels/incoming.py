@@ -1,4 +1,4 @@
-"""What has come in from other workers, until its task takes it."""
+"""Queues events from other workers until their task takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages in the order in which they were sent, whatever order they arrive in."""
+"""Restores the order in which messages were sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes out to other workers: events gathered into frames, and how much each task may still send."""
+"""Gathers events for other workers into frames, and counts the credit of each task."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class _Incoming(asyncio.Protocol):
             del self._data[:at]
 
     def _refuse(self) -> None:
-        log.warning("refused a connection that does not know the job's secret")
+        log.warning("refused a connection without the job's secret")
         self._data.clear()
         if self._transport is not None:
             self._transport.close()

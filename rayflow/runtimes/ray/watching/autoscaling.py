@@ -1,4 +1,4 @@
-"""When a job gets more or fewer workers by itself. A pure decision, from what its status shows."""
+"""Decides when a job scales up or down, from its status. Pure."""
 
 from __future__ import annotations
 
