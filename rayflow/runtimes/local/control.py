@@ -29,7 +29,7 @@ from rayflow.runtimes.local.protocol import (
     pack,
     read_answer,
 )
-from rayflow.runtimes.local.sockets import connect
+from rayflow.runtimes.local.sockets import connect, holder_of
 
 ANSWER = 10.0
 """Timeout for a request that the run answers at once, in seconds."""
@@ -100,6 +100,12 @@ class LocalJob(JobControl):
                     f"the run has not answered within {timeout:.0f} s", job=self.name, advice=_NO_ANSWER
                 ) from None
             except (OSError, EOFError):
+                if (holder := holder_of(self._folder)) is not None:
+                    raise WorkerLost(
+                        f"process {holder} runs the job but closed the connection before it answered",
+                        job=self.name,
+                        advice="Try again",
+                    ) from None
                 raise JobNotFound("the run's process ended before it answered", job=self.name) from None
 
 

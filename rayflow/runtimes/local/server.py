@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch
+from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch, WorkerLost
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.hosting.status import JobStatus
@@ -121,9 +121,13 @@ class ControlServer:
         assert task is not None
         self._clients.add(task)
         try:
-            if len(self._clients) <= CLIENTS:
-                while await self._exchange(task, reader, writer):
-                    pass
+            if len(self._clients) > CLIENTS:
+                busy = WorkerLost(f"{CLIENTS} clients are already connected to the run", advice="Try again later")
+                writer.write(pack(answer_of(busy)))
+                await asyncio.wait_for(writer.drain(), SILENCE)
+                return
+            while await self._exchange(task, reader, writer):
+                pass
         except (OSError, EOFError, asyncio.TimeoutError, asyncio.CancelledError):
             pass  # the client left, or was disconnected
         finally:

@@ -89,11 +89,12 @@ def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
 def holder_of(job_folder: Path) -> str | None:
     """The process that holds a job folder's lock, by its id; None when nobody does."""
     try:
-        descriptor = os.open(job_folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(job_folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # else it is no lock of a run, whatever it is
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.read(descriptor, 64).decode(errors="replace").strip()
     finally:

@@ -29,11 +29,13 @@ from rayflow.core.errors import (
     StateDirectoryMismatch,
     UserFunctionFailed,
     VersionMismatch,
+    WorkerLost,
 )
 from rayflow.core.logging import configure_logging
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.local import protocol
 from rayflow.runtimes.local.control import LocalJob, local_job, local_jobs
+from rayflow.runtimes.local.server import CLIENTS
 from rayflow.runtimes.local.sockets import connect, holder_of
 from rayflow.runtimes.machine.journal import Journal
 from tests.e2e.brokers import Broker
@@ -287,6 +289,22 @@ def test_clients_that_hang_hold_up_neither_the_job_nor_others(broker: Broker, st
         assert job.stop(timeout=60).state == "stopped"
         for client in hanging:
             client.close()
+
+
+def test_a_client_too_many_is_told_so(broker: Broker, state: Path) -> None:
+    with counting(broker, state) as (_, job):
+        others = [connect(state / "jobs" / "counts", "counts", 10) for _ in range(CLIENTS)]
+        try:
+            with pytest.raises(WorkerLost):  # and not that there is no such job
+                job.status()
+        finally:
+            for other in others:
+                other.close()
+
+
+def test_a_lock_that_is_a_pipe_is_nobodys(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert holder_of(tmp_path) is None
 
 
 def test_what_is_no_request_is_answered_with_an_error(broker: Broker, state: Path) -> None:
