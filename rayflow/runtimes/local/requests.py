@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from rayflow.core.errors import RayflowError
-from rayflow.engine.events import BarrierRequested, SourcesExhausted
+from rayflow.engine.events import BarrierRequested, DrainRequested, StopRequested
 from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.local.attempt import LocalAttempt
 
@@ -35,7 +35,10 @@ class RunRequests:
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """End after a last checkpoint; `drain`: with every window and timer fired. A drain replaces a stop."""
+        """End after a last checkpoint; `drain`: with every window and timer fired.
+
+        A drain replaces a stop whose barrier is not out yet.
+        """
         self._posted.append(lambda: self._stop(drain, savepoint))
 
     def save(self, savepoint: Savepoint) -> None:
@@ -53,12 +56,9 @@ class RunRequests:
             self._barrier_due = bool(self.savepoints)
         while self._posted:
             self._posted.popleft()()
-        if self.ending == "stop" and self._told is None:
-            self._told = "stop"
-            attempt.stop()
-        elif self.ending == "drain" and self._told is None and attempt.coordinator.started:
-            self._told = "drain"
-            attempt.coordinator.tell(SourcesExhausted())
+        if self.ending != self._told:
+            self._told = self.ending
+            attempt.coordinator.tell(DrainRequested() if self.ending == "drain" else StopRequested())
         if self._barrier_due and attempt.coordinator.started:
             self._barrier_due = False
             attempt.coordinator.tell(BarrierRequested(0))

@@ -28,6 +28,7 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
+from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Ends
@@ -140,13 +141,13 @@ class CoordinatorLoop:
         self.steering.autoscale(Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown))
         while True:
             try:
-                if not self._attempt(plan, ports):
+                if (ending := self._attempt(plan, ports)) != "restart":
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
         if self._requests.savepoint is not None:
             self._write_last(store, self._requests.savepoint)
-        self._end("stopped" if self._requests.ending == "stop" else "done")
+        self._end("stopped" if ending == "stop" else "done")
 
     def _write_last(self, store: CheckpointStore, uri: str) -> None:
         """Write the savepoint of the end off the thread, which goes on to take turns: a copy may take long."""
@@ -189,8 +190,8 @@ class CoordinatorLoop:
             self.pool.check()
             self._wait()
 
-    def _attempt(self, plan: JobPlan, ports: Ports) -> bool:
-        """One attempt to its end. True if another one has to follow."""
+    def _attempt(self, plan: JobPlan, ports: Ports) -> AttemptEnding:
+        """One attempt to its end; which."""
         self._committed = False
         slots = self._gather()
         hosted = CoordinatorDriver(
@@ -214,7 +215,7 @@ class CoordinatorLoop:
             self.steering.end()
             hosted.close()
 
-    def _drive(self, hosted: CoordinatorDriver) -> bool:
+    def _drive(self, hosted: CoordinatorDriver) -> AttemptEnding:
         next_check, running = 0.0, False
         while hosted.finished is None:
             worked = hosted.step()
@@ -242,7 +243,7 @@ class CoordinatorLoop:
         self._show(hosted)
         if hosted.finished.restart:
             self._pause = time.monotonic()
-        return hosted.finished.restart
+        return hosted.finished.ending
 
     def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""
