@@ -54,14 +54,19 @@ class JobControl(ABC):
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
         """Have the job end after a last checkpoint with everything published, without waiting for that.
 
-        `drain`: fire every open window and event-time timer first. `savepoint`: the URI (absolute) of one to write.
+        `drain`: fire every open window and event-time timer first; it replaces a stop until the last checkpoint has
+        begun, and the last status says which it was. `savepoint`: the URI (absolute) of one to write, besides those
+        that others ask for. Raises RayflowError when it is too late for that; `until_ended` raises what writing it
+        raises.
         """
 
     @abstractmethod
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         """The same, and wait for the end; its last status. The job's name is free then.
 
-        Raises what the job fails with meanwhile, what writing the savepoint raises, WorkerLost after `timeout` s.
+        With `savepoint`, this returns only if that one was written. Raises what writing it raises (ObjectExists when
+        there is one already), RayflowError when the job ended before, what the job fails with, WorkerLost after
+        `timeout` s.
         """
 
     @abstractmethod

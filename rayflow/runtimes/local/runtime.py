@@ -16,7 +16,6 @@ from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import OnStep, Ports, no_step
 from rayflow.runtimes.hosting.samples import write_samples
-from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.local.attempt import LocalAttempt
@@ -102,7 +101,7 @@ class LocalRuntime:
 
     def _finish(self, state: JobState, error: RayflowError | None = None) -> JobStatus:
         self._requests.close(self._plan.name)
-        status = self._observer.finish(state, "" if error is None else str(error))
+        status = self._observer.finish(state, "" if error is None else str(error), self._requests.last.written)
         self._server.finish(status, error)
         return status
 
@@ -120,8 +119,7 @@ class LocalRuntime:
                 ports = self._make_ports(store, connectors, clock=self._clock, on_step=self._on_step)
                 while (ending := self._run_attempt(directory, ports)) == "restart":
                     log.info("starting a new attempt", job=name)
-                if self._requests.savepoint is not None:
-                    write_last(store, self._requests.savepoint)
+                self._requests.write_last(store)
                 return ending
             finally:
                 connectors.close()

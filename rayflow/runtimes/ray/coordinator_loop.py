@@ -31,10 +31,10 @@ from rayflow.core.logging import get_logger
 from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.last_savepoints import write_last
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
-from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import ENDED, JobState
 from rayflow.runtimes.machine.background import Thread
@@ -123,7 +123,11 @@ class CoordinatorLoop:
         before = self._requests.open(store)
         if before is not None:
             if before.state in ENDED:  # this coordinator's process died after the job's end
-                self.status.state, self.status.cause = before.state, before.cause
+                self.status.state, self.status.cause, self.status.savepoints = (
+                    before.state,
+                    before.cause,
+                    before.written,
+                )
                 if before.state == "failed":
                     self.error = WorkerFailed(f"the job had failed: {before.cause}", job=self._spec.name, advice="")
                 return
@@ -145,20 +149,29 @@ class CoordinatorLoop:
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
-        if self._requests.savepoint is not None:
-            self._write_last(store, self._requests.savepoint)
+        self._write_last(store)
         self._end("stopped" if ending == "stop" else "done")
 
-    def _write_last(self, store: CheckpointStore, uri: str) -> None:
-        """Write the savepoint of the end off the thread, which goes on to take turns: a copy may take long."""
+    def _write_last(self, store: CheckpointStore) -> None:
+        """Write the savepoints of the end off the thread, which goes on to take turns: a copy may take long.
+
+        Those that are asked for meanwhile are written too; a call that comes later is not served any more. Raises the
+        error of the first one that could not be written, after the others.
+        """
+        last = self._requests.last
         background = Thread(self._wake.set)
-        background.call(partial(write_last, store, uri), lambda _: None)
         try:
-            while not background.collect():
+            self._serve()
+            while (savepoint := last.next()) is not None:
+                background.call(partial(write_last, store, savepoint), lambda _: None)
+                while not background.collect():
+                    self._serve()
+                    self._wait()
                 self._serve()
-                self._wait()
         finally:
             background.close()
+            self.status.savepoints = last.written
+        last.check()
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
