@@ -13,7 +13,8 @@ class BarrierSchedule:
 
     Attributes:
         now: the latest wall clock time, ms; set by the caller.
-        ending: how the attempt must end, None until decided; the first decision holds.
+        ending: how the attempt must end, None until decided. The first decision holds, but a drain that is requested
+            before the last barrier went out replaces a stop.
     """
 
     def __init__(self, interval: int) -> None:
@@ -23,6 +24,7 @@ class BarrierSchedule:
         self._interval = interval
         self._last: int | None = None
         self._requested = False
+        self._final = False
 
     def request(self) -> None:
         """Request a barrier as soon as possible."""
@@ -32,6 +34,11 @@ class BarrierSchedule:
         """End the attempt with its next barrier."""
         if self.ending is None:
             self.ending = ending
+
+    def drain(self) -> None:
+        """Have the attempt end with everything fired, also if it was to stop; too late once its last barrier is out."""
+        if self.ending is None or (self.ending == "stop" and not self._final):
+            self.ending = "drain"
 
     @property
     def requested(self) -> bool:
@@ -48,3 +55,4 @@ class BarrierSchedule:
         """A barrier was sent."""
         self._last = self.now
         self._requested = False
+        self._final = self.ending is not None

@@ -17,6 +17,7 @@ from rayflow.engine.events import (
     BarrierRequested,
     BaseWritten,
     CoordinatorEvent,
+    DrainRequested,
     EpochDone,
     ManifestConflict,
     ManifestWritten,
@@ -65,6 +66,9 @@ class Coordinator:
                 return self._end("drain")
             case StopRequested():
                 return self._end("stop")
+            case DrainRequested():
+                self._barriers.drain()
+                return self._tick(True)
             case PartitionsAdded():
                 return self._end("restart")
             case TasksStarted():

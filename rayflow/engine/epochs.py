@@ -155,7 +155,7 @@ class Epochs:
             )
         self._pending = None
         self.phase = Phase.FINISHED
-        return [FinishAttempt(restart=True)]
+        return [FinishAttempt("restart")]
 
     def _on_done(self, event: EpochDone) -> list[Order]:
         pending = self._expect(event.epoch)
@@ -178,7 +178,8 @@ class Epochs:
 
     def _finish(self, expected: Phase) -> FinishAttempt:
         self._enter(expected, Phase.FINISHED)
-        return FinishAttempt(restart=self._barriers.ending == "restart")
+        assert self._barriers.ending is not None
+        return FinishAttempt(self._barriers.ending)
 
     def _enter(self, expected: Phase, phase: Phase) -> None:
         if self.phase is not expected:

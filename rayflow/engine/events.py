@@ -267,12 +267,17 @@ class BaseWritten:
 
 @dataclass(frozen=True, slots=True)
 class SourcesExhausted:
-    """A bounded run has read everything up to its end positions."""
+    """A bounded run has read everything up to its end positions: drain, unless a stop was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
     """Stop after a last checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """Drain, then end after a last checkpoint. It replaces a stop whose barrier is not out yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,5 +300,12 @@ StartupEvent: TypeAlias = (
 EpochEvent: TypeAlias = SegmentAcked | ManifestWritten | ManifestConflict | EpochDone | PublishedRecorded | BaseWritten
 """What it takes from then on, besides ticks and requests."""
 CoordinatorEvent: TypeAlias = (
-    StartupEvent | EpochEvent | Tick | BarrierRequested | SourcesExhausted | StopRequested | PartitionsAdded
+    StartupEvent
+    | EpochEvent
+    | Tick
+    | BarrierRequested
+    | SourcesExhausted
+    | StopRequested
+    | DrainRequested
+    | PartitionsAdded
 )

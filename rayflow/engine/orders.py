@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.engine.topology import Topology
 
 
@@ -121,10 +122,15 @@ class CollectGarbage:
 class FinishAttempt:
     """The attempt is over: everything is checkpointed and published, or an older attempt has committed its epoch.
 
-    `restart`: begin a new attempt at once.
+    `ending`: how it has ended, whatever was asked for after its last barrier.
     """
 
-    restart: bool
+    ending: AttemptEnding
+
+    @property
+    def restart(self) -> bool:
+        """Whether to begin a new attempt at once."""
+        return self.ending == "restart"
 
 
 Order: TypeAlias = (

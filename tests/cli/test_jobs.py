@@ -108,6 +108,7 @@ def test_a_stop_publishes_everything_and_its_savepoint_starts_the_next_run(
     assert "already contains a savepoint" in refused(rayflow("savepoint", "words", "file:first"), 1)["message"]
     told = ok(rayflow("stop", "words", "--savepoint", "file:last"))
     assert told.startswith("words stopped at epoch ")
+    assert told.endswith(f", savepoint file:{own_folder / 'last'}\n")
     assert words.wait(30) == 0
     broker = Broker(f"embedded:{own_folder / 'rayflow-data' / 'log'}", tag="")
     assert broker.by_key("counts") == COUNTED

@@ -22,12 +22,14 @@ from rayflow.core.errors import (
     StateWouldBeDropped,
 )
 from rayflow.core.ids import Marker, SinkTask, TaskId
+from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.engine.coordinator import Coordinator
 from rayflow.engine.coordinator_options import CoordinatorOptions
 from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
     BaseWritten,
+    DrainRequested,
     EpochDone,
     ManifestConflict,
     ManifestRead,
@@ -258,7 +260,7 @@ def test_an_epoch_that_an_older_attempt_has_committed_is_gone_on_from() -> None:
     c.handle(Tick(0, False))
     c.handle(Tick(2000, True))
     ack(c)
-    assert c.handle(ManifestConflict(3, attempt=1)) == [FinishAttempt(restart=True)]
+    assert c.handle(ManifestConflict(3, attempt=1)) == [FinishAttempt("restart")]
     c.validate()
 
 
@@ -268,19 +270,55 @@ def test_an_ack_of_another_epoch_is_a_broken_invariant() -> None:
         c.handle(SegmentAcked(0, 1, "seg", None, 0))
 
 
-@pytest.mark.parametrize(("event", "drain", "restart"), [
-    (StopRequested(), False, False),
-    (SourcesExhausted(), True, False),
-    (PartitionsAdded(), False, True),
+@pytest.mark.parametrize(("event", "drain", "ending"), [
+    (StopRequested(), False, "stop"),
+    (DrainRequested(), True, "drain"),
+    (SourcesExhausted(), True, "drain"),
+    (PartitionsAdded(), False, "restart"),
 ])  # fmt: skip
-def test_an_end_takes_one_last_epoch(event: Any, drain: bool, restart: bool) -> None:
+def test_an_end_takes_one_last_epoch(event: Any, drain: bool, ending: AttemptEnding) -> None:
     c = running()
     assert c.handle(event) == [InjectBarrier(1, drain)]
     ack(c, output=None)
     c.handle(ManifestWritten(1))
     assert c.handle(EpochDone(0, 1)) == [RecordPublished("new", 1), CollectGarbage()]
-    assert c.handle(PublishedRecorded()) == [FinishAttempt(restart)]
+    assert c.handle(PublishedRecorded()) == [FinishAttempt(ending)]
     assert c.phase is Phase.FINISHED
+
+
+@pytest.mark.parametrize(("first", "second", "ending"), [
+    (StopRequested(), DrainRequested(), "drain"),
+    (DrainRequested(), StopRequested(), "drain"),
+    (StopRequested(), SourcesExhausted(), "stop"),
+    (PartitionsAdded(), DrainRequested(), "restart"),
+])  # fmt: skip
+def test_a_drain_that_is_asked_for_replaces_a_stop_until_the_last_barrier(
+    first: Any, second: Any, ending: AttemptEnding
+) -> None:
+    c = running()
+    assert c.handle(BarrierRequested(0)) == [InjectBarrier(1, False)]  # the next one is the last
+    assert c.handle(first) == c.handle(second) == []
+    ack(c)
+    c.handle(ManifestWritten(1))
+    assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), InjectBarrier(2, ending == "drain")]
+    assert finished(c) == FinishAttempt(ending)
+
+
+def test_a_drain_that_is_asked_for_after_the_last_barrier_changes_nothing() -> None:
+    c = running()
+    assert c.handle(StopRequested()) == [InjectBarrier(1, False)]
+    assert c.handle(DrainRequested()) == []
+    assert finished(c) == FinishAttempt("stop")
+
+
+def finished(c: Coordinator) -> FinishAttempt:
+    """The last epoch, whose barrier is out, to its end."""
+    ack(c, output=None)
+    c.handle(ManifestWritten(c.epoch))
+    c.handle(EpochDone(0, c.epoch))
+    (finish,) = c.handle(PublishedRecorded())
+    assert isinstance(finish, FinishAttempt)
+    return finish
 
 
 def test_a_marker_that_is_lost_after_a_run_has_ended_does_not_matter() -> None:

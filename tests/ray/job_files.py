@@ -53,3 +53,8 @@ more = rf.Job(f"counts{TAG}")
 words = more.stream(f"in{TAG}", key=str, value=str).map(upper, name="upper").key_by(lambda word: word)
 words.count(emit="record", name="counts").to(f"out{TAG}")
 words.reduce(lambda a, b: a if len(a) > len(b) else b, emit="record", name="longest").to(f"longest{TAG}")
+
+windows = rf.Job(f"windows{TAG}")
+"""Counts words by the minute; no watermark closes the only window."""
+timed = windows.stream(f"in{TAG}", value=str, timestamp=lambda word: 1_000, watermark=rf.bounded(seconds=5))
+timed.key_by(lambda word: word).window(rf.tumbling(minutes=1)).count().to(f"out{TAG}")

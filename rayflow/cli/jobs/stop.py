@@ -22,13 +22,19 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
         raise click.UsageError("--now takes no final checkpoint, so it excludes --savepoint and --drain")
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
+    from rayflow.runtimes.hosting.savepoints import ended_before
 
     savepoint = None if savepoint is None else absolute_uri(savepoint)
     with job_at(job, address, state) as handle:
         before = handle.status()
+        if before.ended and savepoint is not None and savepoint not in before.savepoints:
+            raise ended_before(job)
         if now or before.ended:
             handle.remove()
             click.echo(f"{job} removed from the cluster" if before.runtime == "ray" else f"{job} stopped at once")
             return
         found = handle.stop(drain=drain, savepoint=savepoint)
-    click.echo(f"{job} {found.state} at epoch {found.epoch}" + (f", savepoint {savepoint}" if savepoint else ""))
+    click.echo(
+        f"{job} {found.state} at epoch {found.epoch}"
+        + (f", savepoint {savepoint}" if savepoint in found.savepoints else "")
+    )

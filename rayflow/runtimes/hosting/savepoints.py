@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from functools import partial
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
@@ -92,12 +92,9 @@ class Savepoints:
         savepoint.done = True
 
 
-def write_last(store: CheckpointStore, uri: str) -> None:
-    """Copy the newest checkpoint of a job that has ended, if it has one. Raises what writing a savepoint raises."""
-    manifest = newest_manifest(store)
-    if manifest is not None:
-        write_savepoint(store, manifest, open_store(uri))
-        log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=uri)
+def ended_before(job: str) -> RayflowError:
+    """What whoever asked for a savepoint too late is told."""
+    return RayflowError("the job ended before the savepoint was written", job=job)
 
 
 def _cut_off() -> RayflowError:

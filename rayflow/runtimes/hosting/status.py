@@ -75,6 +75,7 @@ class JobStatus:
         recoveries: seconds from each fault to the next commit, newest last.
         pauses: seconds without processing at each rescale, newest last.
         stages: how many partitions each stage has. workers: by slot.
+        savepoints: URIs of those of the last checkpoint, as they are written at the job's end.
     """
 
     name: str
@@ -109,6 +110,7 @@ class JobStatus:
     pauses: list[float] = field(default_factory=list)
     stages: dict[str, int] = field(default_factory=dict)
     workers: list[WorkerStatus] = field(default_factory=list)
+    savepoints: list[str] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, TaskId, WorkerId
-from rayflow.engine.events import StopRequested
 from rayflow.engine.orders import FinishAttempt
 from rayflow.engine.worker import Worker
 from rayflow.plan.physical import JobPlan
@@ -76,10 +75,6 @@ class LocalAttempt:
             self.coordinator.receive(*self._told.popleft())
         if not worked and not self._reads:  # else the turn has waited for records
             self._wait(wait)
-
-    def stop(self) -> None:
-        """Ask for a last checkpoint and the end."""
-        self.coordinator.tell(StopRequested())
 
     @property
     def driver(self) -> WorkerDriver | None:

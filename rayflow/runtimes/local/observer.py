@@ -88,10 +88,10 @@ class Observer:
                 checkpoint_bytes=self._status.checkpoint_bytes,
             )
 
-    def finish(self, state: JobState, cause: str = "") -> JobStatus:
-        """The run is over: the last status."""
+    def finish(self, state: JobState, cause: str, savepoints: list[str]) -> JobStatus:
+        """The run is over: the last status. `savepoints`: those that were written at the end."""
         status = self._status
-        status.state, status.cause, status.workers = state, cause, []
+        status.state, status.cause, status.workers, status.savepoints = state, cause, [], savepoints
         status.elapsed = self._overview.elapsed(time.monotonic())
         return self._show(time.monotonic())
 

@@ -39,7 +39,10 @@ class WriteSavepoint(ControlMessage, frozen=True):
 
 
 class StopRun(ControlMessage, frozen=True):
-    """Stop after a final checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer."""
+    """Stop after a final checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer.
+
+    With `savepoint`, StatusAnswer says that it is written, Taken that it will be; else the answer is an error.
+    """
 
     drain: bool
     savepoint: str | None

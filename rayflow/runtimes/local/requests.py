@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
-from rayflow.core.errors import RayflowError
-from rayflow.engine.events import BarrierRequested, SourcesExhausted
-from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.engine.events import BarrierRequested, DrainRequested, StopRequested
+from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
+from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.local.attempt import LocalAttempt
 
 
@@ -20,14 +22,16 @@ class RunRequests:
     """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The rest belongs to the loop.
 
     Attributes:
-        ending: how the run must end, None until requested. savepoint: URI of the one to write then.
+        ending: how the run must end, None until requested. last: the savepoints to write then.
         savepoints: requested and not started, shared with the attempts.
+        closed: set when nothing more is done: what is posted after this may not be served.
     """
 
     def __init__(self, savepoint: str | None) -> None:
-        """`savepoint`: URI of one to write at the end; a request can replace it."""
+        """`savepoint`: URI of one to write at the end, in addition to those that are requested."""
         self.ending: Literal["stop", "drain"] | None = None
-        self.savepoint = savepoint
+        self.last = LastSavepoints([] if savepoint is None else [savepoint])
+        self.closed = False
         self.savepoints: deque[Savepoint] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._attempt: LocalAttempt | None = None
@@ -35,7 +39,10 @@ class RunRequests:
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """Stop after a final checkpoint; `drain`: fire every window and timer first. A drain replaces a stop."""
+        """Stop after a final checkpoint; `drain`: fire every window and timer first.
+
+        A drain replaces a stop whose barrier is not out yet.
+        """
         self._posted.append(lambda: self._stop(drain, savepoint))
 
     def save(self, savepoint: Savepoint) -> None:
@@ -51,32 +58,52 @@ class RunRequests:
         if attempt is not self._attempt:  # a new one has received nothing yet
             self._attempt, self._told = attempt, None
             self._barrier_due = bool(self.savepoints)
-        while self._posted:
-            self._posted.popleft()()
-        if self.ending == "stop" and self._told is None:
-            self._told = "stop"
-            attempt.stop()
-        elif self.ending == "drain" and self._told is None and attempt.coordinator.started:
-            self._told = "drain"
-            attempt.coordinator.tell(SourcesExhausted())
+        self._take_posted()
+        if self.ending != self._told:
+            self._told = self.ending
+            attempt.coordinator.tell(DrainRequested() if self.ending == "drain" else StopRequested())
         if self._barrier_due and attempt.coordinator.started:
             self._barrier_due = False
             attempt.coordinator.tell(BarrierRequested(0))
 
+    def write_last(self, store: CheckpointStore) -> None:
+        """The last attempt is over: write every savepoint that is asked for until nobody asks for one any more.
+
+        Raises the error of the first one that could not be written, after the others.
+        """
+        with suppress(EndedAtOnce):
+            self._write_asked(store)
+            self.closed = True
+            self._write_asked(store)  # what was posted before whoever posted it could see this
+        self.last.check()
+
     def close(self, job: str) -> None:
         """The run is over: fail the savepoints that are still requested."""
+        self.closed = True
         for savepoint in self.savepoints:
-            savepoint.error = RayflowError("the job ended before the savepoint was written", job=job)
+            savepoint.error = ended_before(job)
             savepoint.done = True
+
+    def _write_asked(self, store: CheckpointStore) -> None:
+        self._take_posted()
+        while (savepoint := self.last.next()) is not None:
+            write_last(store, savepoint)
+            self._take_posted()
+
+    def _take_posted(self) -> None:
+        while self._posted:
+            self._posted.popleft()()
 
     def _stop(self, drain: bool, savepoint: str | None) -> None:
         if self.ending is None or drain:
             self.ending = "drain" if drain else "stop"
-        self.savepoint = savepoint or self.savepoint
+        if savepoint is not None:
+            self.last.ask(savepoint)
 
     def _save(self, savepoint: Savepoint) -> None:
         self.savepoints.append(savepoint)
         self._barrier_due = True
 
     def _end(self) -> None:
+        self.closed = True
         raise EndedAtOnce

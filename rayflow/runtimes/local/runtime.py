@@ -10,12 +10,12 @@ from rayflow.core.clock import Clock, system_clock
 from rayflow.core.errors import InvariantBroken, RayflowError
 from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
+from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import OnStep, Ports, no_step
 from rayflow.runtimes.hosting.samples import write_samples
-from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.local.attempt import LocalAttempt
@@ -88,7 +88,7 @@ class LocalRuntime:
         Meanwhile, other processes of the same user can watch and control the run: see `local.control`.
         """
         try:
-            self._run()
+            ending = self._run()
         except EndedAtOnce:
             status = self._finish("stopped")
         except BaseException as error:
@@ -96,16 +96,17 @@ class LocalRuntime:
             self._finish("failed", known or InvariantBroken(f"the run ended with {type(error).__name__}"))
             raise
         else:
-            status = self._finish("stopped" if self._requests.ending == "stop" else "done")
+            status = self._finish("stopped" if ending == "stop" else "done")
         return status
 
     def _finish(self, state: JobState, error: RayflowError | None = None) -> JobStatus:
         self._requests.close(self._plan.name)
-        status = self._observer.finish(state, "" if error is None else str(error))
+        status = self._observer.finish(state, "" if error is None else str(error), self._requests.last.written)
         self._server.finish(status, error)
         return status
 
-    def _run(self) -> None:
+    def _run(self) -> AttemptEnding:
+        """All attempts; how the last one has ended."""
         options = self._options
         name = self._plan.name
         with JobDirectory(options.job_folder(name), name) as directory, collected_seldom():
@@ -116,16 +117,16 @@ class LocalRuntime:
                 store = open_store(options.checkpoint_store(name))
                 choose_start(store, options, name, self._clock)
                 ports = self._make_ports(store, connectors, clock=self._clock, on_step=self._on_step)
-                while self._run_attempt(directory, ports):
+                while (ending := self._run_attempt(directory, ports)) == "restart":
                     log.info("starting a new attempt", job=name)
-                if self._requests.savepoint is not None:
-                    write_last(store, self._requests.savepoint)
+                self._requests.write_last(store)
+                return ending
             finally:
                 connectors.close()
                 self._server.retract()
 
-    def _run_attempt(self, directory: JobDirectory, ports: Ports) -> bool:
-        """One attempt to its end. True if another one has to follow."""
+    def _run_attempt(self, directory: JobDirectory, ports: Ports) -> AttemptEnding:
+        """One attempt to its end; which."""
 
         def open_state(task: TaskId) -> Store:
             return LmdbStore(directory.task(task))
@@ -149,4 +150,4 @@ class LocalRuntime:
             self._observer.look(attempt, force=True)
         finally:
             attempt.close()
-        return attempt.finished.restart
+        return attempt.finished.ending

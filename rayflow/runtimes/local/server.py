@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch, WorkerLost
 from rayflow.core.logging import get_logger
-from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.local.protocol import (
     LARGEST_LOG,
@@ -166,8 +166,7 @@ class ControlServer:
             case WriteSavepoint(uri):
                 return await self._save(Savepoint(uri), client)
             case StopRun(drain, savepoint, wait):
-                self._requests.stop(drain=drain, savepoint=savepoint)
-                return await self._end(client) if wait else Taken()
+                return await self._stop(drain, savepoint, wait, client)
             case EndAtOnce():
                 self._requests.end_at_once()
                 return await self._end(client)
@@ -175,12 +174,27 @@ class ControlServer:
                 return await self._end(client) if seconds is None else await self._later(seconds, client)
         raise InvariantBroken(f"no answer for a request {type(request).__name__}")
 
+    async def _stop(self, drain: bool, savepoint: str | None, wait: bool, client: asyncio.StreamReader) -> Answer:
+        requests = self._requests
+        requests.stop(drain=drain, savepoint=savepoint)
+        if savepoint is None:
+            return await self._end(client) if wait else Taken()
+        if not wait and not requests.closed:  # in this order: what is posted before that is heard
+            return Taken()
+        ended = await self._until_ended(client)
+        requests.last.answer(savepoint, ended.name, self._error)
+        return StatusAnswer(ended) if wait else Taken()
+
     async def _end(self, client: asyncio.StreamReader) -> Answer:
-        while self._ended is None:
-            await self._wait_for(client)
+        ended = await self._until_ended(client)
         if self._error is not None:
             raise self._error
-        return StatusAnswer(self._ended)
+        return StatusAnswer(ended)
+
+    async def _until_ended(self, client: asyncio.StreamReader) -> JobStatus:
+        while self._ended is None:
+            await self._wait_for(client)
+        return self._ended
 
     async def _later(self, seconds: float, client: asyncio.StreamReader) -> Answer:
         clock = asyncio.get_running_loop().time
@@ -193,7 +207,7 @@ class ControlServer:
         self._requests.save(savepoint)
         while not savepoint.done:
             if self._ended is not None:
-                raise RayflowError("the job ended before the savepoint was written", job=self._ended.name)
+                raise ended_before(self._ended.name)
             await self._wait_for(client)
         if savepoint.error is not None:
             raise savepoint.error

@@ -179,7 +179,7 @@ class JobHandle(JobControl):
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         self.ask_to_stop(drain=drain, savepoint=savepoint)
-        status = self.until_ended(timeout)
+        status = cast(JobStatus, self._ask(self._actor.until_ended, savepoint, timeout=timeout))
         self.remove()
         return status
 

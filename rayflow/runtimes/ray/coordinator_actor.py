@@ -12,7 +12,7 @@ import ray
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging, get_logger
-from rayflow.runtimes.hosting.savepoints import Savepoint
+from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
@@ -67,16 +67,24 @@ class CoordinatorActor:
             raise self._loop.error
         return self._loop.status
 
-    async def until_ended(self) -> JobStatus:
-        """Wait until the job has ended and its workers are gone. Raises what it failed with."""
+    async def until_ended(self, savepoint: str | None = None) -> JobStatus:
+        """Wait until the job has ended and its workers are gone. Raises what it failed with.
+
+        With the URI of a savepoint that was asked for, raise only why that one was not written, if so.
+        """
         while not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
-        if self._loop.error is not None:
+        if savepoint is not None:
+            self._answer(savepoint)
+        elif self._loop.error is not None:
             raise self._loop.error
         return self._loop.status
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Ask for a last checkpoint and the end; once this answers, the request outlives this process."""
+        """Ask for a last checkpoint and the end; once this answers, the request outlives this process.
+
+        Raises RayflowError when it is too late for the savepoint.
+        """
         taken = threading.Event()
 
         def stop() -> None:
@@ -88,6 +96,8 @@ class CoordinatorActor:
         self._loop.call(stop)
         while not taken.is_set() and not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
+        if savepoint is not None and not taken.is_set():
+            self._answer(savepoint)
 
     async def savepoint(self, uri: str) -> int | None:
         """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
@@ -95,7 +105,7 @@ class CoordinatorActor:
         self._loop.call(lambda: self._loop.steering.savepoint(savepoint))
         while not savepoint.done:
             if self._loop.ended.is_set():
-                raise RayflowError("the job ended before the savepoint was written", job=self._loop.status.name)
+                raise ended_before(self._loop.status.name)
             await asyncio.sleep(LOOK)
         if savepoint.error is not None:
             raise savepoint.error
@@ -112,3 +122,9 @@ class CoordinatorActor:
         if rescale.error is not None:
             raise rescale.error
         return self._loop.status
+
+    def _answer(self, savepoint: str) -> None:
+        """Raise why a savepoint of the job's end was not written, if so."""
+        loop = self._loop
+        if savepoint not in loop.status.savepoints:
+            loop.steering.requests.last.answer(savepoint, loop.status.name, loop.error)

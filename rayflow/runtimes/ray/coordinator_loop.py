@@ -15,6 +15,7 @@ import ray
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import (
     BrokerUnavailable,
@@ -27,12 +28,13 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
+from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.last_savepoints import write_last
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
-from rayflow.runtimes.hosting.savepoints import write_last
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import ENDED, JobState
 from rayflow.runtimes.machine.background import Thread
@@ -122,7 +124,11 @@ class CoordinatorLoop:
         before = self._requests.open(store)
         if before is not None:
             if before.state in ENDED:  # this coordinator's process died after the job's end
-                self.status.state, self.status.cause = before.state, before.cause
+                self.status.state, self.status.cause, self.status.savepoints = (
+                    before.state,
+                    before.cause,
+                    before.written,
+                )
                 if before.state == "failed":
                     self.error = WorkerFailed(f"the job had failed: {before.cause}", job=self._spec.name, advice="")
                 return
@@ -140,18 +146,18 @@ class CoordinatorLoop:
         self.steering.autoscale(Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown))
         while True:
             try:
-                if not self._attempt(plan, ports):
+                if (ending := self._attempt(plan, ports)) != "restart":
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
-        if self._requests.savepoint is not None:
-            self._off_thread(partial(write_last, store, self._requests.savepoint))
-        self._end("stopped" if self._requests.ending == "stop" else "done")
+        self._write_last(store)
+        self._end("stopped" if ending == "stop" else "done")
 
     def _off_thread(self, call: Callable[[], object]) -> None:
-        """Have it done by another thread while this one goes on to take turns: copying a savepoint may take long.
+        """Run a call on another thread while this one takes turns: copying a savepoint may take long.
 
-        Raises what it raises."""
+        Raises what it raises.
+        """
         background = Thread(self._wake.set)
         background.call(call, lambda _: None)
         try:
@@ -160,6 +166,21 @@ class CoordinatorLoop:
                 self._wait()
         finally:
             background.close()
+
+    def _write_last(self, store: CheckpointStore) -> None:
+        """Write the savepoints of the end, also those requested meanwhile; a later call is not served any more.
+
+        Raises the error of the first one that could not be written, after the others.
+        """
+        last = self._requests.last
+        self._serve()
+        try:
+            while (savepoint := last.next()) is not None:
+                self._off_thread(partial(write_last, store, savepoint))
+                self._serve()
+        finally:
+            self.status.savepoints = last.written
+        last.check()
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
@@ -191,8 +212,8 @@ class CoordinatorLoop:
             self.pool.check()
             self._wait()
 
-    def _attempt(self, plan: JobPlan, ports: Ports) -> bool:
-        """One attempt to its end. True if another one has to follow."""
+    def _attempt(self, plan: JobPlan, ports: Ports) -> AttemptEnding:
+        """One attempt to its end; which."""
         self._committed = False
         slots = self._gather()
         hosted = CoordinatorDriver(
@@ -216,7 +237,7 @@ class CoordinatorLoop:
             self.steering.end()
             hosted.close()
 
-    def _drive(self, hosted: CoordinatorDriver) -> bool:
+    def _drive(self, hosted: CoordinatorDriver) -> AttemptEnding:
         next_check, running = 0.0, False
         while hosted.finished is None:
             worked = hosted.step()
@@ -244,7 +265,7 @@ class CoordinatorLoop:
         self._show(hosted)
         if hosted.finished.restart:
             self._pause = time.monotonic()
-        return hosted.finished.restart
+        return hosted.finished.ending
 
     def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""

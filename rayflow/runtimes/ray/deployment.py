@@ -21,7 +21,7 @@ class Deployment(msgspec.Struct):
     Attributes:
         submission: which submission it belongs to; another one begins anew. workers: slots wanted.
         state: "running", or how it ended. cause: of a failure, as shown to people.
-        ending: how it was asked to end, if it was. savepoint: URI of the one to write then.
+        ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
         incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
             given up (it may outlive its node's raylet) that the job is not its own any more.
     """
@@ -31,7 +31,8 @@ class Deployment(msgspec.Struct):
     state: JobState = "running"
     cause: str = ""
     ending: Ending | None = None
-    savepoint: str | None = None
+    savepoints: list[str] = []
+    written: list[str] = []
     incarnation: str = ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
+from rayflow.runtimes.hosting.last_savepoints import LastSavepoints
 from rayflow.runtimes.hosting.status import JobState
 from rayflow.runtimes.ray.deployment import Deployment, Ending, read_deployment, write_deployment
 from rayflow.runtimes.ray.spec import JobSpec
@@ -33,14 +34,15 @@ class Requests:
     """Holds the latest number of workers, how the job is to end, and the rescale that somebody waits for.
 
     Attributes:
-        workers: slots. ending: how the job was asked to end, if it was. savepoint: where to write one then.
+        workers: slots. ending: how the job was asked to end, if it was. last: the savepoints to write then.
         rescale: asked for, and not done yet.
     """
 
     def __init__(self, spec: JobSpec) -> None:
         self.workers = spec.workers
         self.ending: Ending | None = None
-        self.savepoint = spec.options.savepoint_at_stop
+        at_stop = spec.options.savepoint_at_stop
+        self.last = LastSavepoints([] if at_stop is None else [at_stop])
         self.rescale: Rescale | None = None
         self._spec = spec
         self._incarnation = uuid.uuid4().hex
@@ -57,14 +59,16 @@ class Requests:
         if before is None or before.submission != self._spec.submission:
             return None
         self.workers, self.ending = before.workers, before.ending
-        self.savepoint = before.savepoint or self.savepoint
+        for uri in before.savepoints:
+            self.last.ask(uri)
         return before
 
     def stop(self, ending: Ending, savepoint: str | None) -> None:
         """Record a request to end the job. A drain replaces a stop, never the reverse."""
         if self.ending is None or ending == "drain":
             self.ending = ending
-        self.savepoint = savepoint or self.savepoint
+        if savepoint is not None:
+            self.last.ask(savepoint)
         self._keep()
 
     def resize(self, workers: int) -> None:
@@ -83,7 +87,16 @@ class Requests:
         if self._store is None:
             return
         spec = self._spec
-        wanted = Deployment(spec.submission, self.workers, state, cause, self.ending, self.savepoint, self._incarnation)
+        wanted = Deployment(
+            spec.submission,
+            self.workers,
+            state,
+            cause,
+            self.ending,
+            self.last.uris,
+            self.last.written,
+            self._incarnation,
+        )
         write_deployment(self._store, wanted)
         self._saved = True
 

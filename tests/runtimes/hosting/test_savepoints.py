@@ -15,11 +15,12 @@ from rayflow.checkpoint.manifest import manifest_epochs, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, ObjectExists
+from rayflow.core.errors import CheckpointStoreFailed, InvalidSetting, ObjectExists, RayflowError
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting import savepoints as module
+from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
 from rayflow.runtimes.hosting.options import RunOptions
-from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints, write_last
+from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints
 from rayflow.runtimes.local.attempt import LocalAttempt
 from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
@@ -133,12 +134,33 @@ def test_one_that_was_not_begun_is_copied_in_the_next_attempt(history: History, 
 
 def test_the_last_savepoint_is_of_the_newest_checkpoint_if_there_is_one(history: History, tmp_path: Path) -> None:
     uri = f"file:{tmp_path / 'savepoint'}"
-    write_last(open_store(f"file:{tmp_path / 'checkpoints'}"), uri)
+    none, first, second = Savepoint(uri), Savepoint(uri), Savepoint(uri)
+    write_last(open_store(f"file:{tmp_path / 'checkpoints'}"), none)
+    assert "no checkpoint" in str(none.error)
     assert not (tmp_path / "savepoint").exists()
-    write_last(history.store, uri)
-    assert read_savepoint(open_store(uri)).epoch == 4
-    with pytest.raises(ObjectExists):
-        write_last(history.store, uri)
+    write_last(history.store, first)
+    assert first.epoch == read_savepoint(open_store(uri)).epoch == 4
+    write_last(history.store, second)
+    assert (second.done, second.epoch) == (True, None)
+    assert isinstance(second.error, ObjectExists)
+
+
+def test_whoever_asked_for_a_last_savepoint_is_told_of_their_own(history: History, tmp_path: Path) -> None:
+    good, bad = f"file:{tmp_path / 'good'}", "nothing:at/all"
+    last = LastSavepoints([bad])
+    last.ask(good)
+    last.ask(bad)
+    assert last.uris == [bad, good]
+    while (savepoint := last.next()) is not None:
+        write_last(history.store, savepoint)
+    assert last.written == [good]
+    last.answer(good, "job", None)
+    with pytest.raises(InvalidSetting):
+        last.answer(bad, "job", None)
+    with pytest.raises(InvalidSetting):
+        last.check()
+    with pytest.raises(RayflowError, match="the job ended before"):
+        last.answer("file:/never-asked-for", "job", None)
 
 
 Running = tuple[LocalAttempt, Callable[[], None], CheckpointStore]

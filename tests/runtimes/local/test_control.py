@@ -160,14 +160,61 @@ def test_a_stop_takes_a_last_checkpoint_and_frees_the_name(broker: Broker, state
             asked()
 
 
-def test_a_drain_fires_every_window_first(broker: Broker, state: Path) -> None:
+def windows() -> rf.Job:
+    """Counts words by the minute; no watermark closes the only window."""
     job = rf.Job("windows")
     words = job.stream("in", value=str, timestamp=lambda word: 1_000, watermark=rf.bounded(seconds=5))
     words.key_by(lambda word: word).window(rf.tumbling(minutes=1)).count().to("per-minute")
-    with Running(job, broker, state) as running:
+    return job
+
+
+def test_a_drain_fires_every_window_first(broker: Broker, state: Path) -> None:
+    with Running(windows(), broker, state) as running:
         running.until(lambda status: status.records_in == 3)
         assert local_job(state, "windows").stop(drain=True, timeout=60).state == "done"
     assert broker.by_key("per-minute") == {"x": [2], "y": [1]}
+
+
+def test_a_drain_replaces_a_stop_that_waits_for_an_epoch(broker: Broker, state: Path) -> None:
+    asked: list[str] = []
+
+    def on_step(name: str) -> None:
+        """In the first epoch after all records were read: a stop, and turns later, in the same epoch, a drain."""
+        if not asked and name == "before WriteManifest" and running.progress.records_in == 3:
+            asked.append("stop")
+            running.runtime._requests.stop()
+        elif asked == ["stop"] and name == "before CommitEpoch":
+            asked.append("drain")
+            running.runtime._requests.stop(drain=True)
+
+    with Running(windows(), broker, state, on_step=on_step) as running:
+        running.until(lambda status: status.records_in == 3)
+        broker.append("in", WORDS)
+        assert running.finish().state == "done"
+    assert asked == ["stop", "drain"]
+    assert broker.by_key("per-minute") == {"x": [4], "y": [2]}
+
+
+def test_a_drain_that_comes_after_the_last_barrier_is_told_that_the_job_stopped(broker: Broker, state: Path) -> None:
+    injected, go_on = threading.Event(), threading.Event()
+
+    def on_step(name: str) -> None:
+        if name == "after InjectBarrier":
+            injected.set()
+            assert go_on.wait(60)
+
+    with Running(windows(), broker, state, on_step=on_step, checkpoint_interval=3_600_000) as running:
+        running.until(lambda status: status.records_in == 3)
+        running.runtime.stop()
+        assert injected.wait(60)
+        with connect(state / "jobs" / "windows", "windows", 10) as late:
+            late.sendall(protocol.pack(protocol.StopRun(drain=True, savepoint=None, wait=True)))
+            until(lambda: len(running.runtime._requests._posted) > 0, 30)
+            go_on.set()
+            answer = protocol.read_answer(answer_on(late))
+        assert isinstance(answer, protocol.StatusAnswer)
+        assert answer.status.state == running.finish().state == "stopped"
+    assert broker.read("per-minute") == []
 
 
 def test_a_request_to_stop_is_not_waited_for_and_the_end_is(broker: Broker, state: Path) -> None:

@@ -31,10 +31,11 @@ def test_the_next_process_of_a_submission_knows_its_requests(tmp_path: Path) -> 
     assert first.open(store) is None
     first.save("running")
     first.resize(3)
+    first.stop("stop", "file:/here")
     first.stop("drain", "file:/there")
     next_one = Requests(spec(tmp_path))
     assert next_one.open(store) is not None
-    assert (next_one.workers, next_one.ending, next_one.savepoint) == (3, "drain", "file:/there")
+    assert (next_one.workers, next_one.ending, next_one.last.uris) == (3, "drain", ["file:/here", "file:/there"])
 
 
 def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:
