@@ -9,7 +9,7 @@ import pytest
 import rayflow as rf
 from rayflow.engine.worker import Worker
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
-from rayflow.testing.simulation import simulation
+from rayflow.testing.simulation import world
 from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.jobs import TOPIC, Relay, Shape
 from rayflow.testing.simulation.liveness import Liveness
@@ -49,7 +49,7 @@ def a_job_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
             look(self, coordinator)
 
     monkeypatch.setattr(Liveness, "look", until_the_end)
-    monkeypatch.setattr(simulation, "make_job", asking)
+    monkeypatch.setattr(world, "make_job", asking)
 
 
 def shape_of(stages: int) -> Shape:

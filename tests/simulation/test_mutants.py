@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rayflow.core.errors import CheckpointsBehindOutput, InvariantBroken, MarkerLost, ObjectMissing
+from rayflow.core.errors import (
+    CheckpointsBehindOutput,
+    InvariantBroken,
+    MarkerLost,
+    ObjectMissing,
+    OutputOfAnotherRun,
+)
 from rayflow.engine.coordinator import Coordinator
 from rayflow.testing import simulation
 from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
@@ -17,7 +23,7 @@ from tests.simulation.time_mutants import TIME_MUTANTS
 
 ORACLE = Path(simulation.__file__).parent
 """Whose assertions are verdicts."""
-TOLD = (InvariantBroken, ObjectMissing, CheckpointsBehindOutput, MarkerLost)
+TOLD = (InvariantBroken, ObjectMissing, CheckpointsBehindOutput, MarkerLost, OutputOfAnotherRun)
 """How a job itself says that the protocol is broken."""
 
 

@@ -15,9 +15,12 @@ from tests.simulation.time_mutants import TIME_MUTANTS
 ROOT = Path(__file__).parents[2]
 HOSTING = ROOT / "rayflow" / "runtimes" / "hosting"
 
-OF_REAL_RUNS = {"samples.py", "start.py", "options.py", "epoch_times.py", "savepoints.py"}
-"""What a run on a real machine has besides its drivers: sample data, where it starts, its folders, its figures, and the
-savepoints that people ask for while it runs."""
+OF_REAL_RUNS = {
+    *("samples.py", "start.py", "options.py", "epoch_times.py", "savepoints.py", "last_savepoints.py"),
+    *("status.py", "control.py", "overview.py", "worker_metrics.py", "metrics_feed.py"),
+}
+"""What a run on a real machine has besides its drivers: sample data, where it starts, its folders, the savepoints that
+people ask for, and its status and figures."""
 LEAST = 0.5
 """Share of the lines of each driver's functions that a few seeds must run."""
 

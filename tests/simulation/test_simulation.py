@@ -45,6 +45,7 @@ KINDS = {
     "partitions idle",
     "partitions to be added",
     "process frozen",
+    "read slow",
     "rescaled",
     "savepoint",
     "savepoint cut off",

@@ -58,7 +58,7 @@ class Faults:
         false_alarm: per second, that an attempt is given up although nothing is wrong with it.
         stop: per second, that the job is stopped in good order and started again.
         store_fails, store_answer_lost: of a write. store_slow, read_slow: that a write or a
-            read takes up to a second.
+            read takes up to a second (reads are slow only where a test asks for it).
         torn: that a write which was in flight when its process died leaves half an object.
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
         disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
@@ -111,9 +111,7 @@ class Faults:
         def rate(*choices: float) -> float:
             return random.choice((0.0, *choices))
 
-        reading = Random(repr(random.getstate()[1][:8]))  # a chance of its own: all else stays as it was without it
         return cls(
-            read_slow=reading.choice((0.0, 0.0, 0.02, 0.2)),
             crash=rate(0.0003, 0.001, 0.003),
             target=random.choice(TARGETS),
             target_crash=rate(0.03, 0.15, 0.3),
