@@ -20,3 +20,14 @@ def place_of(uri: str) -> tuple[str, ...]:
         return scheme, *PurePath(os.path.realpath(rest)).parts
     parts = [part for part in rest.split("/") if part]
     return (scheme, *parts) if parts else ()
+
+
+def overlap(uri: str, other: str) -> bool:
+    """Whether two URIs name one place, or one place within the other.
+
+    >>> overlap("s3:bucket/a", "s3://bucket/a/b"), overlap("s3:bucket/a", "s3:bucket/ab")
+    (True, False)
+    """
+    places = place_of(uri), place_of(other)
+    shared = min(map(len, places))
+    return shared > 0 and places[0][:shared] == places[1][:shared]

@@ -8,11 +8,20 @@ from dataclasses import replace
 from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
-from rayflow.checkpoint.layout import SAVEPOINT, SegmentObject, base_part_name, parse_name, segment_name
+from rayflow.checkpoint.layout import (
+    ATTEMPTS,
+    MANIFESTS,
+    SAVEPOINT,
+    SegmentObject,
+    base_part_name,
+    parse_name,
+    segment_name,
+)
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
+from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint_claim import claim_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import DamagedObject, ObjectExists
+from rayflow.core.errors import DamagedObject, InvalidSetting, ObjectExists
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 
 
@@ -30,9 +39,14 @@ def write_savepoint(
     is left as it is. Pin the epoch while it runs (`collect(pinned=)`), so that retention leaves its objects.
     `before_each` is called before each object; what it raises cuts the copy off.
 
-    Raises ObjectExists when `target` holds another savepoint, or is claimed for one; DamagedObject, ObjectMissing, what
-    the stores raise.
+    Raises InvalidSetting when `target` is a job's checkpoint store, or lies within or around `source`; ObjectExists
+    when it holds another savepoint, or is claimed for one; DamagedObject, ObjectMissing, what the stores raise.
     """
+    if overlap(source.uri, target.uri) or target.list(ATTEMPTS) or target.list(MANIFESTS):
+        raise InvalidSetting(
+            f"{target.uri} overlaps a job's checkpoint store, where retention deletes objects",
+            advice="Choose a URI outside of it",
+        )
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
     encoded = encode_manifest(saved)
     if target.list(SAVEPOINT):

@@ -17,7 +17,7 @@ from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.restore import prepare_store
 from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists, ObjectMissing
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, InvalidSetting, ObjectExists, ObjectMissing
 from rayflow.core.ids import TaskId
 from tests.checkpoint.model import TASKS, CheckedStore, History
 
@@ -169,6 +169,26 @@ def test_writing_the_same_savepoint_again_changes_nothing(history: History) -> N
     target = ObjectStore("memory:")
     saved = write_savepoint(history.store, history.manifests[5], target)
     assert write_savepoint(history.store, history.manifests[5], target) == saved == read_savepoint(target)
+
+
+def test_a_savepoint_is_refused_within_and_around_the_jobs_own_store(history: History, tmp_path: Path) -> None:
+    """Retention would delete its objects."""
+    job = open_store(f"file:{tmp_path}/job/checkpoints")
+    for name in history.store.list(""):
+        job.put(name, [history.store.get(name)])
+    (tmp_path / "link").symlink_to(tmp_path / "job")
+    before = job.list("")
+    for place in ("job/checkpoints", "job/checkpoints/savepoint", "job", "link/checkpoints", "link/../job/checkpoints"):
+        with pytest.raises(InvalidSetting, match="overlaps a job's checkpoint store"):
+            write_savepoint(job, history.manifests[6], open_store(f"file://{tmp_path}/{place}"))
+    assert job.list("") == before
+    write_savepoint(job, history.manifests[6], open_store(f"file:{tmp_path}/job/checkpoints-saved"))
+
+
+def test_a_savepoint_is_refused_in_the_store_of_another_job(history: History) -> None:
+    other = other_job()
+    with pytest.raises(InvalidSetting, match="overlaps a job's checkpoint store"):
+        write_savepoint(history.store, history.manifests[6], other.store)
 
 
 def test_damage_is_not_copied_into_a_savepoint(history: History) -> None:

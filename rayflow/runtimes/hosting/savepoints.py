@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
 from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import RayflowError
+from rayflow.core.errors import InvalidSetting, RayflowError
 from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
@@ -36,9 +38,17 @@ class Savepoints:
     collection meanwhile.
     """
 
-    def __init__(self, store: CheckpointStore, background: Background, asked: deque[Savepoint]) -> None:
-        """`asked`: savepoints to write of the next checkpoint; shared by the attempts of a job."""
+    def __init__(
+        self,
+        store: CheckpointStore,
+        background: Background,
+        asked: deque[Savepoint],
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """`asked`: savepoints to write of the next checkpoint; shared by the attempts of a job. `folders`: where none
+        may be written (`RunOptions.folders`)."""
         self._store = store
+        self._folders = folders
         self._background = background
         self._asked = asked
         self._copying: dict[int, tuple[Savepoint, Epoch]] = {}
@@ -75,7 +85,9 @@ class Savepoints:
 
     def _copy(self, savepoint: Savepoint, manifest: Manifest) -> Savepoint:
         try:
-            write_savepoint(self._store, manifest, open_store(savepoint.uri), before_each=self._go_on)
+            target = open_store(savepoint.uri)
+            check_outside(savepoint.uri, self._folders)
+            write_savepoint(self._store, manifest, target, before_each=self._go_on)
         except RayflowError as error:
             savepoint.error = error
         else:
@@ -90,6 +102,15 @@ class Savepoints:
     def _answer(self, savepoint: Savepoint) -> None:
         del self._copying[id(savepoint)]
         savepoint.done = True
+
+
+def check_outside(uri: str, folders: Sequence[Path]) -> None:
+    """Raise InvalidSetting when `uri` lies within or around one of `folders`."""
+    for folder in folders:
+        if overlap(uri, f"file:{folder}"):
+            raise InvalidSetting(
+                f"{uri} overlaps {folder}, which belongs to a run", advice="Choose a URI outside of it"
+            )
 
 
 def write_last(store: CheckpointStore, uri: str) -> None:

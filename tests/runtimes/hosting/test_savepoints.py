@@ -15,7 +15,7 @@ from rayflow.checkpoint.manifest import manifest_epochs, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, ObjectExists
+from rayflow.core.errors import CheckpointStoreFailed, InvalidSetting, ObjectExists
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting import savepoints as module
 from rayflow.runtimes.hosting.options import RunOptions
@@ -112,6 +112,22 @@ def test_what_goes_wrong_is_kept_for_who_asked(history: History, monkeypatch: py
         pass
     assert savepoint.done
     assert isinstance(savepoint.error, CheckpointStoreFailed)
+    copying.close()
+
+
+def test_none_is_written_into_the_folders_of_a_run(history: History, tmp_path: Path) -> None:
+    options = RunOptions(state=tmp_path)
+    copying = Savepoints(history.store, Thread(), deque(), options.folders)
+    asked = [Savepoint(f"file:{tmp_path / place}") for place in ("jobs/other", "log", ".", "log/savepoint")]
+    fine = Savepoint(f"file:{tmp_path / 'savepoints'}")
+    for savepoint in (*asked, fine):
+        copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not fine.done:
+        copying.step()
+    assert [type(savepoint.error) for savepoint in asked] == [InvalidSetting] * 4
+    assert fine.epoch == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["savepoints"]
     copying.close()
 
 
