@@ -13,7 +13,7 @@ from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import InvalidSetting, RayflowError
+from rayflow.core.errors import InvalidSetting, InvariantBroken, RayflowError
 from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
@@ -90,6 +90,13 @@ class Savepoints:
             write_savepoint(self._store, manifest, target, before_each=self._go_on)
         except RayflowError as error:
             savepoint.error = error
+        except Exception as error:
+            # A request of one person must not end the job.
+            log.exception("a savepoint has failed", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
+            savepoint.error = InvariantBroken(
+                f"the savepoint could not be written: {type(error).__name__}: {error}",
+                advice="Check the URI. The job goes on; its log has the details",
+            )
         else:
             savepoint.epoch = manifest.epoch
             log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)

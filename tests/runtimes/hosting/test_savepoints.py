@@ -15,7 +15,7 @@ from rayflow.checkpoint.manifest import manifest_epochs, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, InvalidSetting, ObjectExists
+from rayflow.core.errors import CheckpointStoreFailed, InvalidSetting, InvariantBroken, ObjectExists
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting import savepoints as module
 from rayflow.runtimes.hosting.options import RunOptions
@@ -112,6 +112,42 @@ def test_what_goes_wrong_is_kept_for_who_asked(history: History, monkeypatch: py
         pass
     assert savepoint.done
     assert isinstance(savepoint.error, CheckpointStoreFailed)
+    copying.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "error"),
+    [
+        ("file:/tmp/" + "a" * 300, CheckpointStoreFailed),
+        ("file:/tmp/\ud800", InvariantBroken),
+        ("file:", InvalidSetting),
+    ],
+)
+def test_a_bad_uri_fails_its_own_request_alone(history: History, uri: str, error: type[Exception]) -> None:
+    copying, savepoint = savepoints(history.store), Savepoint(uri)
+    copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not savepoint.done:
+        copying.step()
+    assert type(savepoint.error) is error
+    copying.close()
+
+
+def test_what_nobody_expected_fails_the_request_alone_and_is_logged(
+    history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(uri: str) -> CheckpointStore:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(module, "open_store", fail)
+    copying, savepoint = savepoints(history.store), Savepoint("there:")
+    copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not savepoint.done:
+        copying.step()
+    assert savepoint.error is not None
+    assert "ZeroDivisionError: odd" in savepoint.error.what
+    assert any(record.exc_info for record in caplog.records)
     copying.close()
 
 
