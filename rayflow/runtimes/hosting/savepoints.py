@@ -75,39 +75,46 @@ class Savepoints:
         return self._background.collect()
 
     def close(self) -> None:
-        """The attempt is over: give up unfinished copies, and fail their requests."""
-        self._over = True
-        self._background.close()
-        for savepoint, _ in list(self._copying.values()):
-            if savepoint.epoch is None and savepoint.error is None:
-                savepoint.error = _cut_off()
-            self._answer(savepoint)
+        """The attempt is over: give up unfinished copies, and fail their requests.
 
-    def _copy(self, savepoint: Savepoint, manifest: Manifest) -> Savepoint:
+        It waits for no copy: a store that hangs must not keep the job from stopping. What such a copy says later is
+        ignored; it ends before its next object, and without a savepoint unless that was the last one.
+        """
+        self.step()
+        self._over = True
+        self._background.abandon()
+        for savepoint, epoch in list(self._copying.values()):
+            self._answer((savepoint, epoch, _cut_off()))
+
+    def _copy(self, savepoint: Savepoint, manifest: Manifest) -> tuple[Savepoint, Epoch, RayflowError | None]:
+        """The outcome, which `_answer` writes down: a copy that was given up must change no request."""
+        failure: RayflowError | None = None
         try:
             target = open_store(savepoint.uri)
             check_outside(savepoint.uri, self._folders)
             write_savepoint(self._store, manifest, target, before_each=self._go_on)
         except RayflowError as error:
-            savepoint.error = error
+            failure = error
         except Exception as error:
             # A request of one person must not end the job.
             log.exception("a savepoint has failed", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
-            savepoint.error = InvariantBroken(
+            failure = InvariantBroken(
                 f"the savepoint could not be written: {type(error).__name__}: {error}",
                 advice="Check the URI. The job goes on; its log has the details",
             )
         else:
-            savepoint.epoch = manifest.epoch
             log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
-        return savepoint
+        return savepoint, manifest.epoch, failure
 
     def _go_on(self) -> None:
         if self._over:
             raise _cut_off()
 
-    def _answer(self, savepoint: Savepoint) -> None:
+    def _answer(self, outcome: tuple[Savepoint, Epoch, RayflowError | None]) -> None:
+        savepoint, epoch, error = outcome
         del self._copying[id(savepoint)]
+        savepoint.error = error
+        savepoint.epoch = epoch if error is None else None
         savepoint.done = True
 
 
