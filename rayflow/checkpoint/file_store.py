@@ -31,7 +31,7 @@ class FileStore(CheckpointStore):
     Args:
         uri: `file:/absolute`, `file:///absolute` or `file:relative` (to the current folder at this moment).
 
-    Raises InvalidSetting for another form.
+    Raises InvalidSetting for another form, CheckpointStoreFailed when the system refuses the path.
 
     >>> import tempfile
     >>> store = FileStore(f"file:{tempfile.mkdtemp()}/checkpoints")
@@ -44,7 +44,8 @@ class FileStore(CheckpointStore):
         self.uri = uri
         self._root = _folder(uri)
         self._unfinished = self._root / _UNFINISHED
-        self._discard_abandoned()
+        with self._refusals("open", "the store"):
+            self._discard_abandoned()
 
     def put(self, name: str, parts: Sequence[bytes]) -> None:
         self._write(name, parts, os.replace)

@@ -14,6 +14,8 @@ BASES = "bases/"
 PUBLISHED = "published/"
 SAVEPOINT = "savepoint.json"
 """The manifest of a savepoint; its store holds nothing but one savepoint."""
+SAVEPOINT_CLAIM = "claimed-by.json"
+"""Names the history whose savepoint a store holds, or will hold. Savepoints of earlier versions have none."""
 
 
 class AttemptObject(NamedTuple):

@@ -8,10 +8,20 @@ from dataclasses import replace
 from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
-from rayflow.checkpoint.layout import SAVEPOINT, SegmentObject, base_part_name, parse_name, segment_name
+from rayflow.checkpoint.layout import (
+    ATTEMPTS,
+    MANIFESTS,
+    SAVEPOINT,
+    SegmentObject,
+    base_part_name,
+    parse_name,
+    segment_name,
+)
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
+from rayflow.checkpoint.place import overlap
+from rayflow.checkpoint.savepoint_claim import claim_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import DamagedObject, ObjectExists
+from rayflow.core.errors import DamagedObject, InvalidSetting, ObjectExists
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 
 
@@ -24,19 +34,37 @@ def write_savepoint(
 ) -> Manifest:
     """Copy the checkpoint of `manifest` from `source` into `target`, checking every object on the way.
 
-    The savepoint is there once this returns; cut off before, `target` holds objects but no savepoint, and another
-    call completes it. Pin the epoch while it runs (`collect(pinned=)`), so that retention leaves its objects.
+    The savepoint is there once this returns; cut off before, `target` holds a claim and objects but no savepoint, and
+    a call with a checkpoint of the same history completes it. A savepoint that is there already, and is this very one,
+    is left as it is. Pin the epoch while it runs (`collect(pinned=)`), so that retention leaves its objects.
     `before_each` is called before each object; what it raises cuts the copy off.
 
-    Raises ObjectExists when `target` holds a savepoint already, DamagedObject, ObjectMissing, what the stores raise.
+    Raises InvalidSetting when `target` is a job's checkpoint store, or lies within or around `source`; ObjectExists
+    when it holds another savepoint, or is claimed for one; DamagedObject, ObjectMissing, what the stores raise.
     """
-    if target.list(SAVEPOINT):
-        raise ObjectExists(f"{target.uri} already contains a savepoint", advice="Choose another URI")
+    if overlap(source.uri, target.uri) or target.list(ATTEMPTS) or target.list(MANIFESTS):
+        raise InvalidSetting(
+            f"{target.uri} overlaps a job's checkpoint store, where retention deletes objects",
+            advice="Choose a URI outside of it",
+        )
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
+    encoded = encode_manifest(saved)
+    if target.list(SAVEPOINT):
+        _check_same(target, encoded)
+        return saved
+    claim_savepoint(target, source, manifest)
     _copy(source, target, {name: name for name in saved.objects()}, before_each)
     before_each()
-    target.create(SAVEPOINT, encode_manifest(saved))
+    try:
+        target.create(SAVEPOINT, encoded)
+    except ObjectExists:
+        _check_same(target, encoded)  # ours, if the store did it but its answer was lost
     return saved
+
+
+def _check_same(target: CheckpointStore, encoded: bytes) -> None:
+    if target.get(SAVEPOINT) != encoded:
+        raise ObjectExists(f"{target.uri} already contains a savepoint", advice="Choose another URI")
 
 
 def start_from_savepoint(

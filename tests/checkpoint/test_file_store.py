@@ -188,3 +188,8 @@ def test_a_file_uri_with_three_slashes_is_an_absolute_path(tmp_path: Path) -> No
 def test_a_uri_that_names_no_folder_is_refused(uri: str) -> None:
     with pytest.raises(InvalidSetting):
         FileStore(uri)
+
+
+def test_a_path_that_the_system_refuses_is_no_store() -> None:
+    with pytest.raises(CheckpointStoreFailed, match="cannot open the store: File name too long"):
+        FileStore("file:/tmp/" + "a" * 300)

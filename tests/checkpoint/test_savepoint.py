@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.restore import prepare_store
 from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectExists, ObjectMissing
+from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, InvalidSetting, ObjectExists, ObjectMissing
 from rayflow.core.ids import TaskId
 from tests.checkpoint.model import TASKS, CheckedStore, History
 
@@ -79,7 +80,7 @@ def test_a_savepoint_is_whole_without_the_job_it_came_from(history: History, tmp
 
 def test_a_savepoint_exists_only_once_all_of_it_is_there(history: History) -> None:
     manifest = history.manifests[6]
-    needed = len(manifest.objects()) - len(manifest.outputs) + 1
+    needed = len(manifest.objects()) - len(manifest.outputs) + 2
     for writes in range(needed):
         target = Breaking(writes)
         with pytest.raises(CheckpointStoreFailed):
@@ -97,6 +98,97 @@ def test_a_savepoint_is_never_overwritten(history: History) -> None:
     with pytest.raises(ObjectExists, match="already contains a savepoint"):
         write_savepoint(history.store, history.manifests[6], target)
     assert read_savepoint(target).epoch == 5
+
+
+def other_job() -> History:
+    """Its objects have the names of those of `history`, and other contents."""
+    other = History(ObjectStore("memory:"), random=random.Random(8), lineage="cd" * 16)
+    for _ in range(6):
+        other.run_epoch()
+    return other
+
+
+def test_two_jobs_that_write_to_one_uri_at_the_same_time_do_not_mix(history: History) -> None:
+    other, target = other_job(), ObjectStore("memory:")
+    refused: list[ObjectExists] = []
+
+    def between() -> None:
+        if not refused:
+            with pytest.raises(ObjectExists, match="claimed for another savepoint") as caught:
+                write_savepoint(other.store, other.manifests[6], target)
+            refused.append(caught.value)
+
+    saved = write_savepoint(history.store, history.manifests[6], target, before_each=between)
+    assert "delete claimed-by.json there" in str(refused[0])
+    assert read_savepoint(target) == saved
+    assert all(target.get(name) == history.store.get(name) for name in saved.objects())
+
+
+def test_jobs_with_the_same_history_in_two_stores_do_not_share_a_savepoint(history: History, tmp_path: Path) -> None:
+    """A folder that was copied, with both copies running: their next objects have the same names."""
+    first, second = open_store(f"file:{tmp_path}/first"), open_store(f"file:{tmp_path}/second")
+    for name in history.store.list(""):
+        first.put(name, [history.store.get(name)])
+        second.put(name, [history.store.get(name)])
+    target = Breaking(3)
+    with pytest.raises(CheckpointStoreFailed):
+        write_savepoint(first, history.manifests[5], target)
+    target.writes = 1000
+    with pytest.raises(ObjectExists, match="claimed"):
+        write_savepoint(second, history.manifests[5], target)
+
+
+def test_two_copies_of_one_history_at_the_same_time_end_in_one_whole_savepoint(history: History) -> None:
+    for epoch, ends_well in ((6, True), (5, False)):
+        target, other = ObjectStore("memory:"), []
+
+        def between(target: ObjectStore = target, other: list[Manifest] = other, epoch: int = epoch) -> None:
+            if not other:
+                other.append(history.manifests[epoch])
+                write_savepoint(history.store, history.manifests[epoch], target)
+
+        if ends_well:
+            write_savepoint(history.store, history.manifests[6], target, before_each=between)
+        else:
+            with pytest.raises(ObjectExists, match="already contains a savepoint"):
+                write_savepoint(history.store, history.manifests[6], target, before_each=between)
+        assert read_savepoint(target).epoch == epoch
+        assert verify(target) == []
+
+
+def test_a_copy_that_was_cut_off_is_completed_by_a_later_checkpoint(history: History) -> None:
+    target = Breaking(3)
+    with pytest.raises(CheckpointStoreFailed):
+        write_savepoint(history.store, history.manifests[5], target)
+    target.writes = 1000
+    assert write_savepoint(history.store, history.manifests[6], target) == read_savepoint(target)
+    assert verify(target) == []
+
+
+def test_writing_the_same_savepoint_again_changes_nothing(history: History) -> None:
+    target = ObjectStore("memory:")
+    saved = write_savepoint(history.store, history.manifests[5], target)
+    assert write_savepoint(history.store, history.manifests[5], target) == saved == read_savepoint(target)
+
+
+def test_a_savepoint_is_refused_within_and_around_the_jobs_own_store(history: History, tmp_path: Path) -> None:
+    """Retention would delete its objects."""
+    job = open_store(f"file:{tmp_path}/job/checkpoints")
+    for name in history.store.list(""):
+        job.put(name, [history.store.get(name)])
+    (tmp_path / "link").symlink_to(tmp_path / "job")
+    before = job.list("")
+    for place in ("job/checkpoints", "job/checkpoints/savepoint", "job", "link/checkpoints", "link/../job/checkpoints"):
+        with pytest.raises(InvalidSetting, match="overlaps a job's checkpoint store"):
+            write_savepoint(job, history.manifests[6], open_store(f"file://{tmp_path}/{place}"))
+    assert job.list("") == before
+    write_savepoint(job, history.manifests[6], open_store(f"file:{tmp_path}/job/checkpoints-saved"))
+
+
+def test_a_savepoint_is_refused_in_the_store_of_another_job(history: History) -> None:
+    other = other_job()
+    with pytest.raises(InvalidSetting, match="overlaps a job's checkpoint store"):
+        write_savepoint(history.store, history.manifests[6], other.store)
 
 
 def test_damage_is_not_copied_into_a_savepoint(history: History) -> None:

@@ -73,6 +73,9 @@ class Inline:
     def close(self) -> None:
         self._calls.clear()
 
+    def abandon(self) -> None:
+        self._calls.clear()
+
 
 @dataclass(frozen=True)
 class Entered:

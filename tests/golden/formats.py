@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rayflow.checkpoint import bases, manifest, segment
+from rayflow.checkpoint import bases, manifest, savepoint_claim, segment
 from rayflow.checkpoint.attempts import claim_attempt, read_claim
 from rayflow.checkpoint.bases import decode_base_part, encode_base_part
 from rayflow.checkpoint.claim import Claim
@@ -65,6 +65,7 @@ PARTS = [
     TaskSealed(TaskId("größe", 11), Delta([], []), {}, {}),
 ]
 ROWS = ([b"\x00", b"a", b"b" * 300], [b"", b"1", b"\xff" * 300])
+SAVEPOINT_CLAIM = ("größe", "ab" * 16, "s3/bucket/größe")
 CLAIM = Claim(3, (0, 1, 4), "cd" * 16)
 DEPLOYMENT = Deployment("s-1", 4, "stopping", "a cause", "drain", "file:/savepoints/1", "i-2")
 
@@ -158,6 +159,14 @@ GOLDENS = [
         ROWS,
     ),
     Golden("claim", ".json", 1, _write_claim, _read_claim, CLAIM),
+    Golden(
+        "savepoint-claim",
+        ".json",
+        savepoint_claim.FORMAT,
+        lambda: savepoint_claim.encode_claim(*SAVEPOINT_CLAIM),
+        lambda data: tuple(json.loads(data)[name] for name in ("job", "lineage", "source")),
+        SAVEPOINT_CLAIM,
+    ),
     Golden("deployment", ".json", 1, _write_deployment, _read_deployment, DEPLOYMENT),
     Golden("names", ".json", 1, names.write, names.read, names.OBJECTS),
     Golden("log", ".json", layout.FORMAT, log.write, log.read, log.CONTENT),

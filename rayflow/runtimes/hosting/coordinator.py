@@ -158,7 +158,7 @@ class CoordinatorDriver:
         self._on_commit = on_commit
         self._on_step = ports.on_step
         asked = deque[Savepoint]() if savepoints is None else savepoints
-        self._savepoints = Savepoints(self._store, ports.background(), asked)
+        self._savepoints = Savepoints(self._store, ports.background(), asked, options.folders)
         self._garbage = GarbageCollection(
             plan.name, self._store, options.retain, ports.background(), lambda: self._savepoints.pinned
         )

@@ -57,6 +57,12 @@ class RunOptions:
         """The directory of a job's local data."""
         return self.state.absolute() / "jobs" / job
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that the run and its jobs manage themselves: local data, and the embedded log if it uses one."""
+        scheme, _, log = self.broker_url.partition(":")
+        return (self.state.absolute() / "jobs", *([Path(log).absolute()] if scheme == "embedded" else []))
+
     def checkpoint_store(self, job: str) -> str:
         """URI of a job's checkpoint store."""
         return self.checkpoints or f"file:{self.job_folder(job) / 'checkpoints'}"

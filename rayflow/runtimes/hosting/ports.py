@@ -46,6 +46,9 @@ class Background(Protocol):
     def close(self) -> None:
         """Let the running call finish, and drop those that have not started."""
 
+    def abandon(self) -> None:
+        """As `close`, but do not wait for the running call: nobody gets its result, and the process may end first."""
+
 
 class Calls(Protocol):
     """Calls that operators ask for (`StartCalls` says what is owed to each), made away from the driver's thread."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint import write_savepoint
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import RayflowError
+from rayflow.core.errors import InvalidSetting, InvariantBroken, RayflowError
 from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
@@ -36,9 +38,17 @@ class Savepoints:
     collection meanwhile.
     """
 
-    def __init__(self, store: CheckpointStore, background: Background, asked: deque[Savepoint]) -> None:
-        """`asked`: savepoints to write of the next checkpoint; shared by the attempts of a job."""
+    def __init__(
+        self,
+        store: CheckpointStore,
+        background: Background,
+        asked: deque[Savepoint],
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """`asked`: savepoints to write of the next checkpoint; shared by the attempts of a job. `folders`: where none
+        may be written (`RunOptions.folders`)."""
         self._store = store
+        self._folders = folders
         self._background = background
         self._asked = asked
         self._copying: dict[int, tuple[Savepoint, Epoch]] = {}
@@ -65,31 +75,56 @@ class Savepoints:
         return self._background.collect()
 
     def close(self) -> None:
-        """The attempt is over: give up unfinished copies, and fail their requests."""
-        self._over = True
-        self._background.close()
-        for savepoint, _ in list(self._copying.values()):
-            if savepoint.epoch is None and savepoint.error is None:
-                savepoint.error = _cut_off()
-            self._answer(savepoint)
+        """The attempt is over: give up unfinished copies, and fail their requests.
 
-    def _copy(self, savepoint: Savepoint, manifest: Manifest) -> Savepoint:
+        It waits for no copy: a store that hangs must not keep the job from stopping. What such a copy says later is
+        ignored; it ends before its next object, and without a savepoint unless that was the last one.
+        """
+        self.step()
+        self._over = True
+        self._background.abandon()
+        for savepoint, epoch in list(self._copying.values()):
+            self._answer((savepoint, epoch, _cut_off()))
+
+    def _copy(self, savepoint: Savepoint, manifest: Manifest) -> tuple[Savepoint, Epoch, RayflowError | None]:
+        """The outcome, which `_answer` writes down: a copy that was given up must change no request."""
+        failure: RayflowError | None = None
         try:
-            write_savepoint(self._store, manifest, open_store(savepoint.uri), before_each=self._go_on)
+            target = open_store(savepoint.uri)
+            check_outside(savepoint.uri, self._folders)
+            write_savepoint(self._store, manifest, target, before_each=self._go_on)
         except RayflowError as error:
-            savepoint.error = error
+            failure = error
+        except Exception as error:
+            # A request of one person must not end the job.
+            log.exception("a savepoint has failed", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
+            failure = InvariantBroken(
+                f"the savepoint could not be written: {type(error).__name__}: {error}",
+                advice="Check the URI. The job goes on; its log has the details",
+            )
         else:
-            savepoint.epoch = manifest.epoch
             log.info("savepoint written", job=manifest.job, epoch=manifest.epoch, uri=savepoint.uri)
-        return savepoint
+        return savepoint, manifest.epoch, failure
 
     def _go_on(self) -> None:
         if self._over:
             raise _cut_off()
 
-    def _answer(self, savepoint: Savepoint) -> None:
+    def _answer(self, outcome: tuple[Savepoint, Epoch, RayflowError | None]) -> None:
+        savepoint, epoch, error = outcome
         del self._copying[id(savepoint)]
+        savepoint.error = error
+        savepoint.epoch = epoch if error is None else None
         savepoint.done = True
+
+
+def check_outside(uri: str, folders: Sequence[Path]) -> None:
+    """Raise InvalidSetting when `uri` lies within or around one of `folders`."""
+    for folder in folders:
+        if overlap(uri, f"file:{folder}"):
+            raise InvalidSetting(
+                f"{uri} overlaps {folder}, which belongs to a run", advice="Choose a URI outside of it"
+            )
 
 
 def ended_before(job: str) -> RayflowError:

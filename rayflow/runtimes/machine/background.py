@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,22 +19,31 @@ AT_ONCE = 16
 class Thread:
     """Runs calls one after the other on one thread; `collect` runs what follows them on the caller's thread.
 
-    One thread, because the store's writes must keep their order and a second busy thread would fight for the GIL.
+    One thread, because the store's writes must keep their order and a second busy thread would fight for the GIL. A
+    daemon, because a call that hangs must not hold up the end of the process (an executor's threads would).
     """
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
         """`wake` is called, on the thread of the calls, when there is something to collect."""
         self._wake = wake
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rayflow-store")
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._over = False
         self._calls: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
 
     def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `call` off the loop; a later `collect` passes its result to `then`, or raises what it raised."""
-        future = self._pool.submit(call)
+        if self._over:
+            raise RuntimeError("calls after the end of the background")
+        future: Future[T] = Future()
         self._calls.append((future, then))
         if self._wake is not None:
             wake = self._wake
             future.add_done_callback(lambda _: wake())
+        if self._thread is None:
+            self._thread = threading.Thread(target=_serve, args=(self._queue,), name="rayflow-store", daemon=True)
+            self._thread.start()
+        self._queue.put((future, call))
 
     def collect(self) -> bool:
         """Run what follows the calls that are finished, in order. True if there was one."""
@@ -57,8 +68,31 @@ class Thread:
 
     def close(self) -> None:
         """Let the running call finish, drop those that have not begun."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.abandon()
+        if self._thread is not None:
+            self._thread.join()
+
+    def abandon(self) -> None:
+        """Drop all calls; the running one, if any, ends later or never."""
+        self._over = True
+        for future, _ in self._calls:
+            future.cancel()
         self._calls.clear()
+        self._queue.put(None)
+
+
+def _serve(queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
+    while (work := queue.get()) is not None:
+        future, call = work
+        if future.set_running_or_notify_cancel():
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever collects raises it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+                del result
+        del work, future, call  # nothing is kept alive while the thread waits
 
 
 def together(calls: Sequence[Callable[[], T]]) -> list[T]:

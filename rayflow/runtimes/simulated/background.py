@@ -74,6 +74,10 @@ class SimulatedBackground:
             self._process.pause(MILLISECOND // 5)
         self._calls.clear()
 
+    def abandon(self) -> None:
+        self._waiting.clear()
+        self._calls.clear()
+
     def _run(self) -> None:
         while self._waiting:
             entry = self._waiting.popleft()

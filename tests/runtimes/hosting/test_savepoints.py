@@ -15,7 +15,13 @@ from rayflow.checkpoint.manifest import manifest_epochs, read_savepoint
 from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, InvalidSetting, ObjectExists, RayflowError
+from rayflow.core.errors import (
+    CheckpointStoreFailed,
+    InvalidSetting,
+    InvariantBroken,
+    ObjectExists,
+    RayflowError,
+)
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting import savepoints as module
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
@@ -82,22 +88,26 @@ def test_a_savepoint_is_pinned_until_it_is_done(history: History, target: Target
 
 
 def test_one_that_is_in_flight_when_the_attempt_ends_is_answered_with_an_error(
-    history: History, target: Target, monkeypatch: pytest.MonkeyPatch
+    history: History, target: Target
 ) -> None:
+    """At once, also when the store hangs; what the copy does later changes nothing."""
     copying, savepoint, second = savepoints(history.store), Savepoint("there:"), Savepoint("there too:")
     copying.ask(savepoint)
     copying.ask(second)
     copying.begin(history.manifests[4])
     assert target.reached.wait(60)
-    close = copying._background.close
-    monkeypatch.setattr(copying._background, "close", lambda: (target.go_on.set(), close()))
     copying.close()
+    assert not target.go_on.is_set()
+    target.go_on.set()
+    thread = copying._background._thread  # type: ignore[attr-defined]
+    thread.join(60)
+    assert not thread.is_alive()
     for each in (savepoint, second):
         assert each.done
         assert each.epoch is None
         assert each.error is not None
         assert "the attempt ended" in each.error.what
-    assert len(target.list("")) == 1
+    assert len(target.list("")) == 2  # the claim, and the object that was being written
     assert not target.list(SAVEPOINT)
 
 
@@ -113,6 +123,58 @@ def test_what_goes_wrong_is_kept_for_who_asked(history: History, monkeypatch: py
         pass
     assert savepoint.done
     assert isinstance(savepoint.error, CheckpointStoreFailed)
+    copying.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "error"),
+    [
+        ("file:/tmp/" + "a" * 300, CheckpointStoreFailed),
+        ("file:/tmp/\ud800", InvariantBroken),
+        ("file:", InvalidSetting),
+    ],
+)
+def test_a_bad_uri_fails_its_own_request_alone(history: History, uri: str, error: type[Exception]) -> None:
+    copying, savepoint = savepoints(history.store), Savepoint(uri)
+    copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not savepoint.done:
+        copying.step()
+    assert type(savepoint.error) is error
+    copying.close()
+
+
+def test_what_nobody_expected_fails_the_request_alone_and_is_logged(
+    history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(uri: str) -> CheckpointStore:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(module, "open_store", fail)
+    copying, savepoint = savepoints(history.store), Savepoint("there:")
+    copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not savepoint.done:
+        copying.step()
+    assert savepoint.error is not None
+    assert "ZeroDivisionError: odd" in savepoint.error.what
+    assert any(record.exc_info for record in caplog.records)
+    copying.close()
+
+
+def test_none_is_written_into_the_folders_of_a_run(history: History, tmp_path: Path) -> None:
+    options = RunOptions(state=tmp_path)
+    copying = Savepoints(history.store, Thread(), deque(), options.folders)
+    asked = [Savepoint(f"file:{tmp_path / place}") for place in ("jobs/other", "log", ".", "log/savepoint")]
+    fine = Savepoint(f"file:{tmp_path / 'savepoints'}")
+    for savepoint in (*asked, fine):
+        copying.ask(savepoint)
+    copying.begin(history.manifests[4])
+    while not fine.done:
+        copying.step()
+    assert [type(savepoint.error) for savepoint in asked] == [InvalidSetting] * 4
+    assert fine.epoch == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["savepoints"]
     copying.close()
 
 
@@ -140,9 +202,14 @@ def test_the_last_savepoint_is_of_the_newest_checkpoint_if_there_is_one(history:
     assert not (tmp_path / "savepoint").exists()
     write_last(history.store, first)
     assert first.epoch == read_savepoint(open_store(uri)).epoch == 4
-    write_last(history.store, second)
-    assert (second.done, second.epoch) == (True, None)
-    assert isinstance(second.error, ObjectExists)
+    write_last(history.store, second)  # it is that very savepoint
+    assert (second.done, second.epoch, second.error) == (True, 4, None)
+    history.run_epoch()
+    third = Savepoint(uri)
+    write_last(history.store, third)
+    assert (third.done, third.epoch) == (True, None)
+    assert isinstance(third.error, ObjectExists)
+    assert read_savepoint(open_store(uri)).epoch == 4
 
 
 def test_whoever_asked_for_a_last_savepoint_is_told_of_their_own(history: History, tmp_path: Path) -> None:
