@@ -133,6 +133,7 @@ def test_what_goes_wrong_is_kept_for_who_asked(history: History, monkeypatch: py
         ("file:/tmp/\ud800", InvariantBroken),
         ("file:", InvalidSetting),
     ],
+    ids=["too long", "no text", "empty"],
 )
 def test_a_bad_uri_fails_its_own_request_alone(history: History, uri: str, error: type[Exception]) -> None:
     copying, savepoint = savepoints(history.store), Savepoint(uri)
