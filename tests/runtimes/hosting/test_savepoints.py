@@ -18,7 +18,6 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import (
     CheckpointStoreFailed,
     InvalidSetting,
-    InvariantBroken,
     ObjectExists,
     RayflowError,
 )
@@ -130,7 +129,7 @@ def test_what_goes_wrong_is_kept_for_who_asked(history: History, monkeypatch: py
     ("uri", "error"),
     [
         ("file:/tmp/" + "a" * 300, CheckpointStoreFailed),
-        ("file:/tmp/\0", InvariantBroken),
+        ("file:/tmp/\0", InvalidSetting),
         ("file:", InvalidSetting),
     ],
     ids=["too long", "a null", "empty"],
