@@ -24,6 +24,7 @@ from rayflow.checkpoint.segment import SegmentReader, encode_segment
 from rayflow.connectors.embedded import layout
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import TaskId
+from rayflow.runtimes.ray import deployment
 from rayflow.runtimes.ray.deployment import NAME, Deployment, read_deployment, write_deployment
 from rayflow.state.base import Delta
 from tests.checkpoint.model import example_manifest
@@ -67,7 +68,7 @@ PARTS = [
 ROWS = ([b"\x00", b"a", b"b" * 300], [b"", b"1", b"\xff" * 300])
 SAVEPOINT_CLAIM = ("größe", "ab" * 16, "s3/bucket/größe")
 CLAIM = Claim(3, (0, 1, 4), "cd" * 16)
-DEPLOYMENT = Deployment("s-1", 4, "stopping", "a cause", "drain", "file:/savepoints/1", "i-2")
+DEPLOYMENT = Deployment("s-1", 4, "stopping", "a cause", "drain", ["file:/savepoints/1"], [], "i-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ GOLDENS = [
         lambda data: tuple(json.loads(data)[name] for name in ("job", "lineage", "source")),
         SAVEPOINT_CLAIM,
     ),
-    Golden("deployment", ".json", 1, _write_deployment, _read_deployment, DEPLOYMENT),
+    Golden("deployment", ".json", deployment.FORMAT, _write_deployment, _read_deployment, DEPLOYMENT),
     Golden("names", ".json", 1, names.write, names.read, names.OBJECTS),
     Golden("log", ".json", layout.FORMAT, log.write, log.read, log.CONTENT),
     Golden("rows", ".json", 1, rows.write, rows.read, rows.CONTENT),

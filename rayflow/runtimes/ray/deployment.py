@@ -10,6 +10,8 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.runtimes.hosting.status import JobState
 
+FORMAT = 2
+"""Of what is stored: 1 had one savepoint, under that name, and did not say which were written."""
 NAME = "deployment.json"
 
 Ending = Literal["stop", "drain"]
@@ -43,9 +45,19 @@ def read_deployment(store: CheckpointStore) -> Deployment | None:
     except ObjectMissing:
         return None
     try:
-        return msgspec.json.decode(data, type=Deployment)
+        stored = msgspec.json.decode(data, type=_Stored)
     except msgspec.MsgspecError as error:
         raise DamagedObject(f"{NAME} in {store.uri} cannot be read: {error}") from None
+    fields = {name: getattr(stored, name) for name in Deployment.__struct_fields__}
+    if stored.savepoint is not None:
+        fields["savepoints"] = [stored.savepoint]
+    return Deployment(**fields)
+
+
+class _Stored(Deployment):
+    """A deployment of any format."""
+
+    savepoint: str | None = None
 
 
 def write_deployment(store: CheckpointStore, deployment: Deployment) -> None:
