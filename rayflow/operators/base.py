@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rayflow.api.specs.base import OperatorSpec
 from rayflow.core.batch import Batch, Origin
@@ -113,6 +113,11 @@ class Operator(ABC):
     def on_clock(self, now: int) -> Outputs:
         """The wall clock is at `now` (ms). Called a few times a second; for processing-time timers."""
         return ()
+
+    def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
+        """What a query is answered with for rows (key, row) of a value table, in their order; None for a row that must
+        not be seen any more. The rows are of the last completed epoch, and the caller's own."""
+        return [row for _, row in rows]
 
     def on_epoch_end(self) -> Outputs:
         """The epoch's last records have been processed; what is returned still belongs to it."""

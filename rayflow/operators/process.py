@@ -88,6 +88,10 @@ class ProcessOperator(Operator):
         if self.sweep is not None:
             self.sweep.on_clock(now, self.watermark)
 
+    def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
+        live, now = self.function.__dict__[table], self.context.clock()
+        return [live.shown(row, self.watermark, now) for _, row in rows]
+
     def last_event_time(self) -> int | None:
         return self.timers["event"].table.last_time if self.timers else None
 

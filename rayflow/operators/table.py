@@ -7,6 +7,7 @@ from typing import Any
 
 from rayflow.api.specs.table import VALUES, TableSpec
 from rayflow.core.batch import Batch
+from rayflow.core.errors import UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
@@ -49,6 +50,16 @@ class TableOperator(Operator):
             self.newest = max(self.newest, max(batch.timestamps))
             return dead
         return (*dead, (OUT, without(batch, rejected).with_results(results)))
+
+    def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
+        results: list[Any] = []
+        try:
+            self.finish.run(rows, 0, 0, results.append)
+        except Exception as error:
+            raise UserFunctionFailed(
+                f"{type(error).__name__} while the result of a row was computed", operator=self.context.operator
+            ) from error
+        return results
 
     def on_epoch_end(self) -> Iterator[tuple[str, Batch]]:
         if self.each_record:
