@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rayflow.runtimes.hosting.status import JobStatus
 
@@ -48,6 +49,25 @@ class JobControl(ABC):
 
         Raises NotEnoughResources or WorkerFailed when the job keeps its workers, InvalidSetting for a local run, which
         has one worker.
+        """
+
+    @abstractmethod
+    def query(self, operator: str, keys: Sequence[Any], *, table: str | None = None) -> list[Any]:
+        """Read rows of an operator's table: the value at each of `keys`, in their order, None where there is no row.
+
+        A value is what the operator emits for the key (an aggregation's result, the content of an `rf.value`), of the
+        last epoch that its task has completed, so it is never taken back; values of several tasks may be of two epochs.
+        Records and dataclasses come as dicts, other types as they are, so the caller needs no job file.
+
+        Args:
+            operator: its id, as `rayflow describe` shows it.
+            keys: up to 1,000, each a key as in the job; equal keys (1, 1.0, True) are one.
+            table: name of the state; None if there is only one with one value per key (lists, maps, windows and timers
+                cannot be queried).
+
+        A query waits while the job starts, recovers or is rescaled: WorkerLost if it does not run within 5 s (a local
+        run) or 45 s (Ray). Raises InvalidSetting for an operator or table that does not exist and for a query that is
+        too large, KeyNotUsable, UserFunctionFailed if the result of a row cannot be computed.
         """
 
     @abstractmethod

@@ -72,6 +72,7 @@ from rayflow.runtimes.hosting.messages import (
     ReadMarkers,
     Republish,
     Republished,
+    RowsFound,
     Settle,
     Settled,
     SlotFenced,
@@ -81,6 +82,7 @@ from rayflow.runtimes.hosting.messages import (
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.partition_watch import PartitionWatch
 from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.queries import Queries, Query
 from rayflow.runtimes.hosting.savepoints import Savepoint, Savepoints
 from rayflow.runtimes.hosting.segments import staged_by, starting_progress
 from rayflow.runtimes.hosting.sinks import Sinks
@@ -113,6 +115,7 @@ class CoordinatorDriver:
         earlier: Mapping[TaskId, WorkerId] = MappingProxyType({}),
         ends: Ends | None = None,
         savepoints: deque[Savepoint] | None = None,
+        queries: deque[Query] | None = None,
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         """The coordinator of the next attempt, not started yet.
@@ -121,7 +124,7 @@ class CoordinatorDriver:
             workers: the slots of the attempt. lineage: of its checkpoints, should the store be new.
             send: takes a message for a worker's slot; it arrives after those before it, once.
             earlier: where the tasks were before; most stay there. ends: of a bounded run, shared by its attempts.
-            savepoints: those that are asked for and not begun, shared by the job's attempts.
+            savepoints, queries: those that are asked for and not begun, shared by the job's attempts.
             on_commit: is told of each manifest that is written.
 
         Raises BrokerUnavailable, UnknownTopic, AuthenticationFailed.
@@ -159,6 +162,7 @@ class CoordinatorDriver:
         self._on_step = ports.on_step
         asked = deque[Savepoint]() if savepoints is None else savepoints
         self._savepoints = Savepoints(self._store, ports.background(), asked, options.folders)
+        self._queries = Queries(plan, send, deque() if queries is None else queries)
         self._garbage = GarbageCollection(
             plan.name, self._store, options.retain, ports.background(), lambda: self._savepoints.pinned
         )
@@ -179,6 +183,7 @@ class CoordinatorDriver:
     def step(self) -> bool:
         """One turn; True if something came of it."""
         worked = self.background.collect() | self._garbage.step() | self._savepoints.step()
+        worked |= self._queries.step(self.started, self.placement)
         now = self._ports.clock()
         if self.started and not 0 <= now - self._ticked < TICK:
             self._ticked = now
@@ -219,6 +224,8 @@ class CoordinatorDriver:
                 self._exhausted.add(worker)
                 if len(self._exhausted) == len(self.workers):
                     self.tell(SourcesExhausted())
+            case RowsFound():
+                self._queries.read(message)
             case Settled(worker):
                 if self._answered(worker):
                     self.finished = self._finishing
@@ -243,6 +250,7 @@ class CoordinatorDriver:
     def close(self) -> None:
         """Let what is being written finish, cut off what is being copied, and let go."""
         self._watch.close()
+        self._queries.close()
         self._savepoints.close()
         self.background.close()
         self._garbage.close()

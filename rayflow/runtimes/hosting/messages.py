@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
 
@@ -79,6 +80,17 @@ class Start:
         return {TaskId(stage, p): worker for stage, workers in self.places.items() for p, worker in enumerate(workers)}
 
 
+@dataclass(frozen=True, slots=True)
+class QueryRows:
+    """Read rows of an operator's table in all tasks of its stage, as of the last completed epoch. `keys`: encoded."""
+
+    number: int
+    stage: str
+    operator: str
+    table: str
+    keys: Sequence[bytes]
+
+
 # From a worker
 
 
@@ -139,6 +151,16 @@ class Failed:
 
     worker: WorkerId
     error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFound:
+    """The answer to QueryRows of that number: the encoded values that are there, by the key's place, or an error."""
+
+    worker: WorkerId
+    number: int
+    found: Mapping[int, bytes]
+    error: RayflowError | None
 
 
 # From a worker's links

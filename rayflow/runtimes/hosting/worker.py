@@ -51,6 +51,7 @@ from rayflow.runtimes.hosting.messages import (
     Exhausted,
     Fence,
     MarkersRead,
+    QueryRows,
     ReadMarkers,
     Republish,
     Settle,
@@ -61,6 +62,7 @@ from rayflow.runtimes.hosting.messages import (
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.publishers import Publishers
+from rayflow.runtimes.hosting.reading import read_rows
 from rayflow.runtimes.hosting.segments import SegmentWriter, positions_of
 from rayflow.runtimes.hosting.sinks import accepting_serdes
 from rayflow.runtimes.hosting.sources import Sources
@@ -157,6 +159,9 @@ class WorkerDriver:
             case WriteBase():
                 # The rows are fixed here, before anything else can apply another epoch.
                 self._slices.append(self._write_base(message, self._tasks.store(message.task).rows()))
+            case QueryRows():
+                assert self.worker is not None
+                self._begin(read_rows(message, self.slot, self.worker, self._tell))
             case EpochCommitted():
                 self._times.committed = self._monotonic()
                 self.work(message)

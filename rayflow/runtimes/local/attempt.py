@@ -18,6 +18,7 @@ from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.messages import Ends, Message
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
+from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.hosting.worker import WorkerDriver
 from rayflow.runtimes.hosting.worker_host import WorkerHost
@@ -43,10 +44,12 @@ class LocalAttempt:
         *,
         ends: Ends,
         savepoints: deque[Savepoint],
+        queries: deque[Query] | None = None,
         on_epoch: Callable[[EpochTimes], None],
         on_commit: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
-        """`ends`, `savepoints`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see WorkerDriver."""
+        """`ends`, `savepoints`, `queries`, `on_commit`: see CoordinatorDriver. `open_state`, `on_epoch`: see
+        WorkerDriver."""
         self.coordinator = CoordinatorDriver(
             plan,
             options,
@@ -56,6 +59,7 @@ class LocalAttempt:
             send=self._send,
             ends=ends,
             savepoints=savepoints,
+            queries=queries,
             on_commit=on_commit,
         )
         self._told: deque[tuple[Attempt, object]] = deque()

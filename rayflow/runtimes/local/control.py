@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rayflow.core.errors import InvalidSetting, JobNotFound, StateDirectoryMismatch, VersionMismatch, WorkerLost
 from rayflow.runtimes.hosting.control import JobControl
+from rayflow.runtimes.hosting.queries import decoded_values, encoded_keys
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.local.protocol import (
     LARGEST_ANSWER,
@@ -20,6 +21,8 @@ from rayflow.runtimes.local.protocol import (
     GetLogs,
     GetStatus,
     LogAnswer,
+    QueryAnswer,
+    QueryTable,
     Request,
     SavepointAnswer,
     StatusAnswer,
@@ -74,6 +77,9 @@ class LocalJob(JobControl):
             job=self.name,
             advice="Use rayflow run --runtime ray --workers N, or rayflow submit, to run the job in several processes",
         )
+
+    def query(self, operator: str, keys: Sequence[Any], *, table: str | None = None) -> list[Any]:
+        return decoded_values(self._ask(QueryTable(operator, encoded_keys(keys), table), QueryAnswer, ANSWER).values)
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
         self._ask(StopRun(drain, savepoint, wait=False), Taken, ANSWER)

@@ -11,7 +11,7 @@ from rayflow.runtimes.hosting.status import JobStatus
 
 LENGTH = 4
 """Bytes of a message's length, big-endian."""
-LARGEST_REQUEST = 64 << 10
+LARGEST_REQUEST = 512 << 10
 LARGEST_ANSWER = 16 << 20
 """Bytes of a message."""
 LARGEST_LOG = 3 << 20
@@ -36,6 +36,14 @@ class WriteSavepoint(ControlMessage, frozen=True):
     """Write a savepoint of the next checkpoint. Answer, once it is written: SavepointAnswer."""
 
     uri: str
+
+
+class QueryTable(ControlMessage, frozen=True):
+    """Rows of an operator's table; `keys` and the values are encoded. Answer: QueryAnswer."""
+
+    operator: str
+    keys: list[bytes]
+    table: str | None
 
 
 class StopRun(ControlMessage, frozen=True):
@@ -81,6 +89,12 @@ class SavepointAnswer(ControlMessage, frozen=True):
     epoch: int
 
 
+class QueryAnswer(ControlMessage, frozen=True):
+    """The value at each key."""
+
+    values: list[bytes | None]
+
+
 class Taken(ControlMessage, frozen=True):
     """The run has accepted the request."""
 
@@ -98,8 +112,8 @@ class ErrorAnswer(ControlMessage, frozen=True):
     offset: int | None = None
 
 
-Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | StopRun | EndAtOnce | AwaitEnd
-Answer: TypeAlias = StatusAnswer | LogAnswer | SavepointAnswer | Taken | ErrorAnswer
+Request: TypeAlias = GetStatus | GetLogs | WriteSavepoint | QueryTable | StopRun | EndAtOnce | AwaitEnd
+Answer: TypeAlias = StatusAnswer | LogAnswer | SavepointAnswer | QueryAnswer | Taken | ErrorAnswer
 
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

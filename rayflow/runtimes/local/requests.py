@@ -10,6 +10,7 @@ from typing import Literal
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.engine.events import BarrierRequested, DrainRequested, StopRequested
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
+from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.local.attempt import LocalAttempt
 
@@ -23,7 +24,7 @@ class RunRequests:
 
     Attributes:
         ending: how the run must end, None until requested. last: the savepoints to write then.
-        savepoints: requested and not started, shared with the attempts.
+        savepoints, queries: requested and not started, shared with the attempts. Queries are added from any thread.
         closed: set when nothing more is done: what is posted after this may not be served.
     """
 
@@ -33,6 +34,7 @@ class RunRequests:
         self.last = LastSavepoints([] if savepoint is None else [savepoint])
         self.closed = False
         self.savepoints: deque[Savepoint] = deque()
+        self.queries: deque[Query] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._attempt: LocalAttempt | None = None
         self._told: str | None = None

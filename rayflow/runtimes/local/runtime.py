@@ -138,6 +138,7 @@ class LocalRuntime:
             open_state,
             ends=self._ends,
             savepoints=self._requests.savepoints,
+            queries=self._requests.queries,
             on_epoch=self._observer.on_epoch,
             on_commit=self._observer.on_commit,
         )

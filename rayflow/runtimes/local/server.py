@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rayflow.core.errors import InvariantBroken, RayflowError, VersionMismatch, WorkerLost
 from rayflow.core.logging import get_logger
+from rayflow.runtimes.hosting.queries import Query, has_ended, not_running
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.local.protocol import (
@@ -27,6 +28,8 @@ from rayflow.runtimes.local.protocol import (
     GetLogs,
     GetStatus,
     LogAnswer,
+    QueryAnswer,
+    QueryTable,
     Request,
     SavepointAnswer,
     StatusAnswer,
@@ -49,6 +52,8 @@ SILENCE = 60.0
 """Longest pause of a client between two requests, and while it reads an answer, in seconds."""
 CLIENTS = 64
 """Most clients at the same time; more are refused."""
+ANSWERED = 5.0
+"""Seconds that a query may wait for the run to answer it."""
 LAST_WORDS = 2.0
 """Seconds that clients have to read their last answers after the run has ended."""
 
@@ -165,6 +170,8 @@ class ControlServer:
                 return self._logged(after)
             case WriteSavepoint(uri):
                 return await self._save(Savepoint(uri), client)
+            case QueryTable(operator, keys, table):
+                return await self._query(Query(operator, keys, table), client)
             case StopRun(drain, savepoint, wait):
                 return await self._stop(drain, savepoint, wait, client)
             case EndAtOnce():
@@ -213,6 +220,22 @@ class ControlServer:
             raise savepoint.error
         assert savepoint.epoch is not None
         return SavepointAnswer(savepoint.epoch)
+
+    async def _query(self, query: Query, client: asyncio.StreamReader) -> Answer:
+        clock = asyncio.get_running_loop().time
+        end = clock() + ANSWERED
+        self._requests.queries.append(query)
+        try:
+            while not query.done:
+                if self._ended is not None:
+                    raise has_ended(self._ended.name)
+                if clock() > end:
+                    status = self._status()
+                    raise not_running(status.name, status.state, ANSWERED)
+                await self._wait_for(client)
+        finally:
+            query.given_up = True
+        return QueryAnswer(query.result())
 
     async def _wait_for(self, client: asyncio.StreamReader) -> None:
         """Wait a moment. Raises EOFError when the client has left."""

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from rayflow.core.errors import (
     WorkerLost,
 )
 from rayflow.runtimes.hosting.control import JobControl
+from rayflow.runtimes.hosting.queries import decoded_values, encoded_keys
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
 
@@ -191,6 +192,9 @@ class JobHandle(JobControl):
 
     def rescale(self, workers: int) -> JobStatus:
         return cast(JobStatus, self._ask(self._actor.rescale, workers))
+
+    def query(self, operator: str, keys: Sequence[Any], *, table: str | None = None) -> list[Any]:
+        return decoded_values(self._ask(self._actor.query, operator, encoded_keys(keys), table, timeout=ANSWER))
 
     def remove(self) -> None:
         import ray

@@ -12,6 +12,7 @@ import ray
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, WorkerId
 from rayflow.core.logging import configure_logging, get_logger
+from rayflow.runtimes.hosting.queries import Query, has_ended, not_running
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.machine.journal import Journal
@@ -23,6 +24,9 @@ log = get_logger("rayflow.coordinator")
 
 LOOK = 0.02
 """Seconds between two looks whether what somebody waits for has come."""
+
+ANSWERED = 45.0
+"""Seconds that a query may wait for the job to answer it."""
 
 
 class CoordinatorActor:
@@ -110,6 +114,23 @@ class CoordinatorActor:
         if savepoint.error is not None:
             raise savepoint.error
         return savepoint.epoch
+
+    async def query(self, operator: str, keys: list[bytes], table: str | None) -> list[bytes | None]:
+        """The values at these keys of an operator's table, all encoded. Raises why there is no answer."""
+        query = Query(operator, keys, table)
+        self._loop.call(lambda: self._loop.steering.queries.append(query))
+        clock = asyncio.get_running_loop().time
+        end = clock() + ANSWERED
+        try:
+            while not query.done:
+                if self._loop.ended.is_set():
+                    raise has_ended(self._loop.status.name)
+                if clock() > end:
+                    raise not_running(self._loop.status.name, self._loop.status.state, ANSWERED)
+                await asyncio.sleep(LOOK)
+        finally:
+            query.given_up = True
+        return query.result()
 
     async def rescale(self, workers: int) -> JobStatus:
         """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""

@@ -226,6 +226,7 @@ class CoordinatorLoop:
             earlier=self._placement,
             ends=self._ends,
             savepoints=self.steering.savepoints,
+            queries=self.steering.queries,
             on_commit=self._on_commit,
         )
         self.steering.begin(hosted)

@@ -8,6 +8,7 @@ from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
 from rayflow.engine.events import BarrierRequested, DrainRequested, PartitionsAdded, StopRequested
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.pool import Pool
@@ -23,13 +24,14 @@ class Steering:
 
     Attributes:
         hosted: the current attempt's driver, None between attempts. requests: the open ones, saved.
-        savepoints: requested and not started. ran_with: how many workers last processed records.
+        savepoints, queries: requested and not started. ran_with: how many workers last processed records.
     """
 
     def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
         self.hosted: CoordinatorDriver | None = None
         self.requests = Requests(spec)
         self.savepoints: deque[Savepoint] = deque()
+        self.queries: deque[Query] = deque()
         self.ran_with = 0
         self._job = spec.name
         self._status = status
