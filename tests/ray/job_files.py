@@ -36,6 +36,10 @@ counts = rf.Job(f"counts{TAG}")
     .to(f"out{TAG}")
 )
 
+own_counts = rf.Job(f"own-counts{TAG}")
+"""One stage, keyed by the topic's own keys."""
+own_counts.stream(f"in{TAG}", key=str, value=str).group_by_key().count(emit="record", name="counts").to(f"out{TAG}")
+
 
 def slowly(word: str) -> str:
     """Ten milliseconds of work."""
