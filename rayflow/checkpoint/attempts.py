@@ -12,10 +12,10 @@ import msgspec
 
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.layout import ATTEMPTS, AttemptObject, attempt_name, parse_name
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest
+from rayflow.checkpoint.manifest import Manifest, read_current, read_manifest
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectExists, ObjectMissing
-from rayflow.core.ids import Attempt, WorkerId
+from rayflow.core.ids import Attempt, Epoch, WorkerId
 
 
 class _Wire(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +75,11 @@ def newest_attempt(store: CheckpointStore) -> Attempt:
 def _newest_committed(store: CheckpointStore) -> Manifest | None:
     """The newest checkpoint whose manifest can be read: a damaged one must not keep from an older one, and the claim
     of its attempt is still there."""
-    for epoch in reversed(manifest_epochs(store)):
-        with suppress(DamagedObject):
-            return read_manifest(store, epoch)
-    return None
+
+    def read(epochs: Sequence[Epoch]) -> Manifest | None:
+        for epoch in reversed(epochs):
+            with suppress(DamagedObject):
+                return read_manifest(store, epoch)
+        return None
+
+    return read_current(store, read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.integrity import check_stored
 from rayflow.checkpoint.layout import SAVEPOINT, manifest_name
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_manifest, read_savepoint
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_current, read_manifest, read_savepoint
 from rayflow.checkpoint.published import is_published
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
@@ -85,11 +85,17 @@ class Damage:
 
 
 def list_checkpoints(store: CheckpointStore) -> list[CheckpointInfo]:
-    """All checkpoints of a store ascending by epoch, damaged ones too; of a savepoint's store, the savepoint."""
+    """All checkpoints of a store ascending by epoch, damaged ones too; of a savepoint's store, the savepoint.
+
+    Checkpoints that retention deletes meanwhile are left out.
+    """
     infos = []
     for epoch in manifest_epochs(store):
         manifest, problem = _result_or_problem(partial(read_manifest, store, epoch))
         infos.append(CheckpointInfo(manifest_name(epoch), epoch, manifest, problem))
+    if any(info.problem is not None for info in infos):
+        present = set(manifest_epochs(store))
+        infos = [info for info in infos if info.problem is None or info.epoch in present]
     if store.list(SAVEPOINT):
         manifest, problem = _result_or_problem(partial(read_savepoint, store))
         infos.append(CheckpointInfo(SAVEPOINT, manifest.epoch if manifest else 0, manifest, problem))
@@ -97,11 +103,16 @@ def list_checkpoints(store: CheckpointStore) -> list[CheckpointInfo]:
 
 
 def show(store: CheckpointStore, epoch: Epoch | None = None) -> CheckpointDetail:
-    """One checkpoint in full: that of `epoch`, or the newest.
+    """One checkpoint in full: that of `epoch`, or the newest. A checkpoint that retention deletes while it is read is
+    as if it had never been there.
 
     Raises ObjectMissing when there is none, DamagedObject, FormatTooNew, and what the store raises.
     """
-    manifest = _manifest(store, epoch)
+    return read_current(store, partial(_show, store, epoch))
+
+
+def _show(store: CheckpointStore, epoch: Epoch | None, epochs: Sequence[Epoch]) -> CheckpointDetail:
+    manifest = _manifest(store, epoch, epochs)
     chain = Chain(store, manifest)
     staged = _staged_counts(store, manifest)
     tasks = tuple(_task_info(chain, task, staged.get(task, {})) for task in manifest.tasks())
@@ -142,8 +153,7 @@ def _still_there(store: CheckpointStore, findings: list[Damage]) -> list[Damage]
     return [finding for finding in findings if present.intersection(finding.epochs)]
 
 
-def _manifest(store: CheckpointStore, epoch: Epoch | None) -> Manifest:
-    epochs = manifest_epochs(store)
+def _manifest(store: CheckpointStore, epoch: Epoch | None, epochs: Sequence[Epoch]) -> Manifest:
     if epochs and (epoch is None or epoch in epochs):
         return read_manifest(store, epochs[-1] if epoch is None else epoch)
     if store.list(SAVEPOINT):

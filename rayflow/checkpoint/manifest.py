@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.layout import MANIFESTS, SAVEPOINT, ManifestObject, manifest_name, parse_name
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import DamagedObject, FormatTooNew
+from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing
 from rayflow.core.ids import Attempt, Epoch, TaskId, WorkerId
 
 FORMAT = 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,35 @@ def read_manifest(store: CheckpointStore, epoch: Epoch) -> Manifest:
     return decode_manifest(name, store.get(name))
 
 
-def newest_manifest(store: CheckpointStore) -> Manifest | None:
-    """The newest checkpoint's manifest; None when there is no checkpoint. Raises DamagedObject, FormatTooNew."""
+def read_current(store: CheckpointStore, read: Callable[[Sequence[Epoch]], T]) -> T:
+    """What `read` gives for the epochs that have a manifest, ascending.
+
+    A running job may commit and delete checkpoints meanwhile. When `read` misses an object and there is a newer
+    checkpoint than before, it is called again, with the epochs of now. Raises what it raises; ObjectMissing only if
+    nothing newer explains it.
+    """
     epochs = manifest_epochs(store)
-    return read_manifest(store, epochs[-1]) if epochs else None
+    while True:
+        try:
+            return read(epochs)
+        except ObjectMissing:
+            before, epochs = epochs, manifest_epochs(store)
+            if max(epochs, default=0) <= max(before, default=0):
+                raise
+
+
+def newest_manifest(store: CheckpointStore) -> Manifest | None:
+    """The newest checkpoint's manifest; None when there is no checkpoint.
+
+    Raises DamagedObject, FormatTooNew; ObjectMissing when the newest one disappears while it is read.
+    """
+    return read_current(store, lambda epochs: read_manifest(store, epochs[-1]) if epochs else None)
+
+
+def newest_committer(store: CheckpointStore) -> Attempt:
+    """The attempt that committed the newest checkpoint; 0 when there is no checkpoint. Raises as `newest_manifest`."""
+    manifest = newest_manifest(store)
+    return 0 if manifest is None else manifest.attempt
 
 
 def read_savepoint(store: CheckpointStore) -> Manifest:

@@ -126,6 +126,15 @@ def test_crashes_cost_attempts_and_nothing_else() -> None:
     assert sum(report.crashes.values()) >= report.attempts - 1 - simulation.bounded
 
 
+def test_slow_reads_of_checkpoints_that_are_deleted_meanwhile_fail_no_attempt_for_good() -> None:
+    """An attempt that is given up commits, and deletes what the next one is about to read."""
+    faults = Faults(
+        false_alarm=0.8, crash=0.001, restart_time=10, zombie=1.0, zombie_time=10_000, read_slow=0.5, delay=1
+    )
+    for seed in range(10):
+        assert Simulation(seed, faults=faults, shape=KEYED_BY_EXCHANGE).run().faults["read slow"]
+
+
 def test_event_time_goes_on_while_partitions_are_idle() -> None:
     """Windows close before the end of the run that stay open where idle partitions hold event time back."""
     shape = replace(KEYED_BY_EXCHANGE, partitions=8, branches=("windows",), idle=300)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rayflow.checkpoint.attempts import claim_attempt
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_manifest, read_manifest, write_manifest
+from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_committer, newest_manifest, write_manifest
 from rayflow.checkpoint.published import is_published, record_published
 from rayflow.core.errors import ObjectExists
 from rayflow.core.ids import Attempt, Marker, SinkTask, TaskId, WorkerId
@@ -367,11 +367,11 @@ class CoordinatorDriver:
                 write_manifest(self._store, manifest)
             except ObjectExists:
                 # Ours nevertheless, if the store did it but its answer was lost.
-                return read_manifest(self._store, manifest.epoch).attempt
+                return newest_committer(self._store)
             newest = max(manifest_epochs(self._store), default=manifest.epoch)
             if newest > manifest.epoch:
                 # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
-                return read_manifest(self._store, newest).attempt
+                return newest_committer(self._store)
             return manifest.attempt
 
         def then(attempt: int) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from rayflow.checkpoint.manifest import read_manifest
+from rayflow.checkpoint.superseded import starting_from
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Marker, SinkTask, WorkerId
 from rayflow.engine.events import MarkersSet
@@ -58,10 +59,11 @@ class Publishers:
     def republish(self, order: Republish) -> Generator[None, None, None]:
         """Publish the output that a slot staged for the last checkpoint, in slices."""
         store, together = self._ports.checkpoints, self._ports.together
-        manifest = read_manifest(store, order.epoch)
+        with starting_from(store, order.epoch):
+            manifest = read_manifest(store, order.epoch)
+            outputs = read_staged(store, manifest, order.sinks, together)
+            positions = positions_of(read_progress(store, manifest, together))
         self._sources.place(order.sources)
-        outputs = read_staged(store, manifest, order.sinks, together)
-        positions = positions_of(read_progress(store, manifest, together))
         marker = Marker(manifest.lineage, manifest.epoch)
         for step in self._sinks_of(order.slot).publish(marker, outputs, positions, self._sources):
             self._ports.on_step(steps.republish(step))

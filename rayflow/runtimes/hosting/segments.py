@@ -14,6 +14,7 @@ from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.sealed import TaskSealed
 from rayflow.checkpoint.segment import SegmentEncoder, SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
+from rayflow.checkpoint.superseded import starting_from
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.ids import Attempt, Epoch, SinkTask, TaskId, WorkerId
 from rayflow.engine.events import SegmentWritten
@@ -90,10 +91,12 @@ def read_progress(
 def starting_progress(
     store: CheckpointStore, plan: JobPlan, order: StartTasks, together: Together = one_by_one
 ) -> TaskProgress:
-    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing."""
+    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing, Fenced."""
     if order.manifest is None:
         return {}
-    return progress_for(plan, order.topology.stages, order.manifest, read_progress(store, order.manifest, together))
+    with starting_from(store, order.manifest.epoch):
+        progress = read_progress(store, order.manifest, together)
+    return progress_for(plan, order.topology.stages, order.manifest, progress)
 
 
 def staged_by(
@@ -103,11 +106,13 @@ def staged_by(
 
     The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
     yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
-    under different ones both would publish. Raises DamagedObject, ObjectMissing.
+    under different ones both would publish. Raises DamagedObject, ObjectMissing, Fenced.
     """
     manifest = order.manifest
     slots: dict[TaskId, WorkerId] = {}
-    for reader in _opened(store, manifest.segments[manifest.epoch], together):
+    with starting_from(store, manifest.epoch):
+        readers = _opened(store, manifest.segments[manifest.epoch], together)
+    for reader in readers:
         kind = parse_name(reader.name)
         assert isinstance(kind, SegmentObject)
         slots.update(dict.fromkeys(reader.tasks, kind.worker))

@@ -9,6 +9,7 @@ from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.restore import prepare_store
 from rayflow.checkpoint.store import CheckpointStore
+from rayflow.checkpoint.superseded import starting_from
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
@@ -56,7 +57,7 @@ class HostedTasks:
         """The worker of `slot` with its tasks restored.
 
         `placement` tells the slot of every task; None: all are this one's.
-        Raises DamagedObject, ObjectMissing, DiskFull.
+        Raises DamagedObject, ObjectMissing, Fenced, DiskFull.
         """
         placement = dict.fromkeys(order.topology.tasks(), slot) if placement is None else placement
         codec = Codec()
@@ -73,7 +74,8 @@ class HostedTasks:
             if manifest is None:
                 store.replace((), self.stamp(id, order.lineage, 0))
             else:
-                self._restore(id, store, manifest, chains)
+                with starting_from(self._checkpoints, manifest.epoch):
+                    self._restore(id, store, manifest, chains)
             state = TaskState(store, codec, cache_bytes=cache_bytes)
             tasks[id] = Task(self._plan, order.topology, id, state, self._clock, order.epoch)
         return Worker(

@@ -11,6 +11,7 @@ from rayflow.checkpoint import bases
 from rayflow.checkpoint.bases import encode_base_part, split_rows
 from rayflow.checkpoint.layout import base_part_name
 from rayflow.checkpoint.manifest import read_manifest
+from rayflow.checkpoint.superseded import starting_from
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, Epoch, Marker, TaskId, WorkerId
 from rayflow.engine.actions import (
@@ -281,7 +282,8 @@ class WorkerDriver:
     def _start(self, start: Start) -> None:
         order = start.order
         if start.checkpoint is not None:
-            order = replace(order, manifest=read_manifest(self._store, start.checkpoint))
+            with starting_from(self._store, start.checkpoint):
+                order = replace(order, manifest=read_manifest(self._store, start.checkpoint))
         self._lineage = order.lineage
         self._publishers.let_go_of_others()
         self.worker = worker = self._tasks.start(order, self.slot, start.placement)

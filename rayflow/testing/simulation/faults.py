@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 TARGETS = (
@@ -57,8 +57,7 @@ class Faults:
         kept: that a worker's process goes on in the next attempt.
         false_alarm: per second, that an attempt is given up although nothing is wrong with it.
         stop: per second, that the job is stopped in good order and started again.
-        store_fails, store_answer_lost: of a write. store_slow, read_slow: that a write or a
-            read takes up to a second (reads are slow only where a test asks for it).
+        store_fails, store_answer_lost: of a write. store_slow, read_slow: that a write or a read takes up to a second.
         torn: that a write which was in flight when its process died leaves half an object.
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
         disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
@@ -111,7 +110,7 @@ class Faults:
         def rate(*choices: float) -> float:
             return random.choice((0.0, *choices))
 
-        return cls(
+        drawn = cls(
             crash=rate(0.0003, 0.001, 0.003),
             target=random.choice(TARGETS),
             target_crash=rate(0.03, 0.15, 0.3),
@@ -144,3 +143,6 @@ class Faults:
             savepoint=rate(0.5, 1.0),
             clock_jump=rate(0.1, 0.3),
         )
+        # By a generator of its own, which shifts nothing else that a seed draws. In one seed of four: what must happen
+        # in time is not looked at for a second after each slow read.
+        return replace(drawn, read_slow=Random(repr(drawn)).choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.02, 0.2)))

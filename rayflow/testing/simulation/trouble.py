@@ -10,7 +10,6 @@ from rayflow.core.errors import (
     CheckpointStoreFailed,
     Fenced,
     MarkerLost,
-    ObjectMissing,
     OutputOfAnotherRun,
 )
 from rayflow.engine.recovery import LostMarker
@@ -154,10 +153,6 @@ class Trouble:
         incarnation = world.of(process)
         world.note(process.name, f"FAILS: {type(error).__name__}: {error}")
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
-        coordinator = incarnation.coordinator
-        stale = incarnation.over or (coordinator is not None and process.attempt < coordinator.attempt)
-        if stale:  # what it wants to read may be deleted
-            harmless += (ObjectMissing,)
         if (
             incarnation.store is not world.store
         ):  # the job has gone on from a savepoint, elsewhere, which is what the error says
@@ -167,7 +162,7 @@ class Trouble:
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
             raise error
-        if process is coordinator:  # a worker reports to its coordinator, which decides
+        if process is incarnation.coordinator:  # a worker reports to its coordinator, which decides
             self.give_up(incarnation)
 
     # After it
