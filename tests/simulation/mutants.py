@@ -29,14 +29,13 @@ from rayflow.engine.recovery import LostMarker
 from rayflow.engine.startup import Startup
 from rayflow.engine.task import Task
 from rayflow.operators.timers import Timers
-from rayflow.runtimes.hosting import coordinator as coordinator_driver
-from rayflow.runtimes.hosting import garbage_collection
+from rayflow.runtimes.hosting import commits, garbage_collection, takeover
 from rayflow.runtimes.hosting.channels.ordered import Ordered
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
+from rayflow.runtimes.hosting.epoch_work import EpochWork
 from rayflow.runtimes.hosting.messages import Message
 from rayflow.runtimes.hosting.segments import SegmentWriter
 from rayflow.runtimes.hosting.sinks import Sinks
-from rayflow.runtimes.hosting.worker import WorkerDriver
 from rayflow.runtimes.hosting.worker_host import WorkerHost
 from rayflow.state.sealed_store import SealedStore
 from rayflow.state.timer_table import TimerTable
@@ -131,12 +130,12 @@ def positions_after_the_barrier(patch: Patch) -> None:
     def write_segment(self: Any, action: Any) -> Any:
         parts = []
         for part in action.parts:
-            now = dict(self.worker.tasks[part.task].positions)
+            now = dict(self._worker.tasks[part.task].positions)
             parts.append(TaskSealed(part.task, part.delta, part.staged, {**part.progress, "positions": now}))
         return original(self, type(action)(action.epoch, tuple(parts)))
 
-    original = WorkerDriver._write_segment
-    patch.setattr(WorkerDriver, "_write_segment", write_segment)
+    original = EpochWork._write_segment
+    patch.setattr(EpochWork, "_write_segment", write_segment)
 
 
 def timers_not_in_the_checkpoint(patch: Patch) -> None:
@@ -203,7 +202,7 @@ def manifest_is_overwritten(patch: Patch) -> None:
     def put(store: Any, manifest: Any) -> None:
         store.put(manifest_name(manifest.epoch), [encode_manifest(manifest)])
 
-    patch.setattr(coordinator_driver, "write_manifest", put)
+    patch.setattr(commits, "write_manifest", put)
 
 
 def manifest_not_read_again(patch: Patch) -> None:
@@ -222,25 +221,25 @@ def republished_through_another_slot(patch: Patch) -> None:
     def through_the_first(store: Any, plan: Any, order: Any, together: Any) -> Any:
         return {min(order.manifest.workers): list(order.sinks)}
 
-    patch.setattr(coordinator_driver, "staged_by", through_the_first)
+    patch.setattr(takeover, "staged_by", through_the_first)
 
 
 def segment_acknowledged_before_it_is_durable(patch: Patch) -> None:
     def at_once(self: Any, action: Any) -> Iterator[None]:
-        writer, encoded = SegmentWriter(action.epoch, self.attempt, self.slot), Encoded()
+        writer, encoded = SegmentWriter(action.epoch, self._attempt, self._slot), Encoded()
         for part in action.parts:
             writer.add(part)
         written = writer.write(encoded)
 
         def put_all() -> None:
             for name, data in encoded.objects.items():
-                self._store.put(name, [data])
+                self._ports.checkpoints.put(name, [data])
 
         self._background.call(put_all, lambda _: None)
         self._on_segment(written)
         yield from ()
 
-    patch.setattr(WorkerDriver, "_write_segment", at_once)
+    patch.setattr(EpochWork, "_write_segment", at_once)
 
 
 def restored_store_is_not_brought_forward(patch: Patch) -> None:
@@ -257,7 +256,7 @@ def channel_watermark_of_idle_forgotten(patch: Patch) -> None:
 
 
 def manifest_created_anew_is_not_noticed(patch: Patch) -> None:
-    patch.setattr(coordinator_driver, "manifest_epochs", lambda store: [])
+    patch.setattr(commits, "manifest_epochs", lambda store: [])
 
 
 def repeated_messages_are_taken_again(patch: Patch) -> None:

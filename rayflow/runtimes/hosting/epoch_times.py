@@ -11,14 +11,13 @@ from rayflow.core.ids import Epoch, SinkTask
 
 @dataclass(slots=True)
 class EpochTimes:
-    """Times of a monotonic clock, in seconds; `size`: bytes of the epoch's segments."""
+    """Times of a monotonic clock, in seconds."""
 
     epoch: Epoch
     barrier: float
     committed: float = 0.0
     published: float = 0.0
     done: float = 0.0
-    size: int = 0
     outputs: Mapping[SinkTask, Sequence[EncodedBatch]] = field(default_factory=dict)
 
     @property

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rayflow.core.errors import BrokerUnavailable, UnknownTopic
+from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
+
+log = get_logger("rayflow.coordinator")
 
 EVERY = 10.0
 """Seconds between two looks."""
@@ -15,7 +18,8 @@ EVERY = 10.0
 class PartitionWatch:
     """Asks the brokers now and then, off the driver's thread."""
 
-    def __init__(self, sources: Sources, ports: Ports) -> None:
+    def __init__(self, job: str, sources: Sources, ports: Ports) -> None:
+        self._job = job
         self._sources = sources
         self._monotonic = ports.monotonic
         self._background = ports.background()
@@ -34,7 +38,9 @@ class PartitionWatch:
             self._background.call(self._look, self._found.update)
         self._background.collect()
         grown = not self._told and any(self._found.get(source, 0) > count for source, count in known.items())
-        self._told = self._told or grown
+        if grown:
+            self._told = True
+            log.info("a source has more partitions", job=self._job)
         return grown
 
     def close(self) -> None:
