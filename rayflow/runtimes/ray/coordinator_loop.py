@@ -18,7 +18,6 @@ from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import (
-    BrokerUnavailable,
     Fenced,
     NotEnoughResources,
     RayflowError,
@@ -41,9 +40,9 @@ from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.interruptions import Interruptions
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
-from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.steering import Steering
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
@@ -75,15 +74,11 @@ class CoordinatorLoop:
         self.error: Exception | None = None
         self._spec = spec
         self._requests = self.steering.requests
-        self._restarts = Restarts(spec.max_restarts)
+        self._interruptions = Interruptions(self.status, spec.max_restarts)
         self._connectors = OpenConnectors.of_run(spec.options)
         self._calls: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._placement: dict[TaskId, WorkerId] = {}
-        self._fault: float | None = None
-        self._pause: float | None = None
-        self._committed = False
-        self._established = False
         self._ends: Ends = {}
         self._overview = PoolOverview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
@@ -114,10 +109,11 @@ class CoordinatorLoop:
             log.exception("the coordinator has failed", job=self._spec.name)
             self._fail(error)
         finally:
-            self.pool.close()
-            self._connectors.close()
-            self._metrics.close()
-            self.ended.set()
+            with contextlib.ExitStack() as closing:  # each one also when another fails; whoever waits for the end, last
+                closing.callback(self.ended.set)
+                closing.callback(self._metrics.close)
+                closing.callback(self._connectors.close)
+                closing.callback(self.pool.close)
 
     def _live(self) -> None:
         store = open_store(self._spec.checkpoints)
@@ -184,8 +180,7 @@ class CoordinatorLoop:
 
     def _go_on(self) -> None:
         """Take the job over from the process that was its coordinator."""
-        self._fault = time.monotonic()
-        self._established = True
+        self._interruptions.taken_over()
         self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
         self.pool.resize(range(self._requests.workers))  # first of all: starting their processes takes longest
         self._requests.save("running")
@@ -203,7 +198,7 @@ class CoordinatorLoop:
                     return slots
             except (NotEnoughResources, WorkerFailed, VersionMismatch) as error:
                 if not self.steering.refuse_rescale(error):
-                    if not self._established or not isinstance(error, NotEnoughResources):
+                    if not self._interruptions.established or not isinstance(error, NotEnoughResources):
                         raise
                     # A node is gone: the job is there again when another one comes.
                     self.status.state, self.status.cause = "waiting", error.what
@@ -214,7 +209,7 @@ class CoordinatorLoop:
 
     def _attempt(self, plan: JobPlan, ports: Ports) -> AttemptEnding:
         """One attempt to its end; which."""
-        self._committed = False
+        self._interruptions.attempt_begins()
         slots = self._gather()
         hosted = CoordinatorDriver(
             plan,
@@ -265,17 +260,14 @@ class CoordinatorLoop:
         self.pool.look(timeout=1.0)
         self._show(hosted)
         if hosted.finished.restart:
-            self._pause = time.monotonic()
+            self._interruptions.paused()
         return hosted.finished.ending
 
     def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""
         log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
-        self._established = True
-        if self._pause is not None:
-            self.status.pauses.append(time.monotonic() - self._pause)
-            self._pause = None
+        self._interruptions.attempt_started()
         self._show(hosted)
         self.steering.running(hosted)  # last: who waits for other workers gets the status that has them
         self.begun.set()
@@ -307,16 +299,14 @@ class CoordinatorLoop:
         """Decide what follows a failed attempt. Raises `error` when nothing does."""
         if not isinstance(error, RayflowError):
             error = WorkerLost(f"a call through Ray has failed: {type(error).__name__}", job=self._spec.name)
-        if self._fault is None:
-            self._fault = time.monotonic()
-        delay = self._restarts.after(error, progressed=self._committed)
-        if delay is None or (isinstance(error, BrokerUnavailable) and not self._established):
+        delay = self._interruptions.failed(error)
+        if delay is None:
             raise error
         if isinstance(error, Fenced) and self._requests.superseded():
             raise error
         log.warning("recovering", job=self._spec.name, reason=str(error), delay=delay)
         if self.status.state != "stopping":
-            self.status.state = "recovering" if self._established else "starting"
+            self.status.state = "recovering" if self._interruptions.established else "starting"
         self.status.cause = str(error)
         until = time.monotonic() + delay
         while time.monotonic() < until:
@@ -325,19 +315,16 @@ class CoordinatorLoop:
             self._wait()
 
     def _on_commit(self, manifest: Manifest) -> None:
-        self._committed = True
         status = self.status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
-        if self._fault is not None:  # after the epoch: who sees a recovery sees the commit that ended it
-            seconds = time.monotonic() - self._fault
-            status.recoveries.append(seconds)
+        seconds = self._interruptions.committed()  # after the epoch: a status with the recovery also has its commit
+        if seconds is not None:
             log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(seconds, 2))
-            self._fault = None
         assert self.steering.hosted is not None
         self._metrics.committed(manifest, self.steering.hosted.workers)
 
     def _show(self, hosted: CoordinatorDriver) -> None:
-        self.status.attempts = self._restarts.total + 1
+        self.status.attempts = self._interruptions.attempts
         self.status.epoch_ms = self._metrics.epoch_seconds * 1000
         self._overview.show(hosted)
         self._metrics.look(self.status.attempt, {slot: member.metrics for slot, member in self.pool.members.items()})
