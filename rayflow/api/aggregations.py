@@ -17,7 +17,7 @@ R_out = TypeVar("R_out", covariant=True)
 
 
 class AnyAggregation(Generic[V_in, R_out]):
-    """What `aggregate(name=...)` takes: a built-in aggregation or an `rf.Aggregation`."""
+    """The values that `aggregate(name=...)` takes: a built-in aggregation or an `rf.Aggregation`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a job file may hand over as a function, checked when the job is built."""
+"""Checks the functions that a job file gives, when the job is built."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_function(fn: Any, method: str, *arguments: str) -> None:
 
 
 def returned_type(fn: Callable[..., Any]) -> Any:
-    """What `fn` is annotated to return; a class makes itself; None when it is unknown."""
+    """The annotated return type of `fn`; for a class, the class; None if unknown."""
     if isinstance(fn, type):
         return fn
     try:

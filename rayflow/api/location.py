@@ -1,4 +1,4 @@
-"""Where in the job file a call was made, so that an error can name the line."""
+"""The line of the job file that made a call, for errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tables and windows have in common: how a call of aggregate, reduce, fold or count becomes a spec."""
+"""The common part of tables and windows: turns a call of aggregate, reduce, fold or count into a spec."""
 
 from __future__ import annotations
 

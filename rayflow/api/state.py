@@ -99,7 +99,7 @@ class MapState(ABC, Generic[MK, MV]):
 
 
 class StateDescriptor:
-    """What a class declares: the operator puts a live state in its place, in each instance's own attributes.
+    """A declared state. The operator replaces it by a live state, in each instance's own attributes.
 
     A non-data descriptor: `instance.__dict__[name] = live` hides it, so that a live state costs a plain attribute read.
 

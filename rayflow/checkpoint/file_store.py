@@ -52,7 +52,7 @@ class FileStore(CheckpointStore):
 
     def create(self, name: str, data: bytes) -> None:
         def link(temporary: Path, target: Path) -> None:
-            # One step that fails when there is a file of that name, whoever made it, on whichever machine.
+            # One step, which fails if a file of that name exists, even if another machine created it.
             try:
                 os.link(temporary, target)
             except FileExistsError as error:

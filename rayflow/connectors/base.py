@@ -36,7 +36,7 @@ class TopicInfo:
 class Polled:
     """Records of one partition in order, undecoded: keys and values are `bytes | None`.
 
-    `next_position` is where reading goes on after them (past gaps that transactions leave).
+    `next_position` is where reading continues (past gaps that transactions leave).
     """
 
     batch: Batch
@@ -44,7 +44,7 @@ class Polled:
 
 
 class Reader(ABC):
-    """Reads partitions that it is told to read. One per worker and connector; used from one thread.
+    """Reads the partitions that `assign` names. One per worker and connector; used from one thread.
 
     Only committed records are delivered, each partition in order, from the assigned position on, none left out and
     none twice, until the next `assign`.
@@ -59,7 +59,7 @@ class Reader(ABC):
 
     @abstractmethod
     def poll(self, max_records: int, timeout: float) -> list[Polled]:
-        """What has arrived, at most `max_records` in all; waits up to `timeout` seconds when there is nothing.
+        """The records that have arrived, at most `max_records`; waits up to `timeout` seconds when there are none.
 
         Returns [] while the system is out of reach (see `outage`). Raises what cannot heal by waiting:
         UnknownTopic, SourceDataLost, AuthenticationFailed.
@@ -129,7 +129,7 @@ class Publisher(ABC):
 
         The caller iterates to the end, doing other work between steps; a step is short, and its name (for logs and
         crash tests) is what is yielded: those of `PUBLISH_STEPS` (connectors/steps.py) in their order.
-        While the system is out of reach it yields WAITING and goes on by itself; when it cannot know whether a
+        While the system is unavailable it yields WAITING and continues by itself; when it cannot know whether a
         commit took effect, it finds out by reading the marker. Epochs rise. Raises Fenced, RecordTooLarge,
         BrokerRefused, UnknownTopic; then nothing of the epoch is visible.
         """

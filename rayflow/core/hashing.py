@@ -24,7 +24,7 @@ class Partitioner(dict[Any, int]):
         partitions: how many there are.
         encode: the bytes of a key; keys that are equal must give equal bytes.
         hash_of: a hash of those bytes, not negative: CRC-32, or `murmur2` to agree with Kafka's clients.
-        bound: forget everything once so many keys are remembered.
+        bound: forget all keys when this many are remembered.
 
     >>> partitioner = Partitioner(4, str.encode)
     >>> [partitioner[key] for key in ["u01234", "u01234"]]

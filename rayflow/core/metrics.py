@@ -148,7 +148,7 @@ class Metrics:
         return cast(DistributionHistogram, self._collectors[name])
 
     def operator(self, task: TaskId, operator: str, counts: OperatorCounts) -> None:
-        """Take over what an operator instance has counted so far; call it again with the same object as it goes on.
+        """Take over an operator instance's counts so far. Call it again with the same object later.
 
         Another object for the same place (the task was restarted) counts from zero on top of what was taken before.
         """

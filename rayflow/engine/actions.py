@@ -71,7 +71,7 @@ class StartCalls:
 
     What a driver owes each call:
 
-    - It calls `fn(argument)` away from the worker, which goes on meanwhile, and awaits what that returns if it can be
+    - It calls `fn(argument)` away from the worker, which continues meanwhile, and awaits what that returns if it can be
       awaited. The argument is part of the state: it is not changed. What is raised is the outcome's error, never the
       driver's own. A limit of time, and trying again, are the function's affair, or that of what wraps it.
     - It gives the worker exactly one outcome for each call, between two other events, on the thread that it runs in.
@@ -79,7 +79,7 @@ class StartCalls:
       order, what is still out is forgotten. The next attempt asks again for what its checkpoint holds, under the same
       numbers; so a call may be made twice, and its outcome counts once.
     - It lets no barrier wait: an epoch is sealed with calls in flight. Only the barrier that ends a bounded run is held
-      by a task until its calls are done; the driver goes on giving outcomes after it, until the segment is written.
+      by a task until its calls are done; the driver keeps delivering outcomes after it, until the segment is written.
     - It gives no records to the tasks of `Worker.saturated` and what feeds them (`Worker.waiting`) until outcomes have
       come: the operator bounds the calls that are made at once, and what waits for its turn takes state. But what
       stands in a channel before a barrier, a task of `Worker.owing` is given: the barrier must not wait behind it.

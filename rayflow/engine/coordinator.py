@@ -89,7 +89,7 @@ class Coordinator:
 
     @property
     def phase(self) -> Phase:
-        """Where the attempt is."""
+        """The attempt's phase."""
         return self._startup.phase if self._epochs is None else self._epochs.phase
 
     @property

@@ -73,7 +73,7 @@ class EventTime:
         return active == 0 and bool(self._streams or self._exchanges)
 
     def snapshot(self) -> dict[str, Any]:
-        """What must outlive the task, so that the same records are late after a recovery."""
+        """The part of the checkpoint that makes the same records late after a recovery."""
         if len(self.entries) == 1:
             return {"watermark": self.watermark}
         return {"watermark": self.watermark, "entries": dict(self.entries)}

@@ -55,7 +55,7 @@ ChannelEvent: TypeAlias = BatchReceived | WatermarkReceived | IdleReceived | Bar
 
 @dataclass(frozen=True, slots=True)
 class RecordsPolled:
-    """A source delivered undecoded records of the partition that `task` reads; reading goes on at `next_position`."""
+    """A source delivered undecoded records of the partition that `task` reads; reading continues at `next_position`."""
 
     task: TaskId
     source: str
@@ -187,7 +187,7 @@ class PublishersOpened:
 
 @dataclass(frozen=True, slots=True)
 class OutputRepublished:
-    """What the last epoch had staged but not published is visible now."""
+    """The output that the last epoch staged but did not publish is visible now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +296,9 @@ class ManifestRead:
 StartupEvent: TypeAlias = (
     AttemptClaimed | ManifestRead | MarkersSeen | PublishersOpened | OutputRepublished | MarkersSet | TasksStarted
 )
-"""What the coordinator takes until its tasks run, in this order but for what is read again."""
+"""The events that the coordinator takes until its tasks run, in this order; some reads repeat."""
 EpochEvent: TypeAlias = SegmentAcked | ManifestWritten | ManifestConflict | EpochDone | PublishedRecorded | BaseWritten
-"""What it takes from then on, besides ticks and requests."""
+"""The events that it takes afterwards, besides ticks and requests."""
 CoordinatorEvent: TypeAlias = (
     StartupEvent
     | EpochEvent

@@ -83,7 +83,7 @@ class History:
         history.first_delta = base.epoch + 1 if base.epoch < epoch else None
 
     def wants_bases(self, epoch: Epoch, in_flight: Collection[TaskId]) -> list[TaskId]:
-        """The tasks whose bases are to be begun now: those whose deltas since their base most outweigh it.
+        """The tasks whose bases must begin now: those whose deltas most outweigh their last base.
 
         With those `in_flight` they are no more than it takes for every task to have its turn within MAX_CHAIN epochs:
         one at a time would let the chain, and so every manifest, grow with the number of tasks.

@@ -81,7 +81,7 @@ class OperatorTime:
         return min(self._given[id].values())
 
     def snapshot(self) -> dict[str, Any]:
-        """What operators that hold event time back have let through: it must outlive the task."""
+        """The watermarks passed on by operators that hold event time back. They belong to the checkpoint."""
         passed = {id: self._passed[id] for id in self._edges if self._operators[id].holds}
         return {"passed": passed} if passed else {}
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """Where an attempt is; in this order."""
+    """The phases of an attempt, in order."""
 
     CLAIMING = "claiming"
     READING = "reading"

@@ -60,7 +60,7 @@ def _described(kind: str, shape: str) -> str:
 
 
 def continues(before: str, now: str) -> bool:
-    """Whether an identity (`Connector.identity`) is the one of before, with partitions added behind it or not."""
+    """Whether an identity (`Connector.identity`) is still the same, apart from added partitions."""
     return f"{now},".startswith(f"{before},")
 
 
@@ -91,7 +91,7 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
 
 
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
-    """Refuse to begin anew where the job has published before: its output would appear twice.
+    """Refuse to start from the beginning if the job has published before: its output would appear twice.
 
     A marker of epoch 0 is of a run that had only begun. Raises OutputOfAnotherRun.
     """
@@ -107,7 +107,7 @@ def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LostMarker:
-    """What the user has found out about an epoch whose marker is lost. It holds for no other epoch."""
+    """The user's answer for an epoch whose marker is lost. It is valid for this epoch only."""
 
     choice: Literal["republish", "skip"]
     epoch: Epoch
@@ -152,7 +152,7 @@ def unpublished(
 
 
 def unmarked(lineage: str, sinks: Sequence[SinkTask], markers: Mapping[SinkTask, Marker | None]) -> list[SinkTask]:
-    """Those of `sinks` that have no marker of the lineage: it must be set before their next epoch begins."""
+    """The `sinks` without a marker of the lineage. It must be set before their next epoch begins."""
     return [sink for sink in sinks if (marker := markers.get(sink)) is None or marker.lineage != lineage]
 
 

@@ -17,7 +17,7 @@ TaskProgress = Mapping[TaskId, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class StageOrigin:
-    """Where a stage's state lies in a checkpoint.
+    """The place of a stage's state in a checkpoint.
 
     Attributes:
         held: the checkpoint's stage of each state that it holds as it is now; none when all are new. What it holds as

@@ -1,4 +1,4 @@
-"""What a task has sent to its exchanges of its event time: the watermark of each, and whether it is idle."""
+"""The event time that a task has sent to its exchanges: the watermark of each, and whether it is idle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where batches go to and from in one task of a stage: along the plan's edges, by operator, source and exchange."""
+"""The ways of batches through one task of a stage: the plan's edges, by operator, source and exchange."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ from rayflow.plan.physical import JobPlan
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:
-    """What an attempt starts from: a checkpoint, or nothing (`manifest` is None)."""
+    """The starting point of an attempt: a checkpoint, or none (`manifest` is None)."""
 
     lineage: str
     manifest: Manifest | None
@@ -160,7 +160,7 @@ class Startup:
         return self._start_from(manifest, topology)
 
     def _publishers_of(self, manifest: Manifest | None, topology: Topology) -> OpenPublishers:
-        """Those that an older attempt may have used, or that this one will."""
+        """The slots that an older attempt may have used, or that this one will use."""
         slots = {*self._claim.slots, *(() if manifest is None else manifest.workers)}
         earlier = [] if manifest is None else sink_tasks_of(manifest)
         return OpenPublishers(sorted(slots), sorted({*self._sinks(topology), *earlier}))

@@ -82,7 +82,7 @@ class Task:
 
     @property
     def counters(self) -> Mapping[str, OperatorCounters]:
-        """What each operator has counted."""
+        """The counts of each operator."""
         return self._operators.counters
 
     @property
@@ -97,7 +97,7 @@ class Task:
 
     @property
     def positions(self) -> Mapping[str, int]:
-        """Where reading goes on in each source that has delivered anything."""
+        """The next position of each source that has delivered records."""
         return self._positions
 
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
@@ -150,7 +150,7 @@ class Task:
         return self._done()
 
     def on_calls(self, event: CallsDone) -> list[TaskAction]:
-        """Take what came of calls; an end of the run that waited for them goes on once nothing is in flight."""
+        """Take the outcomes of calls. An end of the run that waits for them continues when none is in flight."""
         watermark = self._operator_time.given_to(event.operator)
         passing = self._operators.calling[event.operator].on_calls(event.outcomes, watermark)
         self._route(event.operator, self._noting(event.operator, passing))
@@ -168,7 +168,7 @@ class Task:
 
     @property
     def full(self) -> bool:
-        """Whether so many calls are in flight that records had better wait."""
+        """Whether records must wait because too many calls are in flight."""
         return any(operator.full for operator in self._operators.calling.values())
 
     def complete(self, stamp: Stamp) -> None:
@@ -260,7 +260,7 @@ class Task:
         self._send_watermarks()
 
     def _noting(self, id: str, passing: Passing) -> Outputs:
-        """What an operator emits; behind it, the watermark that it lets through is noted."""
+        """An operator's outputs; afterwards notes the watermark that it passes on."""
         self._operator_time.passes(id, (yield from passing))
 
     def _send_watermarks(self) -> None:

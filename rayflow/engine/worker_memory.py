@@ -34,7 +34,7 @@ class WorkerMemory:
         self._requested = False
 
     def look(self, in_flight: int | None) -> list[WorkerAction]:
-        """What to do about the memory held now. `in_flight`: bytes of the epoch in flight, None when there is none."""
+        """The actions that memory use requires. `in_flight`: bytes of the epoch in flight, None when there is none."""
         for task in self._touched:
             size = self._tasks[task].pending_bytes
             self._open_bytes += size - self._sizes[task]

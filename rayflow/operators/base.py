@@ -15,15 +15,15 @@ from rayflow.core.outputs import OUT, Input, Output
 from rayflow.state.task_state import TaskState
 
 Outputs: TypeAlias = Iterable[tuple[Output, Batch]]
-"""What an operator emits, in order. Empty batches are allowed and dropped by the task."""
+"""An operator's outputs, in order. Empty batches are allowed; the task drops them."""
 
 Passing: TypeAlias = Generator[tuple[Output, Batch], None, int]
-"""What an operator emits, in order; returns the watermark (ms) that goes on behind it."""
+"""An operator's outputs, in order; returns the watermark (ms) to pass on after them."""
 
 
 @dataclass(slots=True)
 class OperatorCounters:
-    """What one operator instance has counted since its task started; the runtime exports it as metrics."""
+    """The counts of one operator instance since its task started; the runtime exports them as metrics."""
 
     records_in: int = 0
     records_out: int = 0
@@ -35,7 +35,7 @@ class OperatorCounters:
 
 @dataclass(slots=True)
 class OperatorContext:
-    """What an operator instance knows of its place.
+    """An operator instance's surroundings.
 
     Attributes:
         job: the job's name. operator: this operator's id (also its state's identity). task: its task.
@@ -90,7 +90,7 @@ class Operator(ABC):
         no event time yet. Returns what is let through to the operators behind this one: `watermark`, or less while
         records may follow that are behind it. What was let through before is never taken back.
 
-        WATERMARK_MAX at the end of a bounded run: fire everything once; what firing registers anew stays registered.
+        WATERMARK_MAX at the end of a bounded run: fire everything once; timers that this registers stay registered.
         Nothing but calls in flight, for which the task waits, is held back from it.
 
         `inputs` is the task's own: read it during the call.

@@ -1,4 +1,4 @@
-"""Calls out of the engine: an operator asks for them and goes on; what comes of them reaches it later."""
+"""Calls out of the engine: an operator requests them and continues; it receives their outcomes later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call: its result, or the error that it raised."""
+    """The outcome of a call: its result, or the error that it raised."""
 
     number: int
     result: Any = None
@@ -43,7 +43,7 @@ class CallingOperator(Operator):
     until the barrier has reached them.
 
     It holds event time back for what is in flight. At the end of a bounded run the task waits until nothing is, before
-    it goes on to the operators behind.
+    it passes to the next operators.
     """
 
     holds = True
@@ -60,7 +60,7 @@ class CallingOperator(Operator):
     @property
     @abstractmethod
     def full(self) -> bool:
-        """Whether there are so many that the task had better be given no records until some have an outcome."""
+        """Whether the task should receive no records until some calls have an outcome."""
 
     @abstractmethod
     def calls(self) -> list[Call]:

@@ -21,7 +21,7 @@ LiveRow = list[Any]
 
 
 class Moment(Protocol):
-    """For whom and when state is used."""
+    """The key and the time of the current access to state."""
 
     key: Any
     wall: int

@@ -1,7 +1,7 @@
 """Runs the user's functions over columns, and deals with the records that they fail on (`on_error=`).
 
 A function is called once per record, whatever happens: the columns are read through list iterators, so that after an
-exception the iterator itself shows which record was the last, and the loop goes on behind it. Records that do not fail
+exception the iterator itself shows which record was the last, and the loop continues after it. Records that do not fail
 pay nothing for it.
 """
 
@@ -57,7 +57,7 @@ def without(batch: Batch, rejected: list[int]) -> Batch:
 
 
 class Failures:
-    """What one operator does with records that fail: stop, skip, dead letter, or as a function decides.
+    """One operator's handling of records that fail: stop, skip, dead letter, or a function's decision.
 
     Args:
         error: the class of the error that names the record's place.

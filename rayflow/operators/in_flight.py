@@ -76,7 +76,7 @@ class InFlight:
         return started
 
     def take(self, outcomes: Sequence[Outcome]) -> Iterator[tuple[Batch, list[Outcome]]]:
-        """The records of these calls, which are in flight no more, and their outcomes beside them: a batch for each
+        """The records of these calls, which are no longer in flight, with their outcomes: one batch for each
         origin, in the order in which they are given.
 
         Raises InvariantBroken for a call that is not being made.
@@ -95,7 +95,7 @@ class InFlight:
             yield _batch(origin, rows), own
 
     def behind(self, watermark: int) -> int:
-        """What of `watermark` may go on: nothing that the records in flight would be behind."""
+        """The watermark to pass on for `watermark`: one that no record in flight is behind."""
         times = self._times
         while times and times[0][1] not in self._rows:
             heappop(times)

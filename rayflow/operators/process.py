@@ -159,7 +159,7 @@ class ProcessOperator(Operator):
 
 
 class _Made:
-    """What timers have emitted."""
+    """The timers' results."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = []

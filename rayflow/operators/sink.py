@@ -72,7 +72,7 @@ class SinkOperator(Operator):
         return dead
 
     def take(self) -> list[EncodedBatch]:
-        """What is staged, few batches however many came; nothing is staged afterwards."""
+        """The staged output, merged into few batches; afterwards nothing is staged."""
         staged, self.staged = self.staged, []
         self.staged_bytes = 0
         return staged

@@ -65,7 +65,7 @@ class StreamOperator(Operator):
         return self.spec.idle_after is not None and until - max(self.last_arrival, since) >= self.spec.idle_after
 
     def snapshot(self) -> int:
-        """What must outlive the task, so that the same records are late after a recovery: `max_timestamp`."""
+        """The part of the checkpoint that makes the same records late after a recovery: `max_timestamp`."""
         return self.max_timestamp
 
     def restore(self, max_timestamp: int) -> None:

@@ -1,4 +1,4 @@
-"""What counts as a time: the check of timestamps that users' functions and brokers give."""
+"""Checks timestamps from users' functions and brokers."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from rayflow.serde.base import Serde
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """What decides the task that a record is in.
+    """How records of a stream are assigned to tasks.
 
     Attributes:
-        by: "topic": as whoever wrote the topic has it; "exchange": our hash of the key; "mixed": several ways at once,
+        by: "topic": by the topic's writer; "exchange": our hash of the key; "mixed": several ways at once,
             so that records of one key may be in several tasks.
         scheme: the hash, and the serde that gives the bytes that are hashed. Streams of one scheme may be read side by
             side, as long as their topics have equally many partitions (which is checked when the job starts).

@@ -1,4 +1,4 @@
-"""What a job compiles to: stages, joined by exchanges. Plain data that engine and runtimes read."""
+"""The result of compiling a job: stages, joined by exchanges. Plain data that engine and runtimes read."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ class Codec:
         return self._named(name).decode_one(body)
 
     def _named(self, name: bytes) -> RecordCodec:
-        """The codec for the class that has that name now: a job file may have been imported anew."""
+        """The codec for the class that has that name now: a job file may have been imported again."""
         text = name.decode()
         codec = self._records_by_name.get(name)
         if codec is None or codec.cls is not find(text):

@@ -1,4 +1,4 @@
-"""What the serdes of this package share: a function over a column, and names."""
+"""Shared by the serdes of this package: a function over a column, and names."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _CODE = [bytes([code]) for code in range(256)]
 _BYTES_CODE, _STR_CODE, _TUPLE_CODE, _UUID_CODE = _CODE[_BYTES], _CODE[_STR], _CODE[_TUPLE], _CODE[_UUID]
 
 _SHORT = 8
-"""Integers of up to so many bytes have their length in the type's byte; longer ones in four bytes after it."""
+"""Integers of at most this many bytes have their length in the type's byte; longer ones in the four bytes after it."""
 
 _AMBIGUOUS = frozenset([float, bool, tuple])
 """Types with values that equal one of another type, or that may hold such a value."""

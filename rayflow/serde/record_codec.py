@@ -23,7 +23,7 @@ _ZONES = {None, timezone.utc}
 """The time zones of datetimes that msgspec leaves as they are."""
 
 _NOT_TYPED = (OverflowError, TypeError, ValueError)
-"""What msgspec raises for a value that its MessagePack cannot express."""
+"""Errors that msgspec raises for a value that its MessagePack cannot express."""
 
 
 class _Form:
@@ -202,7 +202,7 @@ def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _builders(cls: type[Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What makes a record from all its fields in order, and from some of them by name."""
+    """The constructors of a record: from all fields in order, and from some fields by name."""
     names = field_names(cls)
     if issubclass(cls, msgspec.Struct) or _has_plain_constructor(cls):
         parameters = inspect.signature(cls).parameters

@@ -78,7 +78,7 @@ def class_of(name: str) -> type[Any]:
 
 
 def find(name: str) -> Any:
-    """What is under that name now, whatever it is; None for nothing."""
+    """The object with that name now, of any type; None if there is none."""
     cls = _classes.get(name)
     if cls is not None:
         return cls

@@ -19,7 +19,7 @@ _PER_BYTE = 3
 
 
 def bytes_of(rows: int, encoded_bytes: int) -> int:
-    """Memory that live rows take whose values have so many bytes when encoded, an estimate.
+    """Estimate of the memory of live rows whose values have this many bytes when encoded.
 
     >>> bytes_of(2, 20)
     560
@@ -40,7 +40,7 @@ class CleanCache:
         self._parts.append(part)
 
     def room(self, rows: int, encoded_bytes: int) -> int:
-        """How many of so many rows one generation may hold."""
+        """How many rows one generation may hold."""
         size = bytes_of(rows, encoded_bytes)
         return rows if size <= self._share else rows * self._share // size
 

@@ -93,7 +93,7 @@ class NestedCache(Generations):
         return value
 
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """Take over an epoch's rows by namespace; together of so many bytes when encoded."""
+        """Take over an epoch's rows by namespace. `size`: their encoded bytes."""
         self._keep(rows, encoded_bytes)
 
     def _keep(self, rows: dict[Any, Any], encoded_bytes: int) -> bool:
@@ -140,7 +140,7 @@ class NestedCache(Generations):
 
 
 def _first(spaces: dict[Any, dict[Any, Any]], room: int) -> dict[Any, dict[Any, Any]]:
-    """The first rows of the first namespaces, so many in all.
+    """The first `count` rows, in order of their namespaces.
 
     >>> _first({1: {"a": 1}, 2: {"a": 1, "b": 2}, 3: {"a": 1}}, 2)
     {1: {'a': 1}, 2: {'a': 1}}

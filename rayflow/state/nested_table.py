@@ -34,7 +34,7 @@ class NestedTable(StateTable):
         """Namespaces with many rows below."""
 
     def rows(self, namespace: Any) -> dict[Any, Any]:
-        """The open epoch's rows of one namespace, to be changed in place. To be taken anew for each batch."""
+        """The open epoch's rows of one namespace; change them in place. Call it again for each batch."""
         return self._spaces.rows(namespace)
 
     def load(self, namespace: Any, key: Any) -> Any:

@@ -8,7 +8,7 @@ from rayflow.core.errors import InvariantBroken
 from rayflow.state.base import Rows
 
 ReadRows = Callable[[bytes, int], list[tuple[bytes, bytes]]]
-"""Gives at most so many of the store's rows from a key on, as they are now."""
+"""Reads at most a given number of the store's current rows, from a key on."""
 
 
 class Snapshot(Iterator[Rows]):

@@ -24,7 +24,7 @@ MISSES = 0.1
 class ValueTable(StateTable, TableView):
     """Key to value. A value is never None: None means that there is no row.
 
-    A hot loop works on `rows` itself, and takes it anew for each batch (a seal puts an empty dict there):
+    A hot loop uses `rows` itself, and gets it again for each batch (a seal replaces it by an empty dict):
 
         row = table.rows.get(key)
         if row is None:
@@ -83,7 +83,7 @@ class ValueTable(StateTable, TableView):
         try:
             wanted = list(self._cache.lacking(set(chosen).difference(self.rows)))
             encoded = encode_all_canonical(wanted)
-        except (TypeError, KeyNotUsable):  # one of them is no key: whoever uses it gets the error
+        except (TypeError, KeyNotUsable):  # one of them is no key: its own look-up raises the error
             return
         self._misses = len(wanted)
         found = self._region.get_many(encoded)

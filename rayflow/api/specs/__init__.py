@@ -1,1 +1,1 @@
-"""What a job file says of each operator, as data: a module for each family. `rayflow.operators` runs them."""
+"""Operators as the job file defines them, as data: a module for each family. `rayflow.operators` runs them."""

@@ -1,4 +1,4 @@
-"""What every spec says of itself, so that the plan needs to know none of them by name."""
+"""The base class of specs: each describes itself, so that the plan needs to know none by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StateSpec:
 
 
 class OperatorSpec:
-    """What a job file says of one operator. Subclasses are frozen dataclasses; each has an operator that runs it.
+    """One operator as the job file defines it. Subclasses are frozen dataclasses; each has an operator that runs it.
 
     Attributes:
         inputs: the names of its inputs. One that has several gives each a name of its own, and does not use IN.
@@ -48,7 +48,7 @@ class OperatorSpec:
 
     @property
     def states(self) -> tuple[StateSpec, ...]:
-        """What the operator keeps per key: name, kind and shape decide whether a checkpoint's rows still fit."""
+        """The operator's states: name, kind and shape decide whether a checkpoint's rows still fit."""
         return ()
 
     @property
@@ -58,7 +58,7 @@ class OperatorSpec:
 
     @property
     def on_error(self) -> OnError:
-        """What becomes of a record that fails. Stop also stands for an operator that no record can fail in."""
+        """How a record that fails is handled. Stop, too, for an operator in which no record can fail."""
         return Stop()
 
 

@@ -31,7 +31,7 @@ class AggregateSpec:
 
     @property
     def shape(self) -> str:
-        """What an accumulator holds."""
+        """The type of an accumulator."""
         return ", ".join(f"{name}={aggregation.kind}" for name, aggregation in self.aggregations)
 
 
@@ -58,7 +58,7 @@ class FoldSpec:
 
     @property
     def shape(self) -> str:
-        """What an accumulator holds: it may be anything, and is the user's own affair."""
+        """The type of an accumulator; the user's function may return anything."""
         return "fold"
 
 

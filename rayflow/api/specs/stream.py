@@ -33,7 +33,7 @@ class WatermarkStrategy:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What to write into a topic that does not exist yet, when the job runs on the embedded log.
+    """Sample data for a topic that does not exist yet, when the job runs on the embedded log.
 
     Attributes:
         values: gives the values, a finite number of them; keys are null. value: the stream's serde.

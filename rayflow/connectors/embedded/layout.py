@@ -1,4 +1,4 @@
-"""What lies where in the embedded log's environment. One tree; the first byte of a key tells the kind of row.
+"""The layout of the embedded log's environment: one tree, in which a key's first byte is the kind of row.
 
 | key | value |
 | --- | --- |
@@ -66,7 +66,7 @@ def prepare(environment: Environment) -> None:
 
 
 def identity_of(txn: LmdbTransaction) -> str:
-    """What tells this log from any other."""
+    """The identity of this log."""
     return bytes(txn.get(b"i") or b"").hex()
 
 

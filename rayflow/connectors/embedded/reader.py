@@ -18,7 +18,7 @@ from rayflow.core.ids import Epoch, TopicPartition
 _PAUSE = 0.005
 """Seconds between two looks at a log in which nothing has changed."""
 _POLL_BYTES = 16 << 20
-"""Stored bytes after which one poll takes no more."""
+"""A poll stops after this many stored bytes."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Where a job's fences and markers lie: in a hidden folder beside the topics that it writes."""
+"""A job's fences and markers, in a hidden folder beside the topics that it writes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Home:
                 left.unlink(missing_ok=True)
 
     def marker_file(self, sink: SinkTask) -> Path:
-        """Where the marker of a sink task lies."""
+        """The path of a sink task's marker."""
         return self.path / f"marker-{file_name(sink.operator)}-{sink.partition}"
 
     def marker(self, sink: SinkTask) -> Marker | None:

@@ -11,7 +11,7 @@ import msgspec
 
 @dataclass(slots=True)
 class Split:
-    """Records found. `offsets`: where each one starts in the file; `end`: where reading goes on after them."""
+    """Records found. `offsets`: where each one starts in the file; `end`: where reading continues."""
 
     values: list[bytes]
     offsets: list[int]

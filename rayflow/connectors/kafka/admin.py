@@ -64,7 +64,7 @@ class KafkaAdmin:
         self._settle(lambda: self._usable(topic) >= partitions, "to create the topic", topic)
 
     def ensure(self, topic: str, partitions: int) -> None:
-        """Have a topic with at least so many partitions; several workers may ask for it at once."""
+        """Create a topic with at least this many partitions unless it exists. Several workers may call this at once."""
         while True:
             try:
                 held = self.partitions(topic)

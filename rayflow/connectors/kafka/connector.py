@@ -55,7 +55,7 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
         return self._admin.topics()
 
     def partitions(self, topic: str) -> int:
-        """The topic's number of partitions now: asked anew each time, so one that is added is seen."""
+        """The topic's current number of partitions. Asks the broker each time, so added partitions are seen."""
         return self._admin.partitions(topic)
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:

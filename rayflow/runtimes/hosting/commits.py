@@ -37,7 +37,7 @@ class Commits:
         tell: Callable[[CoordinatorEvent], None],
         on_commit: Sequence[Callable[[Manifest], None]],
     ) -> None:
-        """`tell`: takes what the coordinator is to know. `on_commit`: are told, in order, of each manifest written."""
+        """`tell`: gives the coordinator an event. `on_commit`: called, in order, with each manifest that is written."""
         self.newest: Manifest | None = None
         self._store = ports.checkpoints
         self._on_step = ports.on_step
@@ -73,7 +73,7 @@ class Commits:
             return newest_committer(self._store)
         newest = max(manifest_epochs(self._store), default=manifest.epoch)
         if newest > manifest.epoch:
-            # Created anew: a later attempt had committed this epoch, gone on, and deleted its old manifest.
+            # Created again: a later attempt had committed this epoch and newer ones, and deleted this manifest.
             return newest_committer(self._store)
         return manifest.attempt
 

@@ -74,7 +74,7 @@ TICK = 5
 
 
 class CoordinatorDriver:
-    """Runs on one thread: `start`, then `receive` what workers say and `step` in between, until `finished`.
+    """Runs on one thread: `start`, then `receive` the workers' messages and `step` in between, until `finished`.
 
     Attributes:
         sources: the job's sources, to be looked at. started: whether records are processed.
@@ -103,7 +103,7 @@ class CoordinatorDriver:
             send: takes a message for a worker's slot; it arrives after those before it, once.
             earlier: where the tasks were before; most stay there. ends: of a bounded run, shared by its attempts.
             savepoints, queries: those that are asked for and not begun, shared by the job's attempts.
-            on_commit: is told of each manifest that is written.
+            on_commit: is called with each manifest that is written.
 
         Raises BrokerUnavailable, UnknownTopic, AuthenticationFailed.
         """
@@ -172,7 +172,7 @@ class CoordinatorDriver:
         return worked
 
     def receive(self, attempt: Attempt, message: Any) -> None:
-        """Take what a worker says; what belongs to another attempt is refused.
+        """Take a worker's message. Messages of another attempt are ignored.
 
         Raises Fenced, what recovery refuses, and what a worker has failed with.
         """
@@ -210,7 +210,7 @@ class CoordinatorDriver:
         self._carry_out(self.coordinator.handle(event))
 
     def savepoint(self, savepoint: Savepoint) -> None:
-        """Copy the next checkpoint, which is asked for at once."""
+        """Request a checkpoint now, and copy it."""
         self._savepoints.ask(savepoint)
         if self.started:
             self.tell(BarrierRequested(0))
@@ -236,7 +236,7 @@ class CoordinatorDriver:
         return self._garbage.running
 
     def close(self) -> None:
-        """Let what is being written finish, cut off what is being copied, and let go."""
+        """Wait for running writes, abandon running copies, and release everything."""
         self._watch.close()
         self._queries.close()
         self._savepoints.close()

@@ -1,4 +1,4 @@
-"""What a worker writes and publishes, in slices between its records."""
+"""A worker's writing and publishing, in slices between its records."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EpochWork:
         work: Callable[[WorkerEvent], None],
         on_epoch: Callable[[EpochTimes], None],
     ) -> None:
-        """`tell`: takes what is for the coordinator. `work`: has the worker take an event."""
+        """`tell`: sends a message to the coordinator. `work`: gives the worker an event."""
         self._delivery = delivery
         self._ports = ports
         self._slot = slot
@@ -75,11 +75,11 @@ class EpochWork:
         self._lineage, self._worker = lineage, worker
 
     def collect(self) -> bool:
-        """Go on with what was written in the background. True if there was anything."""
+        """Continue after background writes that have ended. True if there was one."""
         return self._background.collect()
 
     def advance(self) -> None:
-        """Do one slice of everything in hand."""
+        """Do one slice of each step in progress."""
         for work in list(self._slices):
             if next(work, _DONE) is _DONE:
                 self._slices.remove(work)
@@ -99,7 +99,7 @@ class EpochWork:
         return bool(self._slices) or self._background.waiting > 0
 
     def wait(self, timeout: float) -> None:
-        """Let the background have the processor, up to `timeout` seconds."""
+        """Wait up to `timeout` seconds for background writes."""
         self._background.wait(timeout)
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class EpochWork:
 
     def done(self) -> None:
         """The epoch is published and applied."""
-        times, self._times = self._times, EpochTimes(0, 0.0)  # which lets go of the output
+        times, self._times = self._times, EpochTimes(0, 0.0)  # which releases the output
         times.done = self._ports.monotonic()
         self._on_epoch(times)
 

@@ -34,7 +34,7 @@ class LastSavepoints:
 
     @property
     def written(self) -> list[str]:
-        """Those that are written."""
+        """The savepoints that are written."""
         return [savepoint.uri for savepoint in self._asked.values() if savepoint.epoch is not None]
 
     def next(self) -> Savepoint | None:
@@ -55,7 +55,7 @@ class LastSavepoints:
 
 
 def write_last(store: CheckpointStore, savepoint: Savepoint) -> None:
-    """Copy the newest checkpoint of a job that has ended. An error is kept for whoever asked."""
+    """Copy the newest checkpoint of a job that has ended. An error is kept for the requester."""
     try:
         manifest = newest_manifest(store)
         if manifest is None:

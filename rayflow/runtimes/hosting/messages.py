@@ -11,12 +11,12 @@ from rayflow.core.ids import Attempt, Epoch, Marker, SinkTask, TaskId, WorkerId
 from rayflow.engine.orders import StartTasks
 
 Ends: TypeAlias = dict[tuple[str, int], int]
-"""Where a bounded run ends, by source and partition."""
+"""The ends of a bounded run, by source and partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What reaches a worker of one attempt: the coordinator's messages, and what its links notice."""
+    """A message for a worker of one attempt, from the coordinator or from its links."""
 
     attempt: Attempt
     body: object
@@ -147,7 +147,7 @@ class Exhausted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker cannot go on with this attempt."""
+    """The worker's part of this attempt has failed."""
 
     worker: WorkerId
     error: Exception

@@ -77,7 +77,7 @@ class MetricsFeed:
             self._metrics.publications(more)
 
     def _new(self, process: str, operator: str | None, took: Distribution) -> Distribution | None:
-        """What a worker's process has counted since it was last asked; None if nothing."""
+        """The counts of a worker's process since the last call; None if there are none."""
         before = self._durations.get((process, operator), Distribution())
         if took.count == before.count:
             return None

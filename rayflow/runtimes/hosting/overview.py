@@ -23,7 +23,7 @@ class Overview:
         self._rates: deque[tuple[float, int, int]] = deque()
 
     def measured(self, workers: Collection[tuple[WorkerStatus, WorkerMetrics]], gone: Counts, now: float) -> None:
-        """Take over what the workers have measured. `gone`: counts of workers that are no more."""
+        """Take over the workers' measurements. `gone`: counts of workers that have ended."""
         status = self.status
         metrics = [measured for _, measured in workers]
         total = sum((measured.counts for measured in metrics), gone)

@@ -50,5 +50,5 @@ class PartitionWatch:
     def _look(self) -> dict[str, int]:
         try:
             return self._sources.partitions()
-        except (BrokerUnavailable, UnknownTopic):  # told by whoever reads; here it only means: look again later
+        except (BrokerUnavailable, UnknownTopic):  # the reader reports it; here: look again later
             return {}

@@ -24,7 +24,7 @@ ROW_BYTES = 8 << 20
 @dataclass(slots=True)
 class Query:
     """A question for the rows at `keys`, encoded. `values` (encoded, in the order of the keys) or `error` has the
-    answer; `done` is set last. `table`: None for the only one. `given_up`: set by who asked, who waits no more."""
+    answer; `done` is set last. `table`: None for the only one. `given_up`: set by the asker, who no longer waits."""
 
     operator: str
     keys: Sequence[bytes]
@@ -35,7 +35,7 @@ class Query:
     given_up: bool = False
 
     def answer(self, values: list[bytes | None] | None, error: RayflowError | None = None) -> None:
-        """Let whoever asked go on."""
+        """Set the answer, which ends the asker's wait."""
         self.values, self.error = values, error
         self.done = True
 

@@ -128,7 +128,7 @@ def check_outside(uri: str, folders: Sequence[Path]) -> None:
 
 
 def ended_before(job: str) -> RayflowError:
-    """What whoever asked for a savepoint too late is told."""
+    """The error for a savepoint that was requested too late."""
     return RayflowError("the job ended before the savepoint was written", job=job)
 
 

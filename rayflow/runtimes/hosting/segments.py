@@ -63,7 +63,7 @@ class SegmentWriter:
 def read_staged(
     store: CheckpointStore, manifest: Manifest, sinks: Sequence[SinkTask], together: Together = one_by_one
 ) -> dict[SinkTask, list[EncodedBatch]]:
-    """What `sinks` staged for the manifest's epoch; an entry for each, empty when nothing was staged.
+    """The output that `sinks` staged for the manifest's epoch; an entry for each, empty if there was none.
 
     Raises DamagedObject, ObjectMissing.
     """
@@ -91,7 +91,7 @@ def read_progress(
 def starting_progress(
     store: CheckpointStore, plan: JobPlan, order: StartTasks, together: Together = one_by_one
 ) -> TaskProgress:
-    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing, Fenced."""
+    """Each task's initial progress; empty without a checkpoint. Raises DamagedObject, ObjectMissing, Fenced."""
     if order.manifest is None:
         return {}
     with starting_from(store, order.manifest.epoch):

@@ -19,7 +19,7 @@ from rayflow.serde.base import Serde
 
 
 def accepting_serdes(connectors: Connectors) -> Accepting:
-    """What the connectors of a run say of the serdes of its sinks."""
+    """The sinks' serdes, as the run's connectors adapt them."""
 
     def accepting(topic: TopicRef, serde: Serde[Any]) -> Serde[Any]:
         connector = connectors.of(topic)

@@ -86,7 +86,7 @@ class Sources:
                 )
 
     def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
-        """What has arrived; waits up to `timeout` seconds for it when there is nothing."""
+        """The records that have arrived; waits up to `timeout` seconds when there are none."""
         events: list[RecordsPolled] = []
         self._listening.on_poll()
         for spec, reader in self._readers.items():
@@ -186,7 +186,7 @@ class Sources:
                 reader.commit(self.of_connector(spec, positions), epoch)
 
     def of_connector(self, spec: ConnectorSpec, positions: Mapping[tuple[str, int], int]) -> dict[TopicPartition, int]:
-        """Those of `positions` that belong to a connector, by its own names."""
+        """The `positions` of one connector, by its own names."""
         return {
             partition: positions[source, task.partition]
             for partition, (task, source) in self._owners.get(spec, {}).items()

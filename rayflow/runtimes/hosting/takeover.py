@@ -55,7 +55,7 @@ class Takeover:
         send: Callable[[WorkerId, object], None],
         tell: Callable[[CoordinatorEvent], None],
     ) -> None:
-        """`earlier`, `ends`, `send`: see CoordinatorDriver. `tell`: takes what the coordinator is to know."""
+        """`earlier`, `ends`, `send`: see CoordinatorDriver. `tell`: gives the coordinator an event."""
         self.placement: dict[TaskId, WorkerId] = {}
         self.topology: Topology | None = None
         self._plan = plan
@@ -110,7 +110,7 @@ class Takeover:
         return not self._waits
 
     def _holder(self, slot: WorkerId) -> WorkerId:
-        """The worker that has the publishers of a slot: its own, or one of all, in turn, if it is in use no more."""
+        """The worker that opens the publishers of a slot: its own, or for an unused slot one of the others, in turn."""
         return slot if slot in self._workers else self._workers[slot % len(self._workers)]
 
     def _open(self, order: OpenPublishers) -> None:
@@ -123,7 +123,7 @@ class Takeover:
             self._send(self._holder(slot), Fence(slot, sinks))
 
     def _all_fenced(self) -> None:
-        """Only now read the markers: until every slot is fenced, any of them could still change one."""
+        """Read the markers. Not earlier: a slot that is not fenced could still change one."""
         assert self._opening is not None
         if self._plan.delivery == "exactly_once":
             self._send(self._workers[0], ReadMarkers(self._opening.sinks))

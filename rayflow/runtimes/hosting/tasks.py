@@ -32,7 +32,7 @@ CACHE = 0.25
 
 
 class HostedTasks:
-    """Opens one store per task and builds the worker; `close` lets go of all stores."""
+    """Opens one store per task and builds the worker; `close` closes all stores."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class HostedTasks:
         )
 
     def stamp(self, task: TaskId, lineage: str, epoch: int) -> Stamp:
-        """What a task's store is stamped with: the layout of its stage's states is part of the lineage, so that a
+        """The stamp of a task's store. The layout of its stage's states is part of the lineage, so that a
         store which an upgraded job has rearranged is never taken for the old job's."""
         return Stamp(f"{lineage}.{self._layouts[task.stage].layout}", epoch)
 

@@ -72,7 +72,7 @@ SHORT_TURN = SLICE
 
 
 class WorkerDriver:
-    """Runs on one thread: `receive` what the coordinator says, `work` on what other workers send, `step` in between.
+    """Runs on one thread: `receive` the coordinator's messages, `work` on other workers' events, `step` in between.
 
     Attributes:
         worker: None until its tasks are started. sources: what it reads.
@@ -95,8 +95,8 @@ class WorkerDriver:
 
         Args:
             open_state: opens the local store of a task.
-            tell: takes what is for the coordinator. send: takes what is for tasks of other workers.
-            on_epoch: is told of each epoch that is done.
+            tell: sends a message to the coordinator. send: sends an event to a task of another worker.
+            on_epoch: is called with each epoch that is done.
         """
         self.slot = slot
         self.attempt = attempt
@@ -132,7 +132,7 @@ class WorkerDriver:
         self._next_clock = 0
 
     def receive(self, message: Any) -> None:
-        """Take what the coordinator says. Raises what any of its consequences raises."""
+        """Take a message of the coordinator. Raises any error of what follows from it."""
         match message:
             case Fence():
                 self._publishers.fence(message)
@@ -162,7 +162,7 @@ class WorkerDriver:
                 raise InvariantBroken(f"{type(message).__name__} means nothing to worker {self.slot}")
 
     def step(self) -> bool:
-        """One turn of the work in hand, without records. True if something came of it."""
+        """One turn, without reading records. True if anything was done."""
         worked = self._epochs.collect() | self._publishers.step()
         for done in self._calls.done():
             worked = True
@@ -214,7 +214,7 @@ class WorkerDriver:
         return SHORT_TURN if self.writing else LONG_TURN
 
     def wait(self, timeout: float) -> None:
-        """Nothing to read: let the background have the processor, up to `timeout` seconds."""
+        """Wait up to `timeout` seconds for background work, when there is nothing to read."""
         self._epochs.wait(timeout)
 
     @property
@@ -234,17 +234,17 @@ class WorkerDriver:
 
     @property
     def outage(self) -> str | None:
-        """Why the worker waits, while a system is out of reach."""
+        """Why the worker waits, while a system is unavailable."""
         return self._publishers.outage or self.sources.outage
 
     def work(self, event: WorkerEvent) -> None:
-        """Have the worker take an event, and do what it asks for."""
+        """Give the worker an event, and carry out its actions."""
         if self.worker is None:
             raise InvariantBroken(f"worker {self.slot} was told of {type(event).__name__} before it was started")
         self._do(self.worker.handle(event))
 
     def close(self) -> None:
-        """Let go of everything; unfinished work is dropped."""
+        """Release everything; unfinished work is dropped."""
         self._epochs.close()
         self._calls.close()
         self.sources.close()

@@ -54,7 +54,7 @@ class WorkerHost:
         *,
         on_epoch: Callable[[EpochTimes], None] = lambda times: None,
     ) -> None:
-        """`open_state`: see WorkerDriver. `on_epoch`: is told of each epoch that is done."""
+        """`open_state`: see WorkerDriver. `on_epoch`: is called with each epoch that is done."""
         self.slot = slot
         self.attempt: Attempt = 0
         self.driver: WorkerDriver | None = None
@@ -157,7 +157,7 @@ class WorkerHost:
 
     def _begin(self, attempt: Attempt) -> None:
         """Make ready for an attempt that is newer than any before."""
-        self.attempt = attempt  # first: what goes wrong with letting go of the old one is told in the new one's name
+        self.attempt = attempt  # first: an error while the old one is dropped is reported for the new one
         self.drop()
         codec = Codec()
         self._outgoing = Outgoing(self.slot, attempt, self._plan, codec)

@@ -116,7 +116,7 @@ class _Calling:
 
 
 def _attempt(call: Call) -> tuple[Any, BaseException | None]:
-    """What a function gives or raises: raised through a future, some exceptions would not arrive (StopIteration)."""
+    """A function's result or error. A future would not pass on some exceptions (StopIteration)."""
     try:
         return call.fn(call.argument), None
     except BaseException as error:  # noqa: BLE001 - it is the outcome

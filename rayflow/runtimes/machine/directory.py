@@ -60,7 +60,7 @@ class JobDirectory:
             self._lock = None
 
     def task(self, task: TaskId) -> Path:
-        """Where a task's LMDB environment lies."""
+        """The folder of a task's LMDB environment."""
         return self.path / "tasks" / folder_of(task)
 
 

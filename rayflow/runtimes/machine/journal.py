@@ -38,7 +38,7 @@ class Journal(logging.Handler):
             self._count += len(lines)
 
     def take(self) -> list[str]:
-        """What has come since the last call."""
+        """The lines since the last call."""
         with self._guard:
             lines = list(self._lines)
             self._lines.clear()

@@ -231,7 +231,7 @@ class JobHandle(JobControl):
 
 
 EXCLUDED = (".git", ".venv", "rayflow-data", "__pycache__", ".mypy_cache", ".ruff_cache", "node_modules")
-"""What is not shipped with a job's folder."""
+"""Files that are not shipped with a job's folder."""
 
 
 def folder_of(target: str) -> tuple[Path, str]:
@@ -279,7 +279,7 @@ def _is_there(name: str) -> bool:
 
 @contextmanager
 def _unwrapped(job: str) -> Iterator[None]:
-    """What an actor raised, as it was raised there."""
+    """The error that an actor raised."""
     import ray
 
     try:

@@ -105,11 +105,11 @@ class CoordinatorLoop:
         except RayflowError as error:
             error.job = error.job or self._spec.name
             self._fail(error)
-        except Exception as error:  # a fault of ours or of a library: kept as the cause of the job's end
+        except Exception as error:  # a bug, here or in a library: the cause of the job's end
             log.exception("the coordinator has failed", job=self._spec.name)
             self._fail(error)
         finally:
-            with contextlib.ExitStack() as closing:  # each one also when another fails; whoever waits for the end, last
+            with contextlib.ExitStack() as closing:  # each one even if another fails; the end is announced last
                 closing.callback(self.ended.set)
                 closing.callback(self._metrics.close)
                 closing.callback(self._connectors.close)
@@ -179,10 +179,10 @@ class CoordinatorLoop:
         last.check()
 
     def _go_on(self) -> None:
-        """Take the job over from the process that was its coordinator."""
+        """Take over from the coordinator's earlier process."""
         self._interruptions.taken_over()
         self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
-        self.pool.resize(range(self._requests.workers))  # first of all: starting their processes takes longest
+        self.pool.resize(range(self._requests.workers))  # first: starting processes takes longest
         self._requests.save("running")
         log.info("going on with the job", job=self._spec.name, workers=self._requests.workers)
 

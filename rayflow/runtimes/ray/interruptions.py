@@ -30,7 +30,7 @@ class Interruptions:
         return self._restarts.total + 1
 
     def taken_over(self) -> None:
-        """The coordinator's process died, and this one goes on."""
+        """This process takes over from a coordinator that died."""
         self._failed_at = time.monotonic()
         self.established = True
 
@@ -46,7 +46,7 @@ class Interruptions:
             self._paused_at = None
 
     def committed(self) -> float | None:
-        """An epoch is committed; that ends a recovery, which took so many seconds. None: there was none."""
+        """An epoch is committed, which ends a recovery: its seconds, or None if there was none."""
         self._committed = True
         if self._failed_at is None:
             return None

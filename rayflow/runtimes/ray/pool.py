@@ -61,7 +61,7 @@ class Pool:
 
     Attributes:
         leases: asks the workers whether they are there; kept on the event loop of the actor.
-        gone: what workers have counted that are no more.
+        gone: counts of workers that have ended.
     """
 
     def __init__(self, spec: JobSpec, coordinator: Any) -> None:
@@ -161,7 +161,7 @@ class Pool:
         self._posted.append((slot, generation, number, attempt, body))
 
     def messages(self) -> Iterator[tuple[WorkerId, Attempt, object]]:
-        """What the workers that are in place have said, in order per worker."""
+        """The messages of the current workers, in order per worker."""
         while self._posted:
             slot, generation, number, attempt, body = self._posted.popleft()
             member = self.members.get(slot)
@@ -170,7 +170,7 @@ class Pool:
                     yield slot, its_attempt, its_body
 
     def addresses(self) -> dict[WorkerId, Address]:
-        """Where each slot takes frames."""
+        """The address at which each slot receives frames."""
         return {slot: member.started.address for slot, member in self.members.items() if member.started is not None}
 
     def remove(self, slot: WorkerId) -> None:

@@ -25,7 +25,7 @@ class Rescale:
     done: bool = False
 
     def answer(self, error: RayflowError | None = None) -> None:
-        """Let whoever waits go on."""
+        """End the waiter's wait."""
         self.error = error
         self.done = True
 
@@ -77,7 +77,7 @@ class Requests:
         self._keep()
 
     def answer(self, error: RayflowError | None = None) -> None:
-        """Let whoever waits for other workers go on."""
+        """End the wait of the rescale's requester."""
         rescale, self.rescale = self.rescale, None
         if rescale is not None:
             rescale.answer(error)

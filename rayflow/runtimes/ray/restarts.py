@@ -15,7 +15,7 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 
 _PASSING = (WorkerLost, Fenced, BrokerUnavailable, CheckpointStoreFailed, DiskFull)
-"""What a new attempt may mend. A user's function, damaged data or a bug fails again in the same place."""
+"""Errors that a new attempt may resolve. A user's function, damaged data or a bug would fail again."""
 
 
 class Restarts:

@@ -100,7 +100,7 @@ class WorkerLoop:
                 idle = min(idle * 2, IDLE_WAIT)
 
     def _guarded(self, call: Callable[[], bool]) -> bool:
-        """Whatever ends an attempt is told to the coordinator, which decides; the process stays for the next one."""
+        """Report an error that ends the attempt to the coordinator, which decides. The process stays."""
         try:
             return call()
         except RayflowError as error:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Threads(Protocol):
-    """What is needed of a process."""
+    """A process, as background work needs it."""
 
     def spawn(self, run: Callable[[], None]) -> None:
         """Start a thread."""

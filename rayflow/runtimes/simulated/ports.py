@@ -10,7 +10,7 @@ from rayflow.runtimes.simulated.store import SimulatedStore
 
 
 def simulated_ports(process: Process) -> Ports:
-    """What the drivers of `process` reach the world by."""
+    """The ports of the drivers in `process`."""
 
     def on_step(name: str) -> None:
         if not name.startswith("after "):  # what comes next is a step as well

@@ -48,7 +48,7 @@ class Process(ABC):
 
     @abstractmethod
     def main(self) -> None:
-        """What the main thread does."""
+        """The main thread's code."""
 
     @abstractmethod
     def validate(self) -> None:

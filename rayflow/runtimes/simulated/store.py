@@ -52,7 +52,7 @@ class SimulatedStore(CheckpointStore):
             self._process.pause(time)
 
     def _write(self, name: str, begin: Callable[[Callable[[bool], None], Callable[[], None]], None]) -> bool:
-        """What the answer is. Raises CheckpointStoreFailed."""
+        """The store's answer. Raises CheckpointStoreFailed."""
         answers: builtins.list[bool | None] = []
 
         def start(resume: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""What simulated processes need of the world around them; `rayflow.testing.simulation` is such a world."""
+"""The world as simulated processes need it; `rayflow.testing.simulation` implements it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Ordered(Generic[T]):
         self._early: dict[int, T] = {}
 
     def arrive(self, number: int, message: T) -> list[T]:
-        """Those that can be handled now. A message that came before is left out."""
+        """The messages that can be handled now, without repeated ones."""
         if number >= self._next:
             self._early[number] = message
         ready: deque[T] = deque()

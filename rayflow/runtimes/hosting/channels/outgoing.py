@@ -31,7 +31,7 @@ class Feed(NamedTuple):
 
 
 class Frame(msgspec.Struct, array_like=True):
-    """What goes from one worker to another at once.
+    """Events that one worker sends to another together.
 
     Attributes:
         sender: the slot that it comes from. attempt: whose; any other refuses it.

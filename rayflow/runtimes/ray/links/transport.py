@@ -51,7 +51,7 @@ class Transport:
         return cast(Address, self._server.sockets[0].getsockname()[:2])
 
     def meet(self, attempt: Attempt, peers: Mapping[WorkerId, Address]) -> None:
-        """From now on, slots are at these addresses. Connections are made anew: an attempt never shares one."""
+        """Use these addresses from now on. Each attempt opens its own connections."""
         self._attempt = attempt
         for line in self._lines.values():
             line.close()
@@ -175,7 +175,7 @@ def _sized(data: bytes) -> bytes:
 
 
 def _tls(server: bool) -> ssl.SSLContext | None:
-    """Ray's own certificates, where it is told to use TLS."""
+    """Ray's own certificates, if Ray uses TLS."""
     if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
         return None
     purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH

@@ -17,7 +17,7 @@ CATCHES_UP = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is known of a job at one moment.
+    """A job's load at one moment.
 
     Attributes:
         busy: share of the time that each worker has been busy, 0 to 1. lag: records that wait; None if unknown.

@@ -52,7 +52,7 @@ class JobMetrics:
 
     @property
     def address(self) -> str | None:
-        """Where it answers, "host:port"."""
+        """The address of the metrics endpoint, "host:port"."""
         return None if self._server is None else self._server.address
 
     def close(self) -> None:
