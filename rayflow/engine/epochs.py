@@ -148,7 +148,7 @@ class Epochs:
 
     def _on_conflict(self, event: ManifestConflict) -> list[Order]:
         """An older attempt may still commit the epoch that it had in flight when it was fenced: go on from there."""
-        if event.attempt is None or event.attempt > self._attempt:
+        if event.attempt > self._attempt:
             raise Fenced(
                 f"another process has committed epoch {event.epoch} (this one is attempt {self._attempt})",
                 job=self._plan.name,

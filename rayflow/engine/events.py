@@ -210,9 +210,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class BarrierRequested:
-    """A worker is short of memory and wants the epoch to end now."""
-
-    worker: WorkerId
+    """End the epoch now: a worker is short of memory, or somebody asks for a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +234,10 @@ class ManifestWritten:
 
 @dataclass(frozen=True, slots=True)
 class ManifestConflict:
-    """Somebody else has written the manifest of this epoch: a newer or a zombie attempt, where that is known."""
+    """Another attempt, a newer or a zombie one, has written the manifest of this epoch."""
 
     epoch: Epoch
-    attempt: Attempt | None = None
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)

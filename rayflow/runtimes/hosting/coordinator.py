@@ -213,7 +213,7 @@ class CoordinatorDriver:
         """Request a checkpoint now, and copy it."""
         self._savepoints.ask(savepoint)
         if self.started:
-            self.tell(BarrierRequested(0))
+            self.tell(BarrierRequested())
 
     @property
     def manifest(self) -> Manifest | None:

@@ -33,7 +33,7 @@ class WorkerStatus:
         pid: of its process. tasks: "stage/partition" of each that it hosts.
         records_in: read from sources, records_out: taken by sinks, since its process began.
         busy: share of the last half second or so in which it worked, 0 to 1; of a local run: its thread's processor
-        time. backpressured: share in which it waited for slower workers downstream, 0 to 1.
+        time. backpressured: share in which it waited for slower workers downstream, or for calls, 0 to 1.
         memory: bytes that its process has to itself; 0 where the system does not tell.
         heard: seconds since it last answered the coordinator; of a local run: since it was last looked at.
     """
@@ -73,7 +73,7 @@ class JobStatus:
         rows: in the state of all tasks. staged: bytes of output that wait for their epoch to complete.
         attempt: the job's, raised at each recovery. attempts: how many there were since it began.
         recoveries: seconds from each fault to the next commit, newest last.
-        pauses: seconds without processing at each rescale, newest last.
+        pauses: seconds without processing at each planned restart (a rescale, new partitions), newest last.
         stages: how many partitions each stage has. workers: by slot.
         savepoints: URIs of those of the last checkpoint, as they are written at the job's end.
     """

@@ -288,7 +288,7 @@ class WorkerDriver:
                 case StartCalls(task, operator, calls):
                     self._calls.start(task, operator, calls)
                 case RequestBarrier():
-                    self._tell(BarrierRequested(self.slot))
+                    self._tell(BarrierRequested())
                 case HoldSources():
                     self._polling.hold()
                 case ReleaseSources():

@@ -66,7 +66,7 @@ class RunRequests:
             attempt.coordinator.tell(DrainRequested() if self.ending == "drain" else StopRequested())
         if self._barrier_due and attempt.coordinator.started:
             self._barrier_due = False
-            attempt.coordinator.tell(BarrierRequested(0))
+            attempt.coordinator.tell(BarrierRequested())
 
     def write_last(self, store: CheckpointStore) -> None:
         """The last attempt is over: write every savepoint that is asked for until nobody asks for one any more.

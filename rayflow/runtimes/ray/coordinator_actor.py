@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import threading
+from copy import deepcopy
 
 import ray
 
@@ -52,12 +53,12 @@ class CoordinatorActor:
         os._exit(1)
 
     async def report(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
-        """A worker tells something."""
+        """Take a worker's message."""
         self._loop.post(slot, generation, number, attempt, body)
 
     async def status(self) -> JobStatus:
-        """How the job does."""
-        return self._loop.status
+        """Current status."""
+        return self._status()
 
     async def logs(self, after: int) -> tuple[int, list[str]]:
         """Log lines of all processes after the first `after`, as far as they are kept, and how many there have been."""
@@ -69,7 +70,7 @@ class CoordinatorActor:
             await asyncio.sleep(LOOK)
         if self._loop.error is not None:
             raise self._loop.error
-        return self._loop.status
+        return self._status()
 
     async def until_ended(self, savepoint: str | None = None) -> JobStatus:
         """Wait until the job has ended and its workers are gone. Raises what it failed with.
@@ -82,10 +83,10 @@ class CoordinatorActor:
             self._answer(savepoint)
         elif self._loop.error is not None:
             raise self._loop.error
-        return self._loop.status
+        return self._status()
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Ask for a last checkpoint and the end; once this answers, the request outlives this process.
+        """Request a final checkpoint and the end. Once this answers, the request outlives this process.
 
         Raises RayflowError when it is too late for the savepoint.
         """
@@ -142,7 +143,11 @@ class CoordinatorActor:
             await asyncio.sleep(LOOK)
         if rescale.error is not None:
             raise rescale.error
-        return self._loop.status
+        return self._status()
+
+    def _status(self) -> JobStatus:
+        """A copy, which the loop's thread does not change while it is sent."""
+        return deepcopy(self._loop.status)
 
     def _answer(self, savepoint: str) -> None:
         """Raise why a savepoint of the job's end was not written, if so."""

@@ -26,7 +26,7 @@ class JobSpec:
         submission: identifies this submission. secret: by which its workers know each other.
         options: as for any run; `state` is a directory on every node, `checkpoints` a store that all nodes reach.
         parameters: what the job file reads with rf.setting().
-        workers: slots at first; 0: one per partition of the widest stage, as long as CPUs last.
+        workers: slots at first; 0: one per partition of the widest source, as long as CPUs last.
         max_workers: up to which the job gets more by itself, and down to `workers` again; 0: their number stays.
         scaling_cooldown: seconds between two such changes.
         cpus: of each worker. strategy: how Ray spreads the workers over nodes.

@@ -99,7 +99,7 @@ class Steering:
         if self._status.state != "stopping":
             self._status.state, self._status.cause = "running", ""
         if self.savepoints:  # asked for before there was an epoch to end
-            hosted.tell(BarrierRequested(0))
+            hosted.tell(BarrierRequested())
         if self.ran_with == self.requests.workers:
             self._answer_rescale()
 

@@ -39,7 +39,6 @@ class Transport:
         self._secret = secret.encode()
         self._on_frame = on_frame
         self._on_lost = on_lost
-        self._attempt: Attempt = 0
         self._lines: dict[WorkerId, _Line] = {}
         self._server: asyncio.Server | None = None
 
@@ -52,7 +51,6 @@ class Transport:
 
     def meet(self, attempt: Attempt, peers: Mapping[WorkerId, Address]) -> None:
         """Use these addresses from now on. Each attempt opens its own connections."""
-        self._attempt = attempt
         for line in self._lines.values():
             line.close()
         self._lines = {slot: _Line(self, attempt, slot, address) for slot, address in peers.items()}
@@ -105,11 +103,12 @@ class _Line(asyncio.Protocol):
             self._task.cancel()
 
     async def _connect(self) -> None:
-        tls = _tls(False)
         try:
-            await self._owner._loop.create_connection(lambda: self, *self._address, ssl=tls)
-        except OSError as error:
-            log.warning("no connection to a worker", slot=self._slot, reason=str(error))
+            await self._owner._loop.create_connection(lambda: self, *self._address, ssl=_tls(False))
+        except (OSError, KeyError, ValueError) as error:  # the latter two: certificates that are not set, or unusable
+            host, port = self._address
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("no connection to a worker", slot=self._slot, address=f"{host}:{port}", reason=reason)
             self._lost()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
