@@ -9,8 +9,6 @@ from rayflow.checkpoint.bases import BaseRef
 from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.integrity import check_object
 from rayflow.checkpoint.layout import (
-    ATTEMPTS,
-    MANIFESTS,
     SAVEPOINT,
     SegmentObject,
     base_part_name,
@@ -18,10 +16,10 @@ from rayflow.checkpoint.layout import (
     segment_name,
 )
 from rayflow.checkpoint.manifest import Manifest, encode_manifest, manifest_epochs, read_savepoint, write_manifest
-from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint_claim import claim_savepoint
+from rayflow.checkpoint.savepoint_place import check_no_job
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import DamagedObject, InvalidSetting, ObjectExists
+from rayflow.core.errors import DamagedObject, ObjectExists
 from rayflow.core.ids import Attempt, TaskId, WorkerId
 
 
@@ -42,11 +40,7 @@ def write_savepoint(
     Raises InvalidSetting when `target` is a job's checkpoint store, or lies within or around `source`; ObjectExists
     when it holds another savepoint, or is claimed for one; DamagedObject, ObjectMissing, what the stores raise.
     """
-    if overlap(source.uri, target.uri) or target.list(ATTEMPTS) or target.list(MANIFESTS):
-        raise InvalidSetting(
-            f"{target.uri} overlaps a job's checkpoint store, where retention deletes objects",
-            advice="Choose a URI outside of it",
-        )
+    check_no_job(target, source.uri)
     saved = replace(manifest, outputs=(), published=manifest.epoch, savepoint=True)
     encoded = encode_manifest(saved)
     if target.list(SAVEPOINT):

@@ -30,11 +30,32 @@ def claim_savepoint(target: CheckpointStore, source: CheckpointStore, manifest: 
     except ObjectExists as error:
         found = target.get(SAVEPOINT_CLAIM)
         if found != claim:  # else ours: of an earlier copy, or the store's answer was lost
-            raise ObjectExists(
-                f"{target.uri} is claimed for another savepoint: {found.decode(errors='replace').strip()}",
-                advice="Choose another URI. If nobody writes that savepoint any more (its writer crashed), delete "
-                f"{SAVEPOINT_CLAIM} there and repeat the command",
-            ) from error
+            raise _claimed(target, found) from error
+
+
+def check_claim(target: CheckpointStore, source: str, job: str) -> None:
+    """Raise ObjectExists when `target` is claimed by another job or for another store than `source`, a URI.
+
+    The lineage is not compared: a job that has not committed yet does not know its own.
+    """
+    if not target.list(SAVEPOINT_CLAIM):
+        return
+    found = target.get(SAVEPOINT_CLAIM)
+    try:
+        document = json.loads(found)
+        owner = document["job"], document["source"]
+    except (ValueError, KeyError, TypeError):
+        owner = "", ""
+    if owner != (job, "/".join(place_of(source))):
+        raise _claimed(target, found)
+
+
+def _claimed(target: CheckpointStore, found: bytes) -> ObjectExists:
+    return ObjectExists(
+        f"{target.uri} is claimed for another savepoint: {found.decode(errors='replace').strip()}",
+        advice="Choose another URI. If nobody writes that savepoint any more (its writer crashed), delete "
+        f"{SAVEPOINT_CLAIM} there and repeat the command",
+    )
 
 
 def encode_claim(job: str, lineage: str, source: str) -> bytes:

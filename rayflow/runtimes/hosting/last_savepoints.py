@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rayflow.checkpoint.manifest import newest_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.savepoint import write_savepoint
+from rayflow.checkpoint.savepoint_place import check_outside
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
@@ -41,6 +43,16 @@ class LastSavepoints:
         """The next one to write, if there is one."""
         return next((savepoint for savepoint in self._asked.values() if not savepoint.done), None)
 
+    def give_up(self) -> None:
+        """Fail those that are not written: the user no longer waits. What a copy still does counts no more."""
+        for uri, savepoint in self._asked.items():
+            if not savepoint.done:
+                error = RayflowError(
+                    f"the run was stopped at once, before savepoint {uri} was written",
+                    advice="The checkpoints are complete: start the job again to write a savepoint",
+                )
+                self._asked[uri] = Savepoint(uri, error=error, done=True)
+
     def check(self) -> None:
         """Raise the error of the first one that could not be written: the job fails with it."""
         for savepoint in self._asked.values():
@@ -54,9 +66,13 @@ class LastSavepoints:
             raise (None if savepoint is None else savepoint.error) or failure or ended_before(job)
 
 
-def write_last(store: CheckpointStore, savepoint: Savepoint) -> None:
-    """Copy the newest checkpoint of a job that has ended. An error is kept for the requester."""
+def write_last(store: CheckpointStore, savepoint: Savepoint, folders: Sequence[Path] = ()) -> None:
+    """Copy the newest checkpoint of a job that has ended. An error is kept for the requester.
+
+    `folders`: where none may be written (`RunOptions.folders`).
+    """
     try:
+        check_outside(savepoint.uri, folders)
         manifest = newest_manifest(store)
         if manifest is None:
             raise RayflowError("there is no checkpoint to write a savepoint of")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint import write_savepoint
+from rayflow.checkpoint.savepoint_place import check_outside
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import InvalidSetting, InvariantBroken, RayflowError
+from rayflow.core.errors import InvariantBroken, RayflowError
 from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
@@ -116,15 +116,6 @@ class Savepoints:
         savepoint.error = error
         savepoint.epoch = epoch if error is None else None
         savepoint.done = True
-
-
-def check_outside(uri: str, folders: Sequence[Path]) -> None:
-    """Raise InvalidSetting when `uri` lies within or around one of `folders`."""
-    for folder in folders:
-        if overlap(uri, f"file:{folder}"):
-            raise InvalidSetting(
-                f"{uri} overlaps {folder}, which belongs to a run", advice="Choose a URI outside of it"
-            )
 
 
 def ended_before(job: str) -> RayflowError:

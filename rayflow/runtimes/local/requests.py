@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
+from rayflow.checkpoint.savepoint_place import check_place
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.engine.events import BarrierRequested, DrainRequested, StopRequested
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
 from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
 from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.machine.background import Thread
+
+LOOK = 0.05
+"""Seconds between two looks whether a savepoint of the end is written, and for requests."""
 
 
 class EndedAtOnce(Exception):
@@ -28,8 +34,15 @@ class RunRequests:
         closed: set when nothing more is done: what is posted after this may not be served.
     """
 
-    def __init__(self, savepoint: str | None) -> None:
-        """`savepoint`: URI of one to write at the end, in addition to those that are requested."""
+    def __init__(
+        self, savepoint: str | None, *, job: str = "", checkpoints: str = "", folders: Sequence[Path] = ()
+    ) -> None:
+        """`savepoint`: URI of one to write at the end, in addition to those that are requested. `checkpoints`: URI of
+        the job's own store. `folders`: where no savepoint may be written (`RunOptions.folders`)."""
+        self._at_stop = savepoint
+        self._job = job
+        self._checkpoints = checkpoints
+        self._folders = folders
         self.ending: Literal["stop", "drain"] | None = None
         self.last = LastSavepoints([] if savepoint is None else [savepoint])
         self.closed = False
@@ -46,6 +59,16 @@ class RunRequests:
         A drain replaces a stop whose barrier is not out yet.
         """
         self._posted.append(lambda: self._stop(drain, savepoint))
+
+    def check_at_stop(self) -> None:
+        """Raise what makes the savepoint of the run's end fail, if one is wanted."""
+        if self._at_stop is not None:
+            check_place(self._at_stop, self._checkpoints, self._job, self._folders)
+
+    def check(self, uri: str) -> None:
+        """Raise what makes a savepoint at `uri` fail, unless it was asked for before. Reads the store of `uri`."""
+        if uri not in self.last.uris:
+            check_place(uri, self._checkpoints, self._job, self._folders)
 
     def save(self, savepoint: Savepoint) -> None:
         """Write a savepoint of the next checkpoint."""
@@ -71,12 +94,15 @@ class RunRequests:
     def write_last(self, store: CheckpointStore) -> None:
         """The last attempt is over: write every savepoint that is asked for until nobody asks for one any more.
 
+        Waits for a store that hangs, until `end_at_once`: then those that are not written fail.
         Raises the error of the first one that could not be written, after the others.
         """
-        with suppress(EndedAtOnce):
+        try:
             self._write_asked(store)
             self.closed = True
             self._write_asked(store)  # what was posted before whoever posted it could see this
+        except EndedAtOnce:
+            self.last.give_up()
         self.last.check()
 
     def close(self, job: str) -> None:
@@ -89,8 +115,19 @@ class RunRequests:
     def _write_asked(self, store: CheckpointStore) -> None:
         self._take_posted()
         while (savepoint := self.last.next()) is not None:
-            write_last(store, savepoint)
+            self._write(store, savepoint)
             self._take_posted()
+
+    def _write(self, store: CheckpointStore, savepoint: Savepoint) -> None:
+        """Write one, and take requests meanwhile. Raises EndedAtOnce."""
+        background = Thread()
+        try:
+            background.call(partial(write_last, store, savepoint, self._folders), lambda _: None)
+            while not background.collect():
+                background.wait(LOOK)
+                self._take_posted()
+        finally:
+            background.abandon()
 
     def _take_posted(self) -> None:
         while self._posted:

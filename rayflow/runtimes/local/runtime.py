@@ -72,7 +72,12 @@ class LocalRuntime:
         self._clock = clock
         self._make_ports = ports or machine_ports
         self._ends: Ends = {}
-        self._requests = RunRequests(options.savepoint_at_stop)
+        self._requests = RunRequests(
+            options.savepoint_at_stop,
+            job=plan.name,
+            checkpoints=options.checkpoint_store(plan.name),
+            folders=options.folders,
+        )
         status = first_status(plan.name, target, options.broker_url, options.checkpoint_store(plan.name))
         self._observer = Observer(status, on_progress, metrics, clock)
         self._server = ControlServer(self._observer.status, self._requests, journal)
@@ -113,6 +118,7 @@ class LocalRuntime:
             self._server.open(directory.path)
             connectors = OpenConnectors.of_run(options)
             try:
+                self._requests.check_at_stop()
                 write_samples(self._plan, connectors)
                 store = open_store(options.checkpoint_store(name))
                 choose_start(store, options, name, self._clock)

@@ -183,6 +183,8 @@ class ControlServer:
 
     async def _stop(self, drain: bool, savepoint: str | None, wait: bool, client: asyncio.StreamReader) -> Answer:
         requests = self._requests
+        if savepoint is not None:
+            await asyncio.to_thread(requests.check, savepoint)
         requests.stop(drain=drain, savepoint=savepoint)
         if savepoint is None:
             return await self._end(client) if wait else Taken()

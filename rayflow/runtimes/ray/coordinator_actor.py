@@ -34,6 +34,7 @@ class CoordinatorActor:
     """Answers on its event loop; the job's life runs on a thread of its own."""
 
     def __init__(self, spec: JobSpec) -> None:
+        self._spec = spec
         journal = Journal()
         configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
         self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
@@ -88,8 +89,10 @@ class CoordinatorActor:
     async def stop(self, drain: bool, savepoint: str | None) -> None:
         """Request a final checkpoint and the end. Once this answers, the request outlives this process.
 
-        Raises RayflowError when it is too late for the savepoint.
+        Raises RayflowError when it is too late for the savepoint; what makes it fail, with nothing asked for then.
         """
+        if savepoint is not None and savepoint not in self._loop.steering.requests.last.uris:
+            await asyncio.to_thread(self._spec.check_savepoint, savepoint)
         taken = threading.Event()
 
         def stop() -> None:

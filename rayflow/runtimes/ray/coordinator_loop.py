@@ -134,6 +134,7 @@ class CoordinatorLoop:
         if self._spec.metrics_port is not None:
             self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
         if before is None:
+            self._off_thread(self._spec.check_savepoint_at_stop)
             self._off_thread(partial(write_samples, plan, self._connectors))
             self._off_thread(partial(choose_start, store, self._spec.options, self._spec.name, system_clock))
             self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
@@ -172,7 +173,7 @@ class CoordinatorLoop:
         self._serve()
         try:
             while (savepoint := last.next()) is not None:
-                self._off_thread(partial(write_last, store, savepoint))
+                self._off_thread(partial(write_last, store, savepoint, self._spec.options.folders))
                 self._serve()
         finally:
             self.status.savepoints = last.written

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rayflow.checkpoint.savepoint_place import check_place
 from rayflow.core.parameters import provide
 from rayflow.plan.compile import plan_of
 from rayflow.plan.load import load_job
@@ -65,6 +66,15 @@ class JobSpec:
     def broker(self) -> str:
         """URL of the broker."""
         return self.options.broker_url
+
+    def check_savepoint(self, uri: str) -> None:
+        """Raise what makes a savepoint at `uri` fail. See `check_place`."""
+        check_place(uri, self.checkpoints, self.name, self.options.folders)
+
+    def check_savepoint_at_stop(self) -> None:
+        """Raise what makes the savepoint of the job's end fail, if one is wanted."""
+        if self.options.savepoint_at_stop is not None:
+            self.check_savepoint(self.options.savepoint_at_stop)
 
     def plan(self) -> JobPlan:
         """Import the job file in this process and compile it. Raises what either raises."""

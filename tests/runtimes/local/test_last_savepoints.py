@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 
 from rayflow.checkpoint import savepoint as writing
-from rayflow.checkpoint.layout import SAVEPOINT
-from rayflow.checkpoint.manifest import read_savepoint
+from rayflow.checkpoint.layout import SAVEPOINT, SAVEPOINT_CLAIM
+from rayflow.checkpoint.manifest import manifest_epochs, read_savepoint
 from rayflow.checkpoint.open import open_store
-from rayflow.core.errors import ObjectExists, RayflowError
+from rayflow.checkpoint.savepoint_claim import encode_claim
+from rayflow.core.errors import InvalidSetting, ObjectExists, RayflowError
+from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.local import protocol
 from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.local.control import local_job
+from rayflow.runtimes.local.runtime import LocalRuntime
 from rayflow.runtimes.local.sockets import connect
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from tests.e2e.brokers import Broker
@@ -151,8 +156,8 @@ def test_one_that_cannot_be_written_hinders_no_other(broker: Broker, state: Path
     with steered(broker, state) as (running, ask):
         go_on = threading.Event()
         running.runtime._requests._posted.append(lambda: go_on.wait(60) and None)
-        open_store(one).create(SAVEPOINT, b"somebody's")
         first, second = ask(one), ask(two)
+        open_store(one).create(SAVEPOINT, b"somebody's")
         go_on.set()
         with pytest.raises(ObjectExists):
             first()
@@ -161,3 +166,57 @@ def test_one_that_cannot_be_written_hinders_no_other(broker: Broker, state: Path
         assert isinstance(running.failure(), ObjectExists)
         running.error = None
     assert read_savepoint(open_store(two)).epoch == status.epoch
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_place_that_cannot_take_a_savepoint_stops_nothing(
+    wait: bool, broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    one, two = uris(tmp_path)
+    open_store(one).create(SAVEPOINT, b"somebody's")
+    open_store(two).create(SAVEPOINT_CLAIM, encode_claim("another", "ab", "file//elsewhere"))
+    refused = {
+        "nothing:at/all": InvalidSetting,
+        f"file:{state / 'jobs' / 'counts' / 'checkpoints' / 'within'}": InvalidSetting,
+        f"file:{state / 'jobs' / 'other'}": InvalidSetting,
+        one: ObjectExists,
+        two: ObjectExists,
+    }
+    with steered(broker, state) as (running, _):
+        job = local_job(state, "counts")
+        for uri, error in refused.items():
+            with pytest.raises(error):
+                job.stop(savepoint=uri) if wait else job.ask_to_stop(savepoint=uri)
+        assert job.status().state == "running"
+        assert running.runtime._requests.ending is None
+        three = f"file:{tmp_path / 'three'}"
+        assert job.stop(savepoint=three).savepoints == [three]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir() if path.is_file()) == [SAVEPOINT]
+
+
+def test_a_place_for_the_end_that_cannot_take_a_savepoint_is_refused_at_the_start(
+    broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    one, _ = uris(tmp_path)
+    open_store(one).create(SAVEPOINT, b"somebody's")
+    options = RunOptions(broker=broker.url, state=state, savepoint_at_stop=one)
+    with pytest.raises(ObjectExists, match="already contains a savepoint"):
+        LocalRuntime(plan_of(counts(broker)), options).run()
+    assert manifest_epochs(open_store(options.checkpoint_store("counts"))) == []
+
+
+def test_a_stop_at_once_ends_the_wait_for_a_store_that_hangs(
+    broker: Broker, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = uris(tmp_path)
+    held = Held(monkeypatch, writing, "encode_manifest")
+    with steered(broker, state) as (running, ask):
+        answer = ask(one)
+        assert held.reached.wait(60)
+        with pytest.raises(RayflowError, match=f"before savepoint {one} was written"):
+            local_job(state, "counts").remove()
+        with pytest.raises(RayflowError, match=f"before savepoint {one} was written"):
+            answer()
+        assert one in str(running.failure())
+        running.error = None
+        held.go_on.set()
