@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayflow.checkpoint.layout import ATTEMPTS, MANIFESTS, SAVEPOINT
+from rayflow.checkpoint.manifest import read_savepoint
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.place import overlap
 from rayflow.checkpoint.savepoint_claim import check_claim
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import InvalidSetting, ObjectExists
+from rayflow.core.ids import Epoch
 
 
 def check_place(uri: str, source: str, job: str, folders: Sequence[Path] = ()) -> None:
@@ -26,6 +28,23 @@ def check_place(uri: str, source: str, job: str, folders: Sequence[Path] = ()) -
     if target.list(SAVEPOINT):
         raise ObjectExists(f"{uri} already contains a savepoint", advice="Choose another URI")
     check_claim(target, source, job)
+
+
+def written_after(epoch: Epoch, uri: str, source: str, job: str) -> Epoch | None:
+    """The epoch of the job's own savepoint at `uri`, if it is later than `epoch`; else None.
+
+    So a request that is repeated, because its first answer was lost, finds what it has written. Raises what the store
+    raises, DamagedObject.
+    """
+    target = open_store(uri)
+    if not target.list(SAVEPOINT):
+        return None
+    try:
+        check_claim(target, source, job)
+    except ObjectExists:
+        return None
+    found = read_savepoint(target).epoch
+    return found if found > epoch else None
 
 
 def check_outside(uri: str, folders: Sequence[Path]) -> None:

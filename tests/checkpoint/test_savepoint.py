@@ -16,6 +16,7 @@ from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.restore import prepare_store
 from rayflow.checkpoint.savepoint import start_from_savepoint, write_savepoint
+from rayflow.checkpoint.savepoint_place import written_after
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, InvalidSetting, ObjectExists, ObjectMissing
 from rayflow.core.ids import TaskId
@@ -169,6 +170,16 @@ def test_writing_the_same_savepoint_again_changes_nothing(history: History) -> N
     target = ObjectStore("memory:")
     saved = write_savepoint(history.store, history.manifests[5], target)
     assert write_savepoint(history.store, history.manifests[5], target) == saved == read_savepoint(target)
+
+
+def test_a_repeated_request_finds_what_the_first_one_has_written(history: History, tmp_path: Path) -> None:
+    uri, own = f"file:{tmp_path / 'saved'}", history.store.uri
+    assert written_after(0, uri, own, "words") is None
+    saved = write_savepoint(history.store, history.manifests[6], open_store(uri))
+    assert written_after(5, uri, own, saved.job) == 6
+    assert written_after(6, uri, own, saved.job) is None  # it was there before
+    assert written_after(5, uri, own, "another") is None
+    assert written_after(5, uri, f"file:{tmp_path / 'elsewhere'}", saved.job) is None
 
 
 def test_a_savepoint_is_refused_within_and_around_the_jobs_own_store(history: History, tmp_path: Path) -> None:

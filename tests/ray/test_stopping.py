@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rayflow.checkpoint.manifest import read_savepoint
 from rayflow.checkpoint.open import open_store
-from rayflow.core.errors import ObjectExists, RayflowError
+from rayflow.core.errors import JobNotFound, ObjectExists, RayflowError
 from rayflow.runtimes.ray.client import Cluster
 from tests.e2e.brokers import Broker
 from tests.ray.submitting import LONG, spec_of, until_status
@@ -47,10 +48,24 @@ def test_each_of_several_savepoints_is_written_or_refused(
     job.remove()
 
     again = cluster.submit(spec_of("counts", embedded, state))
-    again.ask_to_stop(savepoint=one)
-    status = again.stop(savepoint=late, timeout=LONG)
-    assert (status.state, status.savepoints) == ("failed", [late])
-    third = cluster.submit(spec_of("counts", embedded, state))
     with pytest.raises(ObjectExists):
-        third.stop(savepoint=one, timeout=LONG)
-    third.remove()
+        again.ask_to_stop(savepoint=one)
+    with pytest.raises(ObjectExists):
+        again.stop(savepoint=one, timeout=LONG)
+    assert not again.status().ended
+    status = again.stop(savepoint=late, timeout=LONG)
+    assert (status.state, status.savepoints) == ("stopped", [late])
+
+
+@pytest.mark.more
+def test_everybody_who_stops_a_job_gets_its_last_status(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    embedded.append("in", [("k", "a"), ("l", "b")])
+    job = cluster.submit(spec_of("counts", embedded, state))
+    until_status(job, lambda status: status.records_in == 2)
+    with ThreadPoolExecutor() as several:
+        asked = [several.submit(cluster.job(job.name).stop, timeout=LONG) for _ in range(6)]
+        statuses = [each.result() for each in asked]
+    assert {(status.state, status.records_in) for status in statuses} == {("stopped", 2)}
+    with pytest.raises(JobNotFound):
+        cluster.job(job.name)

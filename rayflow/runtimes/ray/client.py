@@ -181,14 +181,16 @@ class JobHandle(JobControl):
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
         self.ask_to_stop(drain=drain, savepoint=savepoint)
         status = cast(JobStatus, self._ask(self._actor.until_ended, savepoint, timeout=timeout))
-        self.remove()
+        with suppress(JobNotFound):  # somebody else, who stopped it too, was faster
+            self._ask(self._actor.until_answered, timeout=ANSWER)
+            self.remove()
         return status
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
         self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
 
     def savepoint(self, uri: str) -> int:
-        return cast(int, self._ask(self._actor.savepoint, uri))
+        return cast(int, self._ask(self._actor.savepoint, uri, self.status().epoch))
 
     def rescale(self, workers: int) -> JobStatus:
         return cast(JobStatus, self._ask(self._actor.rescale, workers))

@@ -10,8 +10,9 @@ from copy import deepcopy
 
 import ray
 
-from rayflow.core.errors import RayflowError
-from rayflow.core.ids import Attempt, WorkerId
+from rayflow.checkpoint.savepoint_place import written_after
+from rayflow.core.errors import ObjectExists, RayflowError
+from rayflow.core.ids import Attempt, Epoch, WorkerId
 from rayflow.core.logging import configure_logging, get_logger
 from rayflow.runtimes.hosting.queries import Query, has_ended, not_running
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
@@ -38,6 +39,7 @@ class CoordinatorActor:
         journal = Journal()
         configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
         self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
+        self._waiting = 0
         self._thread = threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True)
         self._thread.start()
         leases = self._loop.pool.leases.keep(self._turned, self._give_up)
@@ -78,13 +80,22 @@ class CoordinatorActor:
 
         With the URI of a savepoint that was asked for, raise only why that one was not written, if so.
         """
-        while not self._loop.ended.is_set():
+        self._waiting += 1
+        try:
+            while not self._loop.ended.is_set():
+                await asyncio.sleep(LOOK)
+            if savepoint is not None:
+                self._answer(savepoint)
+            elif self._loop.error is not None:
+                raise self._loop.error
+            return self._status()
+        finally:
+            self._waiting -= 1
+
+    async def until_answered(self) -> None:
+        """Wait until nobody waits for the job's end any more: then this actor may be removed."""
+        while self._waiting:
             await asyncio.sleep(LOOK)
-        if savepoint is not None:
-            self._answer(savepoint)
-        elif self._loop.error is not None:
-            raise self._loop.error
-        return self._status()
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
         """Request a final checkpoint and the end. Once this answers, the request outlives this process.
@@ -107,14 +118,22 @@ class CoordinatorActor:
         if savepoint is not None and not taken.is_set():
             self._answer(savepoint)
 
-    async def savepoint(self, uri: str) -> int | None:
-        """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
+    async def savepoint(self, uri: str, after: Epoch) -> Epoch | None:
+        """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises.
+
+        The client repeats a request if this process is replaced before it answers: a savepoint of an epoch later than
+        `after`, the newest when the client asked, is then the answer.
+        """
         savepoint = Savepoint(uri)
         self._loop.call(lambda: self._loop.steering.savepoint(savepoint))
         while not savepoint.done:
             if self._loop.ended.is_set():
                 raise ended_before(self._loop.status.name)
             await asyncio.sleep(LOOK)
+        if isinstance(savepoint.error, ObjectExists):
+            written = await asyncio.to_thread(written_after, after, uri, self._spec.checkpoints, self._spec.name)
+            if written is not None:
+                return written
         if savepoint.error is not None:
             raise savepoint.error
         return savepoint.epoch
