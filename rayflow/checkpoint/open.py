@@ -13,9 +13,9 @@ def open_store(uri: str) -> CheckpointStore:
 
     >>> open_store("memory:").list("")
     []
-    >>> open_store("ftp:somewhere")
+    >>> open_store("ftp:somewhere")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    rayflow.core.errors.InvalidSetting: [RF-1005] Checkpoints cannot be kept under 'ftp:'. Use file:, s3:, gs: or az:
+    rayflow.core.errors.job_files.InvalidSetting: [RF-1005] Checkpoints cannot be kept under 'ftp:'. Use ...
     """
     scheme, colon, _ = uri.partition(":")
     if scheme == "file" and colon:

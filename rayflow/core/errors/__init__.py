@@ -1,0 +1,102 @@
+"""All errors that rayflow raises: one class per cause, with a stable code, a place and advice.
+
+A module for each family of codes. A message never contains a record's key or value, and never a secret.
+"""
+
+from rayflow.core.errors.base import RayflowError
+from rayflow.core.errors.brokers import (
+    AuthenticationFailed,
+    BrokerRefused,
+    BrokerUnavailable,
+    CheckpointsBehindOutput,
+    ConnectorCannot,
+    Fenced,
+    InvalidConnector,
+    MarkerLost,
+    OutputOfAnotherRun,
+    PartitionsChanged,
+    SourceDataLost,
+    SourceMoved,
+    TopicExists,
+    TransactionTooShort,
+    UnknownTopic,
+)
+from rayflow.core.errors.clusters import (
+    ClusterUnavailable,
+    JobNameTaken,
+    JobNotFound,
+    NotEnoughResources,
+    VersionMismatch,
+    WorkerFailed,
+    WorkerLost,
+)
+from rayflow.core.errors.internal import InvariantBroken
+from rayflow.core.errors.job_files import InvalidJob, InvalidSetting, JobFileFailed, NoJobFound, SeveralJobs
+from rayflow.core.errors.records import (
+    DecodeFailed,
+    EncodeFailed,
+    KeyNotUsable,
+    RecordTooLarge,
+    UserFunctionFailed,
+    ValueNotCarried,
+)
+from rayflow.core.errors.storage import (
+    AlreadyRunning,
+    CheckpointStoreFailed,
+    DamagedObject,
+    DiskFull,
+    FormatTooNew,
+    ObjectExists,
+    ObjectMissing,
+    StateDirectoryMismatch,
+    StateKindChanged,
+    StateWouldBeDropped,
+)
+
+__all__ = [
+    "AlreadyRunning",
+    "AuthenticationFailed",
+    "BrokerRefused",
+    "BrokerUnavailable",
+    "CheckpointStoreFailed",
+    "CheckpointsBehindOutput",
+    "ClusterUnavailable",
+    "ConnectorCannot",
+    "DamagedObject",
+    "DecodeFailed",
+    "DiskFull",
+    "EncodeFailed",
+    "Fenced",
+    "FormatTooNew",
+    "InvalidConnector",
+    "InvalidJob",
+    "InvalidSetting",
+    "InvariantBroken",
+    "JobFileFailed",
+    "JobNameTaken",
+    "JobNotFound",
+    "KeyNotUsable",
+    "MarkerLost",
+    "NoJobFound",
+    "NotEnoughResources",
+    "ObjectExists",
+    "ObjectMissing",
+    "OutputOfAnotherRun",
+    "PartitionsChanged",
+    "RayflowError",
+    "RecordTooLarge",
+    "SeveralJobs",
+    "SourceDataLost",
+    "SourceMoved",
+    "StateDirectoryMismatch",
+    "StateKindChanged",
+    "StateWouldBeDropped",
+    "TopicExists",
+    "TransactionTooShort",
+    "UnknownTopic",
+    "UserFunctionFailed",
+    "ValueNotCarried",
+    "VersionMismatch",
+    "WorkerFailed",
+    "WorkerLost",
+]
