@@ -1,8 +1,8 @@
 """`python -m benchmarks.instructions`: the processor's instructions per record, counted by valgrind.
 
 CPU seconds vary with the load of the machine's host; instructions hardly vary. So they show changes of a few percent
-between two checkouts. The broker is left out: the jobs read the embedded log, with one checkpoint at the end. Needs
-`valgrind` (Debian: apt-get install valgrind).
+between two checkouts. The broker is left out, and so is time: the jobs read the embedded log by turns that no clock
+decides, with one checkpoint at the end (`by_turns.py`). Needs `valgrind` (Debian: apt-get install valgrind).
 """
 
 from __future__ import annotations
@@ -82,17 +82,9 @@ def counted(workload: Workload, log: Path, checkout: Path) -> int:
     """Instructions of one run. Raises ClickException when it fails."""
     with tempfile.TemporaryDirectory(prefix="rayflow-bench-") as name:
         copy = shutil.copytree(log, Path(name) / "log")
-        command = [
-            *(*COUNT, sys.executable, str(ROOT / "benchmarks" / "small_maps.py"), "run"),
-            *(str(checkout / "benchmarks" / "jobs" / f"{workload.job}.py"), "--until-end"),
-            *("--state", str(Path(name) / "state"), "--broker", f"embedded:{copy}", "--set", f"source={ORDERS}"),
-        ]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(checkout),
-            "PYTHONHASHSEED": "0",
-            "RAYFLOW_CHECKPOINT_INTERVAL": "1h",
-        }
+        script = str(ROOT / "benchmarks" / "by_turns.py")
+        command = [*COUNT, sys.executable, script, workload.job, str(copy), str(Path(name) / "state")]
+        environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, env=environment, cwd=name, capture_output=True, text=True)
     found = re.search(r"I +refs: +([\d,]+)", done.stderr)
     if done.returncode or found is None:
