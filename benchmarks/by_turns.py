@@ -25,7 +25,7 @@ def open_small(path: str, **options: Any) -> lmdb.Environment:
 
 
 if __name__ == "__main__":
-    lmdb.open = open_small  # type: ignore[misc,assignment]
+    lmdb.open = open_small  # type: ignore[assignment]
     from tests.work.local import LocalJob, plan_named
 
     name, log, state = sys.argv[1:]
