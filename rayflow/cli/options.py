@@ -27,7 +27,7 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
     return pairs
 
 
-def lost_marker(_ctx: click.Context, _param: click.Parameter, given: str | None) -> LostMarker | None:
+def _lost_marker(_ctx: click.Context, _param: click.Parameter, given: str | None) -> LostMarker | None:
     """The value of --lost-marker: what to do, and about which epoch."""
     if given is None:
         return None
@@ -75,6 +75,41 @@ def checkpoints_option(command: F) -> F:
         help="Checkpoint store: file:, s3:, gs: or az:. Each job uses a folder with its name.  "
         "[default: the state directory]",
     )(command)
+
+
+def start_options(command: F) -> F:
+    """Where the broker and the job's data are, and how a run starts from its checkpoints: `run` and `submit`."""
+    for option in reversed(
+        (
+            place_options,
+            checkpoints_option,
+            click.option(
+                "--until-end", is_flag=True, help="Process the records that are in the topics now, then stop."
+            ),
+            click.option("--from-savepoint", metavar="URI", help="Start from a savepoint."),
+            click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N."),
+            click.option(
+                "--drop-state", is_flag=True, help="Discard the state of operators that were removed or changed."
+            ),
+            click.option(
+                "--allow-new-partitions", is_flag=True, help="Accept more partitions in a topic that keys state."
+            ),
+            click.option(
+                "--new-lineage",
+                is_flag=True,
+                help="With no checkpoint: start over even if the job has published before (RF-3012).",
+            ),
+            click.option(
+                "--lost-marker",
+                metavar="republish@EPOCH|skip@EPOCH",
+                callback=_lost_marker,
+                help="Publish or skip the epoch whose marker the broker lost (RF-3005).",
+            ),
+            set_option,
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def settings_of(flags: dict[str, Any], sets: dict[str, str] | None = None) -> Settings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rayflow.cli.options import checkpoints_option, lost_marker, place_options, run_options, set_option, settings_of
+from rayflow.cli.options import run_options, settings_of, start_options
 from rayflow.core.errors import InvalidSetting, RayflowError
 
 if TYPE_CHECKING:
@@ -31,24 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", metavar="N", type=click.IntRange(min=1), help="Number of worker processes; needs --runtime ray."
 )
-@place_options
-@checkpoints_option
-@click.option("--until-end", is_flag=True, help="Process the records that are in the topics now, then stop.")
-@click.option("--from-savepoint", metavar="URI", help="Start from a savepoint.")
-@click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N.")
+@start_options
 @click.option("--savepoint-at-stop", metavar="URI", help="Write a savepoint when the job stops.")
-@click.option("--drop-state", is_flag=True, help="Discard the state of operators that were removed or changed.")
-@click.option("--allow-new-partitions", is_flag=True, help="Accept more partitions in a topic that keys state.")
-@click.option(
-    "--new-lineage", is_flag=True, help="With no checkpoint: start over even if the job has published before (RF-3012)."
-)
-@click.option(
-    "--lost-marker",
-    metavar="republish@EPOCH|skip@EPOCH",
-    callback=lost_marker,
-    help="Publish or skip the epoch whose marker the broker lost (RF-3005).",
-)
-@set_option
 @click.option(
     "--metrics-port", metavar="PORT", type=int, help="Serve Prometheus metrics on this port (0: any free port)."
 )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rayflow.cli.jobs.options import cluster_at, ray_option
-from rayflow.cli.options import checkpoints_option, lost_marker, place_options, run_options, set_option, settings_of
+from rayflow.cli.options import run_options, settings_of, start_options
 
 
 @click.command()
@@ -37,23 +37,7 @@ from rayflow.cli.options import checkpoints_option, lost_marker, place_options, 
 )
 @click.option("--cpus", metavar="X", type=float, default=1.0, show_default=True, help="CPUs per worker.")
 @click.option("--wait", is_flag=True, help="Wait until the job ends.")
-@place_options
-@checkpoints_option
-@click.option("--until-end", is_flag=True, help="Process the records that are in the topics now, then stop.")
-@click.option("--from-savepoint", metavar="URI", help="Start from a savepoint.")
-@click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N.")
-@click.option("--drop-state", is_flag=True, help="Discard the state of operators that were removed or changed.")
-@click.option("--allow-new-partitions", is_flag=True, help="Accept more partitions in a topic that keys state.")
-@click.option(
-    "--new-lineage", is_flag=True, help="With no checkpoint: start over even if the job has published before (RF-3012)."
-)
-@click.option(
-    "--lost-marker",
-    metavar="republish@EPOCH|skip@EPOCH",
-    callback=lost_marker,
-    help="Publish or skip the epoch whose marker the broker lost (RF-3005).",
-)
-@set_option
+@start_options
 def submit(
     job: str,
     address: str | None,
