@@ -99,7 +99,7 @@ def main() -> None:
             "the same on your Kafka",
         ),
     ):
-        console.print(f"  [cyan]{command}[/]\n      {does}")
+        console.print(f"  [cyan]{command}[/]\n      {does}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,11 @@ def test_a_job_that_does_not_run_is_told_with_where_it_was_looked_for(command: s
     line = refused(rayflow(command, "nobody", *more, "--state", "there"), 2)
     assert line["code"] == "RF-6003"
     assert f"Looked in {Path('there').absolute()}" in line["advice"]
+    assert "not its file" not in line["advice"]
+
+
+def test_a_job_file_in_place_of_a_name_is_pointed_out(rayflow: Run) -> None:
+    assert "Give the job's name, not its file" in refused(rayflow("status", "words.py"), 2)["advice"]
 
 
 def test_with_an_address_only_that_cluster_is_looked_at(words: subprocess.Popen[str], rayflow: Run) -> None:

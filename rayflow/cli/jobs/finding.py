@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -64,28 +65,36 @@ def _answering(jobs: Iterable[JobControl]) -> list[JobStatus]:
 
 
 def _on(cluster: Cluster | None, name: str, looked_in: str) -> JobControl:
-    if cluster is None:
-        raise JobNotFound(
-            f"job {name} is not running",
-            job=name,
-            advice=f"Looked in {looked_in}; no Ray cluster runs on this machine. rayflow list shows the running jobs",
-        )
-    try:
-        return cluster.job(name)
-    except JobNotFound:
-        raise JobNotFound(
-            f"job {name} is not running",
-            job=name,
-            advice=f"Looked in {looked_in} and on this machine's Ray cluster. rayflow list shows the running jobs",
-        ) from None
+    if cluster is not None:
+        with suppress(JobNotFound):
+            return cluster.job(name)
+    hint = "Give the job's name, not its file. " if name.endswith(".py") else ""
+    ray = "; no Ray cluster runs on this machine" if cluster is None else " and on this machine's Ray cluster"
+    raise JobNotFound(
+        f"job {name} is not running",
+        job=name,
+        advice=f"{hint}Looked in {looked_in}{ray}. rayflow list shows the running jobs",
+    )
 
 
 @contextmanager
 def _cluster_here() -> Iterator[Cluster | None]:
     """This machine's Ray cluster; None without a cluster or without Ray. Raises VersionMismatch."""
     with ExitStack() as stack:
-        try:
-            cluster: Cluster | None = stack.enter_context(cluster_at(None))
-        except ClusterUnavailable:
-            cluster = None
+        cluster: Cluster | None = None
+        if _raylet_runs():
+            with suppress(ClusterUnavailable):
+                cluster = stack.enter_context(cluster_at(None))
         yield cluster
+
+
+def _raylet_runs() -> bool:
+    """Whether a node of a Ray cluster may run on this machine: importing Ray to find out takes a second."""
+    processes = Path("/proc")
+    if not (processes / "self").exists():
+        return True  # not Linux: only Ray can tell
+    for name in processes.glob("[0-9]*/comm"):
+        with suppress(OSError):  # a process that has ended meanwhile
+            if name.read_text().strip() == "raylet":
+                return True
+    return False

@@ -13,6 +13,7 @@ from rayflow.connectors.embedded.blob import Columns, Damaged, decode, joined
 from rayflow.connectors.embedded.environment import ADVICE, Environment, LmdbTransaction
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import DamagedObject, SourceDataLost, UnknownTopic
+from rayflow.core.errors.brokers import RECREATED
 from rayflow.core.ids import Epoch, TopicPartition
 
 _PAUSE = 0.005
@@ -61,6 +62,7 @@ class EmbeddedReader(Reader):
                         topic=place.topic,
                         partition=place.partition,
                         offset=position,
+                        advice=RECREATED,
                     )
                 assigned.append(_Assigned(place, topic.number, position or 0))
         self._assigned = assigned

@@ -19,6 +19,7 @@ from rayflow.connectors.kafka.faults import AWAY, LOST, REFUSED, UNKNOWN, fault
 from rayflow.connectors.kafka.positions import EARLIEST, LATEST, look_up
 from rayflow.core.batch import Batch, Origin
 from rayflow.core.errors import InvariantBroken, SourceDataLost, UnknownTopic
+from rayflow.core.errors.brokers import RECREATED
 from rayflow.core.ids import Epoch, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -160,12 +161,13 @@ class KafkaReader(Reader):
         ends = look_up(consumer, list(positions), LATEST, self._contact, CONNECT_TIMEOUT)
         for place, position in positions.items():
             if position < firsts[place]:
-                found = f"The oldest record that the broker still has is at {firsts[place]}"
+                found, advice = f"The oldest record that the broker still has is at {firsts[place]}", None
             elif position > ends[place]:
                 found = f"The partition ends at {ends[place]}: the topic was truncated, or deleted and recreated"
+                advice = RECREATED
             else:
                 continue
-            raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position)
+            raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position, advice=advice)
 
     def _after_events(self, polled: list[Polled], events: list[Any]) -> list[Polled]:
         """Move positions to the ends of partitions that were reached; raise what is not an end."""

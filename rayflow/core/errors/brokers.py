@@ -50,6 +50,10 @@ class PartitionsChanged(RayflowError):
     code = "RF-3006"
 
 
+RECREATED = "Its old offsets mean nothing now. Restore the topic, or start a new job (another name or --state)"
+"""Advice for a topic that has been deleted and made again."""
+
+
 class SourceDataLost(RayflowError):
     """Records were deleted from the source before the job read them."""
 
