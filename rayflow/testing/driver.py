@@ -13,7 +13,7 @@ from typing import Any
 from rayflow.api.job import Job
 from rayflow.connectors.parts import accepting
 from rayflow.core.batch import Batch, EncodedBatch, Headers, Origin
-from rayflow.core.errors import UnknownTopic
+from rayflow.core.errors import InvalidSetting, UnknownTopic
 from rayflow.core.hashing import partition_of
 from rayflow.core.ids import TaskId
 from rayflow.engine.actions import AppendOutput, ApplyEpoch, PublishEpoch, StartCalls, WorkerAction, WriteSegment
@@ -162,6 +162,14 @@ class Driver:
         key_data = _encoded(spec.key, key)
         if partition is None:
             partition = 0 if key_data is None else partition_of(key_data, self._partitions)
+        if not 0 <= partition < self._partitions:
+            raise InvalidSetting(
+                f"the driver's topics have {self._partitions} partitions, so there is none numbered {partition}",
+                topic=topic,
+                advice=f"Driver(job, partitions={partition + 1})"
+                if partition > 0
+                else "Partitions are numbered from 0",
+            )
         first = self._offsets.get((topic, partition), 0)
         self._offsets[topic, partition] = first + len(data)
         batch = Batch.read(

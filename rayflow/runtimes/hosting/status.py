@@ -69,7 +69,7 @@ class JobStatus:
         sent to a dead-letter topic. Each since the job began, what a recovery has repeated included.
         rates: records in and out a second, over the last few seconds.
         lag: records of the sources not read yet; None while unknown.
-        watermark: lowest event time of all tasks, ms since the Unix epoch; None when there is none.
+        watermark: lowest event time of all tasks that are not idle, ms since the Unix epoch; None when there is none.
         rows: in the state of all tasks. staged: bytes of output that wait for their epoch to complete.
         attempt: the job's, raised at each recovery. attempts: how many there were since it began.
         recoveries: seconds from each fault to the next commit, newest last.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rayflow.core.clock import Clock
 from rayflow.core.distribution import Distribution
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN, TaskId
+from rayflow.engine.event_time import EventTime
 from rayflow.engine.task import Task
 from rayflow.operators.base import OperatorCounters
 from rayflow.operators.sink import SinkOperator
@@ -138,7 +140,7 @@ class WorkerMeasuring:
         metrics.lag = driver.sources.lag
         tasks = [] if driver.worker is None else list(driver.worker.tasks.values())
         metrics.tasks = [str(task.id) for task in tasks]
-        metrics.watermark = _known(min((task.time.watermark for task in tasks), default=WATERMARK_MIN))
+        metrics.watermark = lowest_watermark([task.time for task in tasks])
         metrics.rows = sum(task.state.row_count() for task in tasks)
         metrics.staged = 0 if driver.worker is None else driver.worker.staged_bytes
         if self._detailed:
@@ -171,6 +173,13 @@ def counted(driver: WorkerDriver) -> Counts:
                 late += counters.late
                 dead_letters += counters.dead_letters
     return Counts(records_in, records_out, errors, late, dead_letters)
+
+
+def lowest_watermark(times: Sequence[EventTime]) -> int | None:
+    """Lowest event time (ms) of the tasks that hold others back: idle ones do not count unless all are idle."""
+    active = [time.watermark for time in times if not time.idle]
+    idle = [time.watermark for time in times if time.idle and _known(time.watermark) is not None]
+    return _known(min(active or idle, default=WATERMARK_MIN))
 
 
 def _figures(task: Task) -> TaskFigures:
