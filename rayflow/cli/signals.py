@@ -13,10 +13,11 @@ _LAST_WORDS = b"\x1b[?25h\nexited without a final checkpoint; no data is lost: t
 
 
 @contextmanager
-def stopping(stop: Callable[[], None]) -> Iterator[None]:
+def stopping(stop: Callable[[], None], last_words: bytes = _LAST_WORDS) -> Iterator[None]:
     """Call `stop` at the first SIGINT or SIGTERM; at the second restore the terminal's cursor and exit with code 1.
 
-    Handlers run between two steps of the main thread, so `stop` must not wait or take locks.
+    Handlers run between two steps of the main thread, so `stop` must not wait or take locks. A KeyboardInterrupt in
+    its place could be raised anywhere, also where Python or a library drops it. `last_words`: printed before the exit.
     """
     asked = False
 
@@ -24,7 +25,7 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
         nonlocal asked
         if asked:
             if sys.stderr.isatty():
-                os.write(2, _LAST_WORDS)
+                os.write(2, last_words)
             os._exit(1)
         asked = True
         stop()

@@ -115,8 +115,8 @@ class Operator(ABC):
         return ()
 
     def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
-        """What a query is answered with for rows (key, row) of a value table, in their order; None for a row that must
-        not be seen any more. The rows are of the last completed epoch, and the caller's own."""
+        """A query's answers for rows (key, row) of a value table, in order. The rows are of the last completed epoch,
+        and the caller's own."""
         return [row for _, row in rows]
 
     def on_epoch_end(self) -> Outputs:

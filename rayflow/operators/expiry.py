@@ -108,12 +108,6 @@ class TimeToLive:
             return True
         return bool(row[2]) and not moment.has_event_time and moment.wall >= row[2] + ttl
 
-    def expired_at(self, row: LiveRow, watermark: int, wall: int) -> bool:
-        """`expired` at a watermark and a time of the wall clock (ms), when there is no record."""
-        if watermark > WATERMARK_MIN:
-            return bool(watermark >= row[1] + self.ttl)
-        return bool(row[2] and wall >= row[2] + self.ttl)
-
     def stamped(self, old: LiveRow | None, content: Any, key: Any) -> LiveRow:
         """The row to write now; `key` is what its timer is set with, `old` the row that it replaces."""
         moment = self._moment

@@ -44,10 +44,6 @@ class LiveValue(ValueState[Any], Expiring):
             self._ttl.disarm(self._table.get(key), key)
         self._table.delete(key)
 
-    def shown(self, row: LiveRow, watermark: int, wall: int) -> Any:
-        """The content of a row for a query, None once it has expired. `wall`: ms."""
-        return None if self._ttl is not None and self._ttl.expired_at(row, watermark, wall) else row[0]
-
     def row_of(self, key: Any) -> LiveRow | None:
         row: LiveRow | None = self._table.get(key)
         return row

@@ -89,8 +89,8 @@ class ProcessOperator(Operator):
             self.sweep.on_clock(now, self.watermark)
 
     def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
-        live, now = self.function.__dict__[table], self.context.clock()
-        return [live.shown(row, self.watermark, now) for _, row in rows]
+        # Also what has expired, until it is removed: the time of now would hide rows that the open epoch has renewed.
+        return [row[0] for _, row in rows]
 
     def last_event_time(self) -> int | None:
         return self.timers["event"].table.last_time if self.timers else None

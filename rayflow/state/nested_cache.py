@@ -93,7 +93,7 @@ class NestedCache(Generations):
         return value
 
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """Take over an epoch's rows by namespace. `size`: their encoded bytes."""
+        """Take over an epoch's rows by namespace, of `encoded_bytes` in all."""
         self._keep(rows, encoded_bytes)
 
     def _keep(self, rows: dict[Any, Any], encoded_bytes: int) -> bool:
@@ -140,7 +140,7 @@ class NestedCache(Generations):
 
 
 def _first(spaces: dict[Any, dict[Any, Any]], room: int) -> dict[Any, dict[Any, Any]]:
-    """The first `count` rows, in order of their namespaces.
+    """The first `room` rows, in order of their namespaces.
 
     >>> _first({1: {"a": 1}, 2: {"a": 1, "b": 2}, 3: {"a": 1}}, 2)
     {1: {'a': 1}, 2: {'a': 1}}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.cli.signals import stopping
 from rayflow.cli.topics.reading import read_topic
 from rayflow.connectors.parts import as_source
 
@@ -48,8 +48,15 @@ def read(
     lines = _json_lines if form == "json" else _value_lines
     left = limit
     try:
-        with suppress(KeyboardInterrupt):
-            for polled in read_topic(as_source(connector), topic, from_start=from_start or not follow, follow=follow):
+        asked: list[bool] = []
+        with stopping(lambda: asked.append(True), last_words=b"\n"):
+            for polled in read_topic(
+                as_source(connector),
+                topic,
+                from_start=from_start or not follow,
+                follow=follow,
+                wanted=lambda: not asked,
+            ):
                 batch = polled.batch
                 if left is not None and len(batch) > left:
                     batch = batch.take(range(left))

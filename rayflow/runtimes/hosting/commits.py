@@ -82,7 +82,7 @@ class Commits:
             self._tell(ManifestConflict(manifest.epoch, attempt))
             return
         self.newest = manifest
-        for told in self._on_commit:
-            told(manifest)
+        for call in self._on_commit:
+            call(manifest)
         self._on_step(steps.MANIFEST_WRITTEN)
         self._tell(ManifestWritten(manifest.epoch))
