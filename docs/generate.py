@@ -31,7 +31,9 @@ _DIAGRAM = re.compile(r"```mermaid\n(sequenceDiagram\n.*?)```", re.DOTALL)
 
 def error_tables() -> str:
     """Every error, by block of numbers."""
-    blocks = dict(re.findall(r"^# (\d)xxx: (.+)$", inspect.getsource(errors), re.MULTILINE))
+    families = [module.__doc__ or "" for module in vars(errors).values() if inspect.ismodule(module)]
+    headings = [found for text in families if (found := re.match(r"RF-(\d)xxx: (.+)\.$", text))]
+    blocks = {found[1]: found[2] for found in sorted(headings, key=lambda found: found[1])}
     classes = sorted(errors.RayflowError.__subclasses__(), key=lambda error: error.code)
     lines: list[str] = []
     for number, about in blocks.items():
