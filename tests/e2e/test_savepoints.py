@@ -120,6 +120,8 @@ def test_a_clone_has_the_state_and_leaves_the_first_job_alone(
 def test_a_savepoint_is_never_written_over(savepoint: str, broker: Broker, state: Path) -> None:
     with pytest.raises(ObjectExists):
         run(counts(broker), broker, state, savepoint_at_stop=savepoint)
+    assert broker.by_key("out") == {"x": [1, 2], "y": [1]}  # refused at the start
+    run(counts(broker), broker, state)
     assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
 
 
