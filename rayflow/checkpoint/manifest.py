@@ -23,6 +23,8 @@ from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing
 from rayflow.core.ids import Attempt, Epoch, TaskId, WorkerId
 
 FORMAT = 1
+READS = 10
+"""How often checkpoints are read that are deleted again and again meanwhile."""
 T = TypeVar("T")
 
 
@@ -149,18 +151,18 @@ def read_manifest(store: CheckpointStore, epoch: Epoch) -> Manifest:
 def read_current(store: CheckpointStore, read: Callable[[Sequence[Epoch]], T]) -> T:
     """What `read` gives for the epochs that have a manifest, ascending.
 
-    A running job may commit and delete checkpoints meanwhile. When `read` misses an object and there is a newer
-    checkpoint than before, it is called again, with the epochs of now. Raises what it raises; ObjectMissing only if
-    nothing newer explains it.
+    A running job may commit and delete checkpoints meanwhile. When `read` misses an object, it is called again with the
+    current epochs if an older checkpoint has been deleted since, at most READS times. Raises what it raises.
     """
     epochs = manifest_epochs(store)
-    while True:
+    for _ in range(READS - 1):
         try:
             return read(epochs)
         except ObjectMissing:
             before, epochs = epochs, manifest_epochs(store)
-            if max(epochs, default=0) <= max(before, default=0):
+            if set(before) <= set(epochs) or max(epochs, default=0) < max(before):
                 raise
+    return read(epochs)
 
 
 def newest_manifest(store: CheckpointStore) -> Manifest | None:

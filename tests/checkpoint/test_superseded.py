@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import pytest
 
+from rayflow.checkpoint import manifest
 from rayflow.checkpoint.attempts import claim_attempt, newest_attempt
 from rayflow.checkpoint.inspect import list_checkpoints, show
 from rayflow.checkpoint.layout import manifest_name
@@ -14,6 +16,7 @@ from rayflow.checkpoint.object_store import ObjectStore
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.superseded import starting_from
 from rayflow.core.errors import Fenced, ObjectMissing
+from rayflow.core.ids import Epoch
 from tests.checkpoint.model import History
 
 
@@ -134,3 +137,18 @@ def test_a_checkpoint_that_lacks_an_object_stays_an_error_of_its_own(store: Slow
     store.delete([lost])
     with pytest.raises(ObjectMissing, match=lost), starting_from(store, 3):
         store.get(lost)
+
+
+def test_a_lost_object_is_reported_however_fast_the_job_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missing in every checkpoint, and each one is replaced before it has been read again."""
+    epochs = count(1)
+    tried: list[Epoch] = []
+    monkeypatch.setattr(manifest, "manifest_epochs", lambda store: [next(epochs)])
+
+    def read(listed: Sequence[Epoch]) -> None:
+        tried.extend(listed)
+        raise ObjectMissing("segments/lost is missing")
+
+    with pytest.raises(ObjectMissing):
+        manifest.read_current(ObjectStore("memory:"), read)
+    assert tried == list(range(1, manifest.READS + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 JobState = Literal[
@@ -116,3 +116,14 @@ class JobStatus:
     def ended(self) -> bool:
         """Whether the job has ended: done, stopped or failed."""
         return self.state in ENDED
+
+    def snapshot(self) -> JobStatus:
+        """A copy with lists and dicts of its own, which later updates leave as it is."""
+        return replace(
+            self,
+            recoveries=list(self.recoveries),
+            pauses=list(self.pauses),
+            stages=dict(self.stages),
+            workers=list(self.workers),  # a WorkerStatus is replaced, never changed
+            savepoints=list(self.savepoints),
+        )

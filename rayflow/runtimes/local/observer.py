@@ -38,7 +38,7 @@ class Observer:
         """`status`: the first one. `on_status` is given copies that stay as they are."""
         now = time.monotonic()
         self._status = status
-        self._shown = (now, snapshot(status))
+        self._shown = (now, status.snapshot())
         self._on_status = on_status
         self._metrics = metrics
         self._feed = None if metrics is None else MetricsFeed(metrics, status.broker, clock)
@@ -96,7 +96,7 @@ class Observer:
         return self._show(time.monotonic())
 
     def _show(self, now: float) -> JobStatus:
-        shown = snapshot(self._status)
+        shown = self._status.snapshot()
         self._shown = (now, shown)
         if self._on_status is not None:
             self._on_status(shown)
@@ -133,11 +133,6 @@ class Observer:
         elif outage is None and self._outage is not None:
             log.info("the broker answers again")
         self._outage = outage
-
-
-def snapshot(status: JobStatus) -> JobStatus:
-    """A copy that stays as it is: what else a status holds is replaced, never changed."""
-    return replace(status, recoveries=list(status.recoveries), pauses=list(status.pauses))
 
 
 def first_status(job: str, target: str, broker: str, checkpoints: str) -> JobStatus:

@@ -6,7 +6,6 @@ import asyncio
 import math
 import os
 import threading
-from copy import deepcopy
 
 import ray
 
@@ -169,7 +168,7 @@ class CoordinatorActor:
 
     def _status(self) -> JobStatus:
         """A copy, which the loop's thread does not change while it is sent."""
-        return deepcopy(self._loop.status)
+        return self._loop.status.snapshot()
 
     def _answer(self, savepoint: str) -> None:
         """Raise why a savepoint of the job's end was not written, if so."""

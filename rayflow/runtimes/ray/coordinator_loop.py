@@ -259,6 +259,7 @@ class CoordinatorLoop:
             if not worked:
                 self._wait()
         self.pool.look(timeout=1.0)
+        self._overview.look()
         self._show(hosted)
         if hosted.finished.restart:
             self._interruptions.paused()
@@ -269,8 +270,9 @@ class CoordinatorLoop:
         log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
         self._interruptions.attempt_started()
+        self._overview.look()
         self._show(hosted)
-        self.steering.running(hosted)  # last: who waits for other workers gets the status that has them
+        self.steering.running(hosted)  # last: the answer to a rescale is the status, with the new workers
         self.begun.set()
 
     def _serve(self) -> None:
