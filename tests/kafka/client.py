@@ -79,7 +79,7 @@ class Kafka:
     def produce(self, topic: str, records: Iterable[tuple[Any, ...]], transaction: str | None = None) -> None:
         """Write records `(key, value[, timestamp[, partition]])` plainly.
 
-        With `transaction` "commit" or "abort" they are one transaction that ends so.
+        With `transaction` "commit" or "abort" they are one transaction that ends so, and readers get past it on return.
         """
         settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "linger.ms": 1, **QUIET}
         if transaction:
@@ -97,6 +97,8 @@ class Kafka:
             producer.commit_transaction(30)
         elif transaction == "abort":
             producer.abort_transaction(30)
+        if transaction:
+            self.settle(topic)
 
     def ends(self, topic: str, committed: bool = True) -> list[int]:
         """Per partition the last stable offset (where committed readers stop), or else the high watermark."""

@@ -85,6 +85,7 @@ def test_an_open_transaction_holds_the_end_back_until_it_is_over(kafka: Kafka, r
     assert reader.ends() == {place: 1}
     assert values(read_until(reader, 1, place)) == [b"a"]
     producer.commit_transaction(30)
+    kafka.settle(topic)
     assert reader.ends() == {place: 4}
     assert values(read_until(reader, 4, place)) == [b"t", b"b"]
 
