@@ -17,7 +17,7 @@ from rayflow.operators.calling import Call
 
 @dataclass(frozen=True, slots=True)
 class SendBatch:
-    """Records for one partition of an exchange's downstream stage."""
+    """Send records to one partition of an exchange's downstream stage."""
 
     exchange: str
     target: int
@@ -26,7 +26,7 @@ class SendBatch:
 
 @dataclass(frozen=True, slots=True)
 class SendWatermark:
-    """Event time, to every partition of an exchange's downstream stage."""
+    """Send event time to every partition of an exchange's downstream stage."""
 
     exchange: str
     watermark: int
@@ -34,14 +34,14 @@ class SendWatermark:
 
 @dataclass(frozen=True, slots=True)
 class SendIdle:
-    """All inputs are idle: to every partition of an exchange's downstream stage."""
+    """Tell every partition of an exchange's downstream stage that all inputs of this task are idle."""
 
     exchange: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendBarrier:
-    """The epoch's barrier, to every partition of an exchange's downstream stage."""
+    """Send the epoch's barrier to every partition of an exchange's downstream stage."""
 
     exchange: str
     epoch: Epoch
@@ -50,7 +50,7 @@ class SendBarrier:
 
 @dataclass(frozen=True, slots=True)
 class EpochSealed:
-    """The task's part of an epoch: delta, staged output and progress; and the memory that it takes (an estimate)."""
+    """The task's part of an epoch: delta, staged output and progress, with an estimate of the memory that they use."""
 
     epoch: Epoch
     sealed: TaskSealed
@@ -59,7 +59,7 @@ class EpochSealed:
 
 @dataclass(frozen=True, slots=True)
 class AppendOutput:
-    """At-least-once: publish now."""
+    """Publish these records now (at-least-once delivery)."""
 
     sink: SinkTask
     batches: Sequence[EncodedBatch]
@@ -67,22 +67,24 @@ class AppendOutput:
 
 @dataclass(frozen=True, slots=True)
 class StartCalls:
-    """Make calls for an operator, and report what comes of them as CallsDone, of one call or of several, in any order.
+    """Make calls for an operator, and report their outcomes as CallsDone: one or several at a time, in any order.
 
-    What a driver owes each call:
+    The driver must follow these rules:
 
-    - It calls `fn(argument)` away from the worker, which goes on meanwhile, and awaits what that returns if it can be
-      awaited. The argument is part of the state: it is not changed. What is raised is the outcome's error, never the
-      driver's own. A limit of time, and trying again, are the function's affair, or that of what wraps it.
-    - It gives the worker exactly one outcome for each call, between two other events, on the thread that it runs in.
-    - It never gives an outcome to another attempt than the one that asked: when an attempt ends, by a crash or by
-      order, what is still out is forgotten. The next attempt asks again for what its checkpoint holds, under the same
-      numbers; so a call may be made twice, and its outcome counts once.
-    - It lets no barrier wait: an epoch is sealed with calls in flight. Only the barrier that ends a bounded run is held
-      by a task until its calls are done; the driver goes on giving outcomes after it, until the segment is written.
-    - It gives no records to the tasks of `Worker.saturated` and what feeds them (`Worker.waiting`) until outcomes have
-      come: the operator bounds the calls that are made at once, and what waits for its turn takes state. But what
-      stands in a channel before a barrier, a task of `Worker.owing` is given: the barrier must not wait behind it.
+    - It calls `fn(argument)` outside of the worker, which continues meanwhile, and awaits the result if it is
+      awaitable. The argument is part of the state, so nobody may change it. An exception becomes the error of the
+      call's outcome, never an error of the driver. Timeouts and retries belong to the function, or to its wrapper.
+    - It gives the worker exactly one outcome for each call, between two other events, on the worker's thread.
+    - It never gives an outcome to another attempt than the one that made the request. When an attempt ends, by a crash
+      or by an order, its pending calls are forgotten. The next attempt requests the calls in its checkpoint again,
+      under the same numbers. So a call may be made twice, but its outcome counts once.
+    - It never delays a barrier: an epoch is sealed with calls in flight. Only the barrier that ends a bounded run waits
+      in a task until its calls are done. The driver continues to give outcomes after this barrier, until the segment is
+      written.
+    - It gives no records to the tasks of `Worker.saturated` and to the tasks that feed them (`Worker.waiting`) until
+      outcomes have arrived: the operator limits the number of calls in flight, and waiting calls take state. A task of
+      `Worker.owing`, however, receives the records that precede a barrier in a channel, so that the barrier does not
+      wait.
     """
 
     task: TaskId
@@ -98,7 +100,7 @@ TaskAction: TypeAlias = SendBatch | SendWatermark | SendIdle | SendBarrier | Epo
 
 @dataclass(frozen=True, slots=True)
 class SendToWorker:
-    """A channel's event for a task that another worker hosts."""
+    """An event of a channel for a task that another worker hosts."""
 
     worker: WorkerId
     task: TaskId
@@ -109,7 +111,7 @@ class SendToWorker:
 class WriteSegment:
     """Make the worker's part of an epoch durable, then report SegmentWritten.
 
-    At-least-once: what was appended must be flushed first.
+    At-least-once: flush the appended output first.
     """
 
     epoch: Epoch
@@ -149,12 +151,12 @@ class ReportDone:
 
 @dataclass(frozen=True, slots=True)
 class RequestBarrier:
-    """Report to the coordinator that memory is short."""
+    """Report to the coordinator that memory is low."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSources:
-    """Poll nothing until ReleaseSources: memory is short and an epoch is in flight."""
+    """Poll nothing until ReleaseSources: memory is low and an epoch is in flight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """Where an attempt is; in this order."""
+    """The phase of an attempt, in this order."""
 
     CLAIMING = "claiming"
     READING = "reading"

@@ -25,7 +25,7 @@ _ANEW = "To read the topic from its beginning, start over: rename the job, or us
 
 
 def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None:
-    """Refuse to lose state: every state of the checkpoint must have its operator, of the same kind and shape.
+    """Refuse to lose state: every state of the checkpoint must have its operator, with the same kind and shape.
 
     Raises StateDirectoryMismatch for another job's checkpoint, StateWouldBeDropped, StateKindChanged.
     """
@@ -60,15 +60,16 @@ def _described(kind: str, shape: str) -> str:
 
 
 def continues(before: str, now: str) -> bool:
-    """Whether an identity (`Connector.identity`) is the one of before, with partitions added behind it or not."""
+    """Whether an identity (`Connector.identity`) is the same as before, or the same with partitions added at its
+    end."""
     return f"{now},".startswith(f"{before},")
 
 
 def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
-    """Refuse to take one topic's positions for another's: records would be skipped or read twice, silently.
+    """Refuse to use the positions of one topic for another: records would be skipped or read twice, silently.
 
-    Raises SourceMoved when a source is read from another system, SourceDataLost when it is another topic of
-    the same one, or when a partition of it is another file.
+    Raises SourceMoved if a source is read from another system, SourceDataLost if it is another topic of the same
+    system, or if one of its partitions is another file.
     """
     for source, identity in systems.items():
         before = manifest.systems.get(source, identity)
@@ -77,7 +78,7 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
         system, _, topic = identity.partition("#")
         system_before, _, topic_before = before.partition("#")
         if system != system_before:
-            # A checkpoint of before topics had identities names the system alone (of files: and the working directory).
+            # In old checkpoints an identity names only the system (for files: and the working directory), no topic.
             if not topic_before and system_before.startswith(system):
                 continue
             raise SourceMoved(
@@ -91,9 +92,9 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
 
 
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
-    """Refuse to begin anew where the job has published before: its output would appear twice.
+    """Refuse to start over if the job has published before: its output would appear twice.
 
-    A marker of epoch 0 is of a run that had only begun. Raises OutputOfAnotherRun.
+    A marker of epoch 0 comes from a run that published nothing. Raises OutputOfAnotherRun.
     """
     for sink, marker in markers.items():
         if marker is not None and marker.epoch > 0:
@@ -107,7 +108,7 @@ def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LostMarker:
-    """What the user has found out about an epoch whose marker is lost. It holds for no other epoch."""
+    """The user's decision about an epoch whose marker is lost. It applies to no other epoch."""
 
     choice: Literal["republish", "skip"]
     epoch: Epoch
@@ -118,17 +119,17 @@ def unpublished(
 ) -> list[SinkTask]:
     """The sink tasks whose staged output of the manifest's epoch is not visible yet.
 
-    A manifest is written only once everything before its epoch is published, so only its own epoch can be open. And
-    every sink has a marker of the lineage before an epoch begins (`unmarked`), so one that is not there was lost, and
-    one of another lineage means that this one has taken over. Only the first manifest of a lineage (a start from a
-    savepoint or an older checkpoint), which has nothing to publish, may meet such markers.
+    A manifest is written only when everything before its epoch is published, so only its own epoch can be unpublished.
+    Every sink has a marker of the lineage before an epoch begins (`unmarked`). So a missing marker was lost, and a
+    marker of another lineage means that this other lineage has taken over. The only exception is the first manifest of
+    a lineage (a start from a savepoint or an older checkpoint), which has nothing to publish.
 
-    Raises MarkerLost when a marker that decides is gone, OutputOfAnotherRun when another lineage has taken over,
-    CheckpointsBehindOutput when a marker is ahead of the manifest.
+    Raises MarkerLost if a marker that is needed is lost, OutputOfAnotherRun if another lineage has taken over,
+    CheckpointsBehindOutput if a marker is ahead of the manifest.
     """
     _check_ahead(manifest, markers)
     missing: list[SinkTask] = []
-    # Sinks of operators that the job no longer has are not in `markers`: their output was given up.
+    # Sinks of operators that the job no longer has are not in `markers`: the user has dropped their output.
     for sink in [sink for sink in sink_tasks_of(manifest) if sink in markers]:
         marker = markers[sink]
         if marker is not None and marker.lineage == manifest.lineage:
@@ -152,7 +153,7 @@ def unpublished(
 
 
 def unmarked(lineage: str, sinks: Sequence[SinkTask], markers: Mapping[SinkTask, Marker | None]) -> list[SinkTask]:
-    """Those of `sinks` that have no marker of the lineage: it must be set before their next epoch begins."""
+    """Those of `sinks` that have no marker of the lineage; it must be set before their next epoch begins."""
     return [sink for sink in sinks if (marker := markers.get(sink)) is None or marker.lineage != lineage]
 
 
