@@ -147,9 +147,7 @@ class JsonLinesPublisher(Publisher):
     def _commit(self, prepared: _Prepared) -> None:
         try:
             with ExitStack() as locks:
-                for _, home in sorted(
-                    self._homes.items()
-                ):  # always in the same order, so that two publishers do not deadlock
+                for _, home in sorted(self._homes.items()):  # in the same order everywhere, to avoid a deadlock
                     locks.enter_context(home.held())
                 for folder in {final.parent for _, final in prepared.parts}:
                     folder_of(self._base, str(folder))
