@@ -131,9 +131,7 @@ class EventTime:
             if mark > before:
                 self.entries[entry] = mark
                 moved = True
-        self.watermark = min(
-            self.entries.values(), default=watermark
-        )  # an entry may have been restored to a later time
+        self.watermark = min(self.entries.values(), default=watermark)  # a restored entry may be later
         return moved
 
     def validate(self) -> None:

@@ -155,9 +155,7 @@ class Startup:
             self._enter(Phase.READING, Phase.FENCING)
             self._opening = opening
             return [opening]
-        if (
-            opening != self._opening
-        ):  # another attempt has committed a manifest with other sinks or slots: fence those as well
+        if opening != self._opening:  # a newer manifest has other sinks or slots: fence those as well
             self._enter(Phase.READING_AGAIN, Phase.FENCING)
             self._opening = opening
             return [opening]

@@ -233,9 +233,7 @@ class Task:
         calling = self._operators.calling
         for id, inputs in self._operator_time.draining():
             operator = self._operators.by_id[id]
-            latest = (
-                operator.last_event_time()
-            )  # not earlier: operators that fired before it may have opened its windows
+            latest = operator.last_event_time()  # in turn: operators before it may just have opened its windows
             if latest is not None:
                 self.time.raise_to(self._operator_time.entry_for(id, latest))
             self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
