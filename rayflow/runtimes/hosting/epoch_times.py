@@ -1,4 +1,4 @@
-"""When the steps of one epoch happened, and what was published."""
+"""The times of the steps of one epoch, and its published output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayflow.core.ids import Epoch, SinkTask
 
 @dataclass(slots=True)
 class EpochTimes:
-    """Times of a monotonic clock, in seconds; `size`: bytes of the epoch's segments."""
+    """Times of a monotonic clock, in seconds. `size`: bytes of the epoch's segments."""
 
     epoch: Epoch
     barrier: float
@@ -23,5 +23,5 @@ class EpochTimes:
 
     @property
     def seconds(self) -> float:
-        """From the barrier to everything published and applied."""
+        """Seconds from the barrier until everything is published and applied."""
         return self.done - self.barrier

@@ -1,6 +1,6 @@
 """Writes and reads a worker's part of an epoch in the checkpoint store: the state segment and the staged output.
 
-Apart, because deltas are needed until a base replaces them, staged output only until it is published.
+These are separate objects: deltas are needed until a base replaces them, staged output only until it is published.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _NO_DELTA = Delta([], [])
 
 
 class SegmentWriter:
-    """`add` every part, which encodes it at once, on the caller's thread; then `write`, which may run on another."""
+    """`add` every part, which encodes it at once on the caller's thread. Then `write`, which may run on another
+    thread."""
 
     def __init__(self, epoch: Epoch, attempt: Attempt, worker: WorkerId) -> None:
         self._epoch = epoch
@@ -46,7 +47,8 @@ class SegmentWriter:
             self._output.add(replace(part, delta=_NO_DELTA))
 
     def write(self, store: CheckpointStore) -> SegmentWritten:
-        """Make both durable. The output first: a segment is acknowledged only with it."""
+        """Make both objects durable. The output comes first, because the segment is acknowledged only together with
+        it."""
         size = 0
         if self._output is not None:
             staged = self._output.finish()
@@ -62,7 +64,7 @@ class SegmentWriter:
 def read_staged(
     store: CheckpointStore, manifest: Manifest, sinks: Sequence[SinkTask], together: Together = one_by_one
 ) -> dict[SinkTask, list[EncodedBatch]]:
-    """What `sinks` staged for the manifest's epoch; an entry for each, empty when nothing was staged.
+    """The staged output of `sinks` for the manifest's epoch: an entry for each sink, which may be empty.
 
     Raises DamagedObject, ObjectMissing.
     """
@@ -90,7 +92,7 @@ def read_progress(
 def starting_progress(
     store: CheckpointStore, plan: JobPlan, order: StartTasks, together: Together = one_by_one
 ) -> TaskProgress:
-    """What every task starts from; nothing without a checkpoint. Raises DamagedObject, ObjectMissing."""
+    """The progress from which every task starts; empty without a checkpoint. Raises DamagedObject, ObjectMissing."""
     if order.manifest is None:
         return {}
     return progress_for(plan, order.topology.stages, order.manifest, read_progress(store, order.manifest, together))
@@ -99,11 +101,11 @@ def starting_progress(
 def staged_by(
     store: CheckpointStore, plan: JobPlan, order: RepublishOutput, together: Together = one_by_one
 ) -> dict[WorkerId, list[SinkTask]]:
-    """Which slot has to publish which of the sinks of a `RepublishOutput`.
+    """The sinks of a `RepublishOutput`, by the slot that has to publish them.
 
-    The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
-    yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
-    under different ones both would publish. Raises DamagedObject, ObjectMissing.
+    It is the slot that staged the output. A publisher of that slot that has lost the answer to its commit may take its
+    slot back to find out whether it must publish again. With the same slot, one of the two fences the other; with
+    different slots, both would publish. Raises DamagedObject, ObjectMissing.
     """
     manifest = order.manifest
     slots: dict[TaskId, WorkerId] = {}
@@ -128,5 +130,5 @@ def positions_of(progress: TaskProgress) -> dict[tuple[str, int], int]:
 
 
 def _opened(store: CheckpointStore, names: Sequence[str], together: Together) -> list[SegmentReader]:
-    """The segments of many workers, in their order. Opening one waits for two answers."""
+    """The segments of many workers, in order. Opening each takes two requests."""
     return together([partial(SegmentReader, store, name) for name in names])

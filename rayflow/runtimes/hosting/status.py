@@ -17,10 +17,10 @@ JobState = Literal[
     "stopped",
     "failed",
 ]
-"""starting: nothing is set up yet. restoring: state is brought to the last checkpoint. running: records are
-processed. waiting: for a broker, or for room on a cluster. recovering: a fault has ended an attempt, the next one is
-being set up. rescaling: the number of workers is being changed. stopping: the last checkpoint is being taken.
-done: ended by itself, or drained. stopped: ended on request. failed: ended by an error."""
+"""starting: nothing is set up yet. restoring: state is being brought to the last checkpoint. running: records are
+processed. waiting: for a broker, or for resources of the cluster. recovering: a fault has ended an attempt, and the
+next one is being set up. rescaling: the number of workers is being changed. stopping: the final checkpoint is being
+taken. done: ended by itself, or drained. stopped: ended on request. failed: ended by an error."""
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
 
@@ -29,13 +29,16 @@ class WorkerStatus:
     """One worker.
 
     Attributes:
-        slot: its number in the job. host: its machine's name. node: Ray's id of the machine; empty without Ray.
-        pid: of its process. tasks: "stage/partition" of each that it hosts.
-        records_in: read from sources, records_out: taken by sinks, since its process began.
-        busy: share of the last half second or so in which it worked, 0 to 1; of a local run: its thread's processor
-        time. backpressured: share in which it waited for slower workers downstream, 0 to 1.
-        memory: bytes that its process has to itself; 0 where the system does not tell.
-        heard: seconds since it last answered the coordinator; of a local run: since it was last looked at.
+        slot: its number in the job.
+        host: its machine's name.
+        node: Ray's id of the machine; empty without Ray.
+        pid: its process.
+        tasks: "stage/partition" of each task that it hosts.
+        records_in, records_out: read from sources, taken by sinks, since its process started.
+        busy: share of about the last half second in which it worked, 0 to 1; for a local run: its thread's CPU time.
+        backpressured: share in which it waited for slower workers downstream, 0 to 1.
+        memory: private bytes of its process; 0 if the system does not report them.
+        heard: seconds since it last answered the coordinator; for a local run: since its last measurement.
     """
 
     slot: int
@@ -53,29 +56,41 @@ class WorkerStatus:
 
 @dataclass(slots=True)
 class JobStatus:
-    """The status of one job, updated a few times a second.
+    """The status of one job, updated a few times per second.
 
     Attributes:
-        name: the job's. state: see JobState. cause: why it failed, or what it waits for; else empty.
+        name: the job's.
+        state: see JobState.
+        cause: why it failed, or what it waits for; otherwise empty.
         runtime: "local": one process. "ray": a cluster.
-        submission: which submission it is, on Ray; else empty. target: the job file as given; empty when there is none.
-        broker: URL of the run's broker. checkpoints: URI of the checkpoint store.
-        since: when it began (its coordinator's process, on Ray), seconds since the Unix epoch. elapsed: seconds since.
-        host, pid: of the process that coordinates the job, which is the only one of a local run.
-        epoch: newest committed; 0: none. committed: when, seconds since the Unix epoch; 0.0: not since it began.
-        epoch_ms: from the last complete epoch's barrier to everything published. checkpoint_bytes: of its segments.
-        records_in: read from sources. records_out: taken by sinks. errors: records on which an operator failed,
-        whatever on_error= did with them. late: records that came after their window was final. dead_letters: records
-        sent to a dead-letter topic. Each since the job began, what a recovery has repeated included.
-        rates: records in and out a second, over the last few seconds.
-        lag: records of the sources not read yet; None while unknown.
-        watermark: lowest event time of all tasks, ms since the Unix epoch; None when there is none.
-        rows: in the state of all tasks. staged: bytes of output that wait for their epoch to complete.
-        attempt: the job's, raised at each recovery. attempts: how many there were since it began.
+        submission: the id of its submission on Ray; otherwise empty.
+        target: the job file as given; empty if there is none.
+        broker: URL of the run's broker.
+        checkpoints: URI of the checkpoint store.
+        since: when it started (on Ray: its coordinator's process), in seconds since the Unix epoch.
+        elapsed: seconds since then.
+        host, pid: the process that coordinates the job, which is the only one of a local run.
+        epoch: the newest committed one; 0: none.
+        committed: when, in seconds since the Unix epoch; 0.0: not since the job started.
+        epoch_ms: from the last complete epoch's barrier until everything was published.
+        checkpoint_bytes: size of its segments.
+        records_in, records_out: read from sources, taken by sinks.
+        errors: records on which an operator failed, whatever the result of on_error= was.
+        late: records that arrived after their window was final.
+        dead_letters: records sent to a dead-letter topic. These five count since the job started, and include records
+            that a recovery has repeated.
+        rates: records in and out per second, over the last few seconds.
+        lag: records of the sources that were not read yet; None if unknown.
+        watermark: lowest event time of all tasks, ms since the Unix epoch; None if there is none.
+        rows: rows in the state of all tasks.
+        staged: bytes of output that wait for their epoch to complete.
+        attempt: the job's, increased by each recovery.
+        attempts: their number since the job started.
         recoveries: seconds from each fault to the next commit, newest last.
         pauses: seconds without processing at each rescale, newest last.
-        stages: how many partitions each stage has. workers: by slot.
-        savepoints: URIs of those of the last checkpoint, as they are written at the job's end.
+        stages: the number of partitions of each stage.
+        workers: by slot.
+        savepoints: URIs of the savepoints of the final checkpoint, as they are written at the end of the job.
     """
 
     name: str

@@ -27,11 +27,11 @@ log = get_logger("rayflow.worker")
 
 
 CACHE = 0.25
-"""The clean caches of a worker's tasks, over its memory limit; besides it."""
+"""The limit of the clean caches of a worker's tasks, as a share of its memory limit and in addition to it."""
 
 
 class HostedTasks:
-    """Opens one store per task and builds the worker; `close` lets go of all stores."""
+    """Opens one store per task, and builds the worker over them; `close` closes all stores."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class HostedTasks:
     ) -> Worker:
         """The worker of `slot` with its tasks restored.
 
-        `placement` tells the slot of every task; None: all are this one's.
-        Raises DamagedObject, ObjectMissing, DiskFull.
+        `placement`: the slot of every task; None: all tasks belong to this slot. Raises DamagedObject, ObjectMissing,
+        DiskFull.
         """
         placement = dict.fromkeys(order.topology.tasks(), slot) if placement is None else placement
         codec = Codec()
@@ -87,8 +87,8 @@ class HostedTasks:
         )
 
     def stamp(self, task: TaskId, lineage: str, epoch: int) -> Stamp:
-        """What a task's store is stamped with: the layout of its stage's states is part of the lineage, so that a
-        store which an upgraded job has rearranged is never taken for the old job's."""
+        """The stamp for a task's store. The layout of its stage's states is part of the lineage, so that a store of an
+        upgraded job with another layout is never used for the old job."""
         return Stamp(f"{lineage}.{self._layouts[task.stage].layout}", epoch)
 
     def store(self, task: TaskId) -> Store:
@@ -121,9 +121,9 @@ class HostedTasks:
 
 
 def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows]:
-    """The rows of a stage's states, gathered from the checkpoint's stages that held them.
+    """The rows of a stage's states, collected from the checkpoint's stages that contained them.
 
-    Tables lie one behind the other in a store, so they are taken table by table, in the order of their prefixes.
+    A store has one table after the other, so they are read table by table, in the order of their prefixes.
     """
     for prefix, stage in sorted((table_prefix(*name.rsplit("/", 1)), stage) for name, stage in origin.held.items()):
         for keys, values in chain.rows(TaskId(stage, partition)):

@@ -19,16 +19,17 @@ class EndedAtOnce(Exception):
 
 
 class RunRequests:
-    """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The rest belongs to the loop.
+    """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The loop uses the other methods.
 
     Attributes:
-        ending: how the run must end, None until requested. last: the savepoints to write then.
+        ending: how the run must end; None until requested.
+        last: the savepoints to write at the end.
         savepoints: requested and not started, shared with the attempts.
-        closed: set when nothing more is done: what is posted after this may not be served.
+        closed: set when no more requests are served.
     """
 
     def __init__(self, savepoint: str | None) -> None:
-        """`savepoint`: URI of one to write at the end, in addition to those that are requested."""
+        """`savepoint`: URI of a savepoint to write at the end, in addition to requested ones."""
         self.ending: Literal["stop", "drain"] | None = None
         self.last = LastSavepoints([] if savepoint is None else [savepoint])
         self.closed = False
@@ -39,9 +40,9 @@ class RunRequests:
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """Stop after a final checkpoint; `drain`: fire every window and timer first.
+        """Stop after a final checkpoint. `drain`: fire every window and timer first.
 
-        A drain replaces a stop whose barrier is not out yet.
+        A drain replaces a stop whose barrier was not sent yet.
         """
         self._posted.append(lambda: self._stop(drain, savepoint))
 
@@ -55,7 +56,7 @@ class RunRequests:
 
     def take(self, attempt: LocalAttempt) -> None:
         """Pass the requests on to the attempt. Raises EndedAtOnce."""
-        if attempt is not self._attempt:  # a new one has received nothing yet
+        if attempt is not self._attempt:  # it has received nothing yet
             self._attempt, self._told = attempt, None
             self._barrier_due = bool(self.savepoints)
         self._take_posted()
@@ -67,14 +68,14 @@ class RunRequests:
             attempt.coordinator.tell(BarrierRequested(0))
 
     def write_last(self, store: CheckpointStore) -> None:
-        """The last attempt is over: write every savepoint that is asked for until nobody asks for one any more.
+        """Write all requested savepoints after the last attempt, until there are no new requests.
 
-        Raises the error of the first one that could not be written, after the others.
+        Raises the error of the first savepoint that could not be written, after writing the others.
         """
         with suppress(EndedAtOnce):
             self._write_asked(store)
             self.closed = True
-            self._write_asked(store)  # what was posted before whoever posted it could see this
+            self._write_asked(store)  # requests that arrived before `closed` was set
         self.last.check()
 
     def close(self, job: str) -> None:

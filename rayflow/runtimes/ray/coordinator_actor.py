@@ -22,11 +22,11 @@ from rayflow.runtimes.ray.spec import JobSpec
 log = get_logger("rayflow.coordinator")
 
 LOOK = 0.02
-"""Seconds between two looks whether what somebody waits for has come."""
+"""Seconds between two checks for a client that waits."""
 
 
 class CoordinatorActor:
-    """Answers on its event loop; the job's life runs on a thread of its own."""
+    """Answers on its event loop; a separate thread runs the job."""
 
     def __init__(self, spec: JobSpec) -> None:
         journal = Journal()
@@ -48,19 +48,19 @@ class CoordinatorActor:
         os._exit(1)
 
     async def report(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
-        """A worker tells something."""
+        """Receive a message from a worker."""
         self._loop.post(slot, generation, number, attempt, body)
 
     async def status(self) -> JobStatus:
-        """How the job does."""
+        """Current status."""
         return self._loop.status
 
     async def logs(self, after: int) -> tuple[int, list[str]]:
-        """Log lines of all processes after the first `after`, as far as they are kept, and how many there have been."""
+        """The kept log lines of all processes after the first `after`, and the number of lines so far."""
         return self._loop.journal.after(after)
 
     async def until_running(self) -> JobStatus:
-        """Wait until records are processed, or the job has ended. Raises what it failed with."""
+        """Wait until records are processed, or the job has ended. Raises the error of a failed job."""
         while not self._loop.begun.is_set() and not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
         if self._loop.error is not None:
@@ -68,9 +68,9 @@ class CoordinatorActor:
         return self._loop.status
 
     async def until_ended(self, savepoint: str | None = None) -> JobStatus:
-        """Wait until the job has ended and its workers are gone. Raises what it failed with.
+        """Wait until the job has ended and its workers are gone. Raises the error of a failed job.
 
-        With the URI of a savepoint that was asked for, raise only why that one was not written, if so.
+        With the URI of a requested savepoint, raise only the error of this savepoint, if any.
         """
         while not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
@@ -81,9 +81,9 @@ class CoordinatorActor:
         return self._loop.status
 
     async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Ask for a last checkpoint and the end; once this answers, the request outlives this process.
+        """Request a final checkpoint and the end. When this returns, the request is saved and survives this process.
 
-        Raises RayflowError when it is too late for the savepoint.
+        Raises RayflowError if it is too late for the savepoint.
         """
         taken = threading.Event()
 
@@ -100,7 +100,7 @@ class CoordinatorActor:
             self._answer(savepoint)
 
     async def savepoint(self, uri: str) -> int | None:
-        """Write a savepoint of the next checkpoint; its epoch. Raises what writing it raises."""
+        """Write a savepoint of the next checkpoint; return its epoch. Raises the error of writing it."""
         savepoint = Savepoint(uri)
         self._loop.call(lambda: self._loop.steering.savepoint(savepoint))
         while not savepoint.done:
@@ -112,7 +112,8 @@ class CoordinatorActor:
         return savepoint.epoch
 
     async def rescale(self, workers: int) -> JobStatus:
-        """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""
+        """Change the number of workers; return when they process records. Raises the reason if the number stays the
+        same."""
         rescale = Rescale(workers)
         self._loop.call(lambda: self._loop.steering.rescale(rescale))
         while not rescale.done:
@@ -124,7 +125,7 @@ class CoordinatorActor:
         return self._loop.status
 
     def _answer(self, savepoint: str) -> None:
-        """Raise why a savepoint of the job's end was not written, if so."""
+        """Raise the error of a savepoint at the job's end, if it was not written."""
         loop = self._loop
         if savepoint not in loop.status.savepoints:
             loop.steering.requests.last.answer(savepoint, loop.status.name, loop.error)

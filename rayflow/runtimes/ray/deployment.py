@@ -1,4 +1,4 @@
-"""Stores what a restarted coordinator needs, beside the checkpoints."""
+"""Stores the data that a restarted coordinator needs, beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.runtimes.hosting.status import JobState
 
 FORMAT = 2
-"""Of what is stored: 1 had one savepoint, under that name, and did not say which were written."""
+"""Format number. Format 1 had one savepoint, and did not say which savepoints were written."""
 NAME = "deployment.json"
 
 Ending = Literal["stop", "drain"]
@@ -21,11 +21,15 @@ class Deployment(msgspec.Struct):
     """The requests and the end of a submitted job.
 
     Attributes:
-        submission: which submission it belongs to; another one begins anew. workers: slots wanted.
-        state: "running", or how it ended. cause: of a failure, as shown to people.
-        ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
-        incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
-            given up (it may outlive its node's raylet) that the job is not its own any more.
+        submission: the submission to which it belongs; another submission starts over.
+        workers: the requested number of slots.
+        state: "running", or how the job ended.
+        cause: of a failure, for display.
+        ending: how the job must end, if that was requested.
+        savepoints: URIs of the savepoints to write at the end.
+        written: those that were written.
+        incarnation: the coordinator process that wrote this. If Ray has given a process up, but it still runs (it may
+            outlive its node's raylet), it sees from another name here that the job is no longer its own.
     """
 
     submission: str
@@ -61,5 +65,5 @@ class _Stored(Deployment):
 
 
 def write_deployment(store: CheckpointStore, deployment: Deployment) -> None:
-    """Write it over the last one. Raises CheckpointStoreFailed."""
+    """Replace the last one. Raises CheckpointStoreFailed."""
     store.put(NAME, [msgspec.json.encode(deployment)])

@@ -1,4 +1,4 @@
-"""Decides whether and when a failed attempt is followed by another. Pure."""
+"""Decides whether and when another attempt follows a failed one. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 
 _PASSING = (WorkerLost, Fenced, BrokerUnavailable, CheckpointStoreFailed, DiskFull)
-"""What a new attempt may mend. A user's function, damaged data or a bug fails again in the same place."""
+"""Errors that a new attempt may correct. A user's function, damaged data or a bug fails again in the same place."""
 
 
 class Restarts:
-    """Counts attempts in a row that committed nothing.
+    """Counts consecutive attempts that committed nothing.
 
     >>> restarts = Restarts(2)
     >>> [restarts.after(WorkerLost("gone"), progressed=False) for _ in range(3)]

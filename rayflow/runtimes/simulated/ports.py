@@ -1,4 +1,4 @@
-"""The ports of a simulated process: each is a model that takes its time and its chances from the world."""
+"""The ports of a simulated process: models whose durations and faults the simulated world decides."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rayflow.runtimes.simulated.store import SimulatedStore
 
 
 def simulated_ports(process: Process) -> Ports:
-    """What the drivers of `process` reach the world by."""
+    """The ports for the drivers of `process`."""
 
     def on_step(name: str) -> None:
-        if not name.startswith("after "):  # what comes next is a step as well
+        if not name.startswith("after "):  # "after" steps are skipped: the next step follows directly
             process.step(name.removeprefix("before "))
 
     return Ports(

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Ordered(Generic[T]):
-    """Puts numbered messages of one sender in order: Ray starts calls of an async actor in any order.
+    """Sorts the numbered messages of one sender, because Ray starts calls of an async actor in any order.
 
     >>> ordered = Ordered()
     >>> ordered.arrive(1, "b"), ordered.arrive(0, "a"), ordered.arrive(0, "a")
@@ -21,7 +21,7 @@ class Ordered(Generic[T]):
         self._early: dict[int, T] = {}
 
     def arrive(self, number: int, message: T) -> list[T]:
-        """Those that can be handled now. A message that came before is left out."""
+        """The messages that can be handled now. A repeated message is dropped."""
         if number >= self._next:
             self._early[number] = message
         ready: deque[T] = deque()
