@@ -61,7 +61,7 @@ def read_claim(store: CheckpointStore, attempt: Attempt) -> Claim:
     try:
         wire = msgspec.json.decode(store.get(name), type=_Wire)
     except msgspec.MsgspecError as error:
-        raise DamagedObject(f"{name} is no claim of an attempt") from error
+        raise DamagedObject(f"{name} is not the claim of an attempt") from error
     return Claim(attempt, wire.slots, wire.lineage)
 
 

@@ -65,7 +65,7 @@ def decode_base_part(name: str, data: bytes) -> Rows:
 def check_base_part(name: str, data: bytes) -> memoryview:
     """The body of a part, after its checksum was verified. Raises DamagedObject with its name, FormatTooNew."""
     if len(data) < _HEAD.size or not data.startswith(_MAGIC):
-        raise DamagedObject(f"{name} is cut short, or is no part of a base")
+        raise DamagedObject(f"{name} is truncated, or is not part of a base")
     _, version, length, crc = _HEAD.unpack_from(data)
     body = memoryview(data)[_HEAD.size :]
     if len(body) != length or crc32(_VERSIONED.pack(version, length), crc32(body)) != crc:

@@ -117,7 +117,7 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
         content, checksum = document["checkpoint"], document["sha256"]
         intact = _checksum(content) == checksum
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedObject(f"{name} is cut short, or is no manifest") from error
+        raise DamagedObject(f"{name} is truncated, or is not a manifest") from error
     if not intact:
         raise DamagedObject(f"{name} fails its checksum")
     version = content.get("format") if isinstance(content, dict) else None
@@ -125,12 +125,12 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
         raise FormatTooNew(f"{name} has format {version}; this rayflow reads up to {FORMAT}")
     try:
         if _text(content, checksum) != data:
-            raise DamagedObject(f"{name} is not as it was written")
+            raise DamagedObject(f"{name} differs from what was written")
         wire = msgspec.convert(content, _Wire)
         bases = {TaskId.parse(task): BaseRef(base.epoch, base.parts, base.bytes) for task, base in wire.bases.items()}
         segments = {int(epoch): names for epoch, names in wire.segments.items()}
     except ValueError as error:
-        raise DamagedObject(f"{name} is no manifest") from error
+        raise DamagedObject(f"{name} is not a manifest") from error
     fields = {field: getattr(wire, field) for field in wire.__struct_fields__ if field != "format"}
     return Manifest(**{**fields, "bases": bases, "segments": segments})
 

@@ -160,18 +160,18 @@ class SegmentReader:
         end = len(_MAGIC)
         for blob in self._all_blobs():
             if blob.offset != end:
-                raise self._damaged("has bytes that belong to nothing")
+                raise self._damaged("contains bytes that belong to no task")
             self._checked(blob)
             end += blob.length
         if end != self._footer_start:
-            raise self._damaged("has bytes that belong to nothing")
+            raise self._damaged("contains bytes that belong to no task")
 
     def _open(self, name: str, size: int, read: Callable[[int, int], bytes]) -> None:
         self.name, self.size, self._fetch = name, size, read
         self._tail_start = max(0, size - _TAIL)
         self._tail = read(self._tail_start, size - self._tail_start)
         if len(self._tail) < _TRAILER.size or not self._tail.endswith(_MAGIC):
-            raise self._damaged("is cut short, or is no segment")
+            raise self._damaged("is truncated, or is not a segment")
         length, version, crc, _ = _TRAILER.unpack(self._tail[-_TRAILER.size :])
         self._footer_start = size - _TRAILER.size - length
         footer = self._read(self._footer_start, length) if self._footer_start >= len(_MAGIC) else b""

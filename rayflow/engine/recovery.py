@@ -186,7 +186,7 @@ def _another_topic(manifest: Manifest, source: str, before: Sequence[str], now: 
         )
     partition = next((i for i, (was, here) in enumerate(zip(before, now, strict=False)) if was != here), len(now))
     return SourceDataLost(
-        f"this partition is not the file that it was at the checkpoint of epoch {manifest.epoch}: files were moved, "
+        f"this partition was another file at the checkpoint of epoch {manifest.epoch}: files were moved, "
         "removed, or added before it",
         job=manifest.job,
         topic=source,

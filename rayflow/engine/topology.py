@@ -88,7 +88,7 @@ def _at_source(
         )
     if stage.keyed_by_source and not allow_new_partitions:
         raise PartitionsChanged(
-            f"the topic has {widest} partitions now, but state is keyed by the {before} that it had",
+            f"the topic has {widest} partitions now, but its state was partitioned into {before}",
             topic=topic,
             advice="Keys may have moved between partitions, away from their state. Use key_by() instead of "
             "group_by_key(), or accept that moved keys start with empty state: --allow-new-partitions",

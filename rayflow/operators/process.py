@@ -114,7 +114,7 @@ class ProcessOperator(Operator):
             made: ProcessFunction[Any, Any, Any] = self.spec.make()
         except Exception as error:
             line = users_line(error.__traceback__) or "a built-in function"
-            what = f"{type(error).__name__} while the ProcessFunction was made, at {line}"
+            what = f"{type(error).__name__} while the ProcessFunction was created, at {line}"
             raise UserFunctionFailed(what, operator=self.context.operator, advice="Correct its __init__") from error
         return made
 

@@ -118,12 +118,12 @@ def _checked_headers(headers: Any) -> Headers:
     checked = list(headers or ())
     for header in checked:
         if not (isinstance(header, tuple) and len(header) == 2):
-            what = f"headers= gave a {type(headers).__name__} of {type(header).__name__}"
-            raise UserFunctionFailed(what, advice="Give a list of (str, bytes), or (str, None), one for each header")
+            what = f"headers= returned a {type(headers).__name__} of {type(header).__name__}"
+            raise UserFunctionFailed(what, advice="Return a list with (str, bytes) or (str, None) for each header")
         name, content = header
         if type(name) is not str or not (content is None or type(content) is bytes):
-            what = f"headers= gave a header ({type(name).__name__}, {type(content).__name__})"
-            raise UserFunctionFailed(what, advice="Give (str, bytes) for each header, or (str, None)")
+            what = f"headers= returned a header ({type(name).__name__}, {type(content).__name__})"
+            raise UserFunctionFailed(what, advice="Return (str, bytes) or (str, None) for each header")
     return checked
 
 

@@ -50,4 +50,4 @@ def checked_time(time: Any) -> int:
         what = f"timestamp= gave a {type(time).__name__}, not an int"
     else:
         what = f"timestamp= gave a time {'before 1970' if time < 0 else 'beyond the year 9999'}"
-    raise UserFunctionFailed(what, advice="Give whole milliseconds since the Unix epoch")
+    raise UserFunctionFailed(what, advice="Return whole milliseconds since the Unix epoch (int)")

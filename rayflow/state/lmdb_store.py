@@ -248,7 +248,7 @@ class LmdbStore(Store):
 
     def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
         if self._applying:
-            raise InvariantBroken("the rows of a store were asked for in the middle of a change")
+            raise InvariantBroken("the rows of a store were requested during a change")
         snapshot = Snapshot(self._read, chunk)
         self._snapshots.add(snapshot)
         return snapshot
@@ -352,4 +352,4 @@ def _rows_of(cursor: Any, start: bytes, stop: bytes, limit: int | None) -> list[
 def _put(cursor: Any, keys: list[bytes], values: list[bytes], *, append: bool) -> None:
     count = len(keys)
     if count and cursor.putmulti(zip(keys, values, strict=True), append=append) != (count, count):
-        raise InvariantBroken("rows that should be in ascending order are not")
+        raise InvariantBroken("rows are not in ascending order")

@@ -158,5 +158,5 @@ class KafkaAdmin:
         end = time.monotonic() + _SETTLE
         while not done():
             if time.monotonic() > end:
-                raise BrokerUnavailable(f"The broker took more than {_SETTLE:g} s {doing}", topic=topic)
+                raise BrokerUnavailable(f"The broker needed more than {_SETTLE:g} s {doing}", topic=topic)
             time.sleep(0.02)

@@ -49,7 +49,7 @@ class KafkaAppender(Appender):
                 before, moved = left, now
             elif now - moved > CONNECT_TIMEOUT:
                 why = self._producer.contact.outage or "no answer"
-                raise BrokerUnavailable(f"The broker took no record for {CONNECT_TIMEOUT:g} s ({why})")
+                raise BrokerUnavailable(f"The broker accepted no record for {CONNECT_TIMEOUT:g} s ({why})")
         self._appended = 0
 
     def close(self) -> None:

@@ -199,7 +199,7 @@ class JobHandle(JobControl):
         end = time.monotonic() + ANSWER
         while _is_there(self.name):
             if time.monotonic() > end:
-                raise WorkerLost("the job's coordinator does not end", job=self.name)
+                raise WorkerLost("the job's coordinator did not end", job=self.name)
             time.sleep(0.05)
 
     def _ask(self, method: Any, *arguments: Any, timeout: float | None = None) -> Any:

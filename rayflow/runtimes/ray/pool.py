@@ -137,7 +137,7 @@ class Pool:
         if now - member.heard > timeout:
             return f"has not answered for {now - member.heard:.0f} s"
         if member.metrics.attempt < member.attempt and now - member.told > LEASE * timeout:
-            return f"has been stuck in the attempt before for {now - member.told:.0f} s"
+            return f"has been stuck in the previous attempt for {now - member.told:.0f} s"
         return None
 
     def drop_lost(self) -> None:
@@ -227,7 +227,7 @@ class Pool:
             raise WorkerFailed(f"worker {member.slot} could not start: {_line(cause)}", job=self._spec.name) from None
         except ray.exceptions.RayError as error:
             self.remove(member.slot)
-            text = f"worker {member.slot} could not begin: {_line(error)}"
+            text = f"worker {member.slot} could not start: {_line(error)}"
             if isinstance(error, ray.exceptions.RuntimeEnvSetupError) or "creation task" in str(error):
                 raise WorkerFailed(text, job=self._spec.name) from None
             raise WorkerLost(text, job=self._spec.name) from None  # killed, or its node is gone: another one may start
@@ -239,8 +239,8 @@ class Pool:
     def _missing(self, pending: int) -> str:
         free, have = cpus()
         return (
-            f"{pending} of {len(self.members)} workers found no place within {self._spec.start_timeout:.0f} s: each "
-            f"wants {self._spec.cpus:g} CPU, and {free:g} of the cluster's {have:g} are free"
+            f"{pending} of {len(self.members)} workers could not be placed within {self._spec.start_timeout:.0f} s: "
+            f"each needs {self._spec.cpus:g} CPU, and {free:g} of the cluster's {have:g} are free"
         )
 
 
