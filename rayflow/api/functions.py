@@ -1,4 +1,4 @@
-"""What a job file may hand over as a function, checked when the job is built."""
+"""Checks the functions in a job file when the job is built."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def check_function(fn: Any, method: str, *arguments: str) -> None:
 
 
 def returned_type(fn: Callable[..., Any]) -> Any:
-    """What `fn` is annotated to return; a class makes itself; None when it is unknown."""
+    """The annotated return type of `fn`; for a class, the class itself; None if unknown."""
     if isinstance(fn, type):
         return fn
     try:
         return typing.get_type_hints(fn).get("return")
     except (TypeError, NameError, AttributeError, SyntaxError):
-        return None  # an annotation that only a type checker can follow
+        return None  # an annotation that only a type checker can resolve
 
 
 def item_type(iterable: Any) -> Any:
-    """R of Iterable[R], list[R], Iterator[R]... ; None when it is unknown."""
+    """R of Iterable[R], list[R], Iterator[R]...; None if unknown."""
     arguments = typing.get_args(iterable)
     return arguments[0] if arguments else None
 

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: by a hash that never changes, whatever the process, machine or version."""
+"""Assigns keys to partitions with a hash that is the same in every process, machine and version."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def partition_of(data: bytes, partitions: int) -> int:
 
 
 class Partitioner(dict[Any, int]):
-    """key -> partition, remembered: `map(partitioner.__getitem__, keys)` runs at a dict's speed on known keys.
+    """Maps keys to partitions, with a cache: `map(partitioner.__getitem__, keys)` has the speed of a dict for known
+    keys.
 
     Args:
-        partitions: how many there are.
-        encode: the bytes of a key; keys that are equal must give equal bytes.
-        hash_of: a hash of those bytes, not negative: CRC-32, or `murmur2` to agree with Kafka's clients.
-        bound: forget everything once so many keys are remembered.
+        partitions: their number.
+        encode: returns the bytes of a key; equal keys must have equal bytes.
+        hash_of: a hash of those bytes, not negative: CRC-32, or `murmur2` as in Kafka's clients.
+        bound: the maximum number of cached keys; then the cache is cleared.
 
     >>> partitioner = Partitioner(4, str.encode)
     >>> [partitioner[key] for key in ["u01234", "u01234"]]

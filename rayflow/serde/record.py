@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
     class _Immutable(msgspec.StructMeta):
-        """What type checkers see, so that classes derived from Record are immutable to them as well."""
+        """The metaclass that type checkers see, so that they treat classes derived from Record as immutable, too."""
 else:
     _Immutable = type(msgspec.Struct)
 

@@ -1,1 +1,1 @@
-"""What a job file says of each operator, as data: a module for each family. `rayflow.operators` runs them."""
+"""The specifications of operators in a job file, as data: a module per family. `rayflow.operators` runs them."""

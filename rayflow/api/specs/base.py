@@ -1,4 +1,4 @@
-"""What every spec says of itself, so that the plan needs to know none of them by name."""
+"""The interface of every spec, so that the plan does not need to know them by name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rayflow.core.outputs import IN, Input
 class StateSpec:
     """One state of an operator; `ttl` in ms or None.
 
-    `kind`: value, list, map, timers, windows, ordered (by key and time), calls (records that wait for calls), or
-    expiry (when rows with a TTL end; it may go without loss).
-    `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
+    `kind`: value, list, map, timers, windows, ordered (by key and time), calls (records that wait for calls), or expiry
+    (when rows with a TTL expire; it may be lost without harm). `shape`: a description of its rows, if the job file
+    determines them: the windows, the columns of an aggregation.
     """
 
     name: str
@@ -25,13 +25,14 @@ class StateSpec:
 
 
 class OperatorSpec:
-    """What a job file says of one operator. Subclasses are frozen dataclasses; each has an operator that runs it.
+    """The specification of one operator in a job file. Subclasses are frozen dataclasses; an operator runs each of
+    them.
 
     Attributes:
-        inputs: the names of its inputs. One that has several gives each a name of its own, and does not use IN.
+        inputs: the names of its inputs. An operator with several inputs names each of them, and does not use IN.
         moves_by_key: whether an exchange follows it, which brings the records of a key to one task.
-        keeps_source_keys: whether what follows relies on the keys and the partitioning of the source.
-        has_effect: whether a job that ends in it does something.
+        keeps_source_keys: whether later operators rely on the keys and the partitioning of the source.
+        has_effect: whether a job that ends with it has an effect.
     """
 
     __slots__ = ()
@@ -43,25 +44,26 @@ class OperatorSpec:
 
     @property
     def label(self) -> str:
-        """One line for people on what the operator does, without its kind; "" when there is nothing to add."""
+        """One line for people that describes the operator, without its kind; "" if there is nothing to add."""
         return ""
 
     @property
     def states(self) -> tuple[StateSpec, ...]:
-        """What the operator keeps per key: name, kind and shape decide whether a checkpoint's rows still fit."""
+        """The states that the operator keeps per key: name, kind and shape decide whether a checkpoint's rows still
+        fit."""
         return ()
 
     @property
     def by_key(self) -> bool:
-        """Whether it needs all records of a key in one task, and brings no such order about itself."""
+        """Whether it needs all records of a key in one task, and does not ensure this itself."""
         return False
 
     @property
     def on_error(self) -> OnError:
-        """What becomes of a record that fails. Stop also stands for an operator that no record can fail in."""
+        """The error policy for records that fail. Stop also for an operator in which no record can fail."""
         return Stop()
 
 
 def joined(*parts: str, by: str = ", ") -> str:
-    """The parts of a label, those left out that are empty."""
+    """The non-empty parts of a label."""
     return by.join(part for part in parts if part)

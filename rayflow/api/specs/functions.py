@@ -13,7 +13,7 @@ from rayflow.core.failures import OnError, Stop
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec(OperatorSpec):
-    """What they have in common."""
+    """The common base class."""
 
     fn: Callable[[Any], Any]
     on_error: OnError = field(default_factory=Stop)
