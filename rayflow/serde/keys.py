@@ -1,7 +1,7 @@
 """Keys as bytes whose order is the keys' own order: what rows of state are sorted by, and exchanges hash.
 
 The encoding is modelled on FoundationDB's tuple layer: one byte for the type, then the value in a form that sorts as
-bytes. No encoding is the prefix of another, so encoded keys can be put one behind the other and taken apart again.
+bytes. No encoding is the prefix of another, so encoded keys can be concatenated and separated again.
 
 | type | after the type's byte |
 | --- | --- |

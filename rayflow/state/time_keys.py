@@ -5,9 +5,10 @@
 | row | table, encoded key, time, sequence | its data |
 | index | table, 00, time, encoded key, sequence | nothing |
 
-Time is 8 bytes (signed, the sign bit turned), the sequence 4: together they are a row's *position*. No encoded key
-begins with 00, so the index lies before the rows. An encoded key of more than LONGEST bytes is replaced by FF and its
-hash in both, and put before the data of the row and into the value of the index: the order by time stays.
+The time has 8 bytes (signed, with the sign bit inverted), the sequence 4. Together they are a row's *position*. No
+encoded key begins with 00, so the index precedes the rows. An encoded key of more than LONGEST bytes is replaced in
+both by FF and its hash, and stored before the data of the row and in the value of the index. The order by time stays
+the same.
 """
 
 from __future__ import annotations

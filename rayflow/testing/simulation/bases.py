@@ -1,4 +1,4 @@
-"""Makes bases of the small states in simulations, in several parts."""
+"""Lets simulations write bases, in several parts, although their states are small."""
 
 from __future__ import annotations
 
