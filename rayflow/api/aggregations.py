@@ -25,10 +25,10 @@ class BuiltIn(AnyAggregation[V_in, R_out]):
     """A built-in aggregation. The operator compiles all of one `aggregate` call into one loop over a batch.
 
     Attributes:
-        kind: which; it also fixes the accumulator: "count" int; "sum" number from 0; "min", "max" value or None;
-            "mean" sum and count in two slots; "first", "last" value; "collect" list; "distinct" set (its size is
+        kind: its kind, which also determines the accumulator: "count" int; "sum" number from 0; "min", "max" value or
+            None; "mean" sum and count in two slots; "first", "last" value; "collect" list; "distinct" set (its size is
             the result).
-        fn: what of the value is aggregated; None: the value itself.
+        fn: returns the part of the value to aggregate; None: the value itself.
     """
 
     kind: BuiltInKind
@@ -87,7 +87,7 @@ class Aggregation(AnyAggregation[V_in, R_out], ABC, Generic[V_in, A, R_out]):
 
 
 def defines(aggregation: Aggregation[Any, Any, Any], method: Literal["merge", "remove"]) -> bool:
-    """Whether an aggregation of the user's has one of the methods that it need not have."""
+    """Whether a user's aggregation defines one of the optional methods."""
     return getattr(type(aggregation), method) is not getattr(Aggregation, method)
 
 

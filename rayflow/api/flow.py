@@ -1,4 +1,4 @@
-"""A place in the logical graph from which records flow on, and what is known of them there."""
+"""An output of an operator in the logical graph, and what is known about its records."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Flow:
         key: Serde[Any] | None = None,
         value: Serde[Any] | None = None,
     ) -> Flow:
-        """Add an operator behind this place, and stand at its output."""
+        """Add an operator after this place. Returns its output."""
         node = self.graph.add(kind, spec, (self.feed(),), name=name)
         return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
 
@@ -50,9 +50,9 @@ class Flow:
         return f"<{what} {self.graph.path(self.node)}{branch}>"
 
     def at_output(self, output: Output) -> Flow:
-        """The same operator's other output."""
+        """Another output of the same operator."""
         return replace(self, output=output)
 
     def rekeyed_at(self, location: str) -> Flow:
-        """The same place, from where on keys are no longer the source's."""
+        """The same place, after which keys are no longer the source's."""
         return replace(self, rekeyed=location)

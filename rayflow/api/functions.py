@@ -39,11 +39,11 @@ def returned_type(fn: Callable[..., Any]) -> Any:
     try:
         return typing.get_type_hints(fn).get("return")
     except (TypeError, NameError, AttributeError, SyntaxError):
-        return None  # an annotation that only a type checker can follow
+        return None  # an annotation that only a type checker can resolve
 
 
 def item_type(iterable: Any) -> Any:
-    """R of Iterable[R], list[R], Iterator[R]... ; None when it is unknown."""
+    """R of Iterable[R], list[R], Iterator[R]...; None if unknown."""
     arguments = typing.get_args(iterable)
     return arguments[0] if arguments else None
 

@@ -1,4 +1,4 @@
-"""The logical graph: what the calls of a job file add up to. `rayflow.plan` compiles it."""
+"""The logical graph that the calls in a job file build. `rayflow.plan` compiles it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_identifier(name: str, what: str) -> str:
-    """`name`, if it can be part of topic, group and transactional ids. Raises InvalidJob."""
+    """`name`, if it is valid in topic, group and transactional ids. Raises InvalidJob."""
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise invalid(
             f"{name!r} cannot be the name of {what}",
@@ -27,7 +27,7 @@ def check_identifier(name: str, what: str) -> str:
 
 
 class InputEdge(NamedTuple):
-    """One edge into an operator: what comes out of `operator` at `output` goes in at `input`."""
+    """One edge into an operator: from `output` of `operator` to `input`."""
 
     operator: str
     output: Output = OUT
@@ -39,10 +39,12 @@ class Node:
     """One operator of the logical graph.
 
     Attributes:
-        id: the user's name, or the kind and its place among all operators of that kind ("window-1"). Operators with a
-            name of their own count as well, so that naming one does not shift the state of those after it.
-        kind: the method that made it. spec: its arguments.
-        inputs: what it takes, in order; the same place may be there twice. topic: what a "stream" reads.
+        id: the user's name, or the kind and its number among all operators of that kind ("window-1"). Named operators
+            are numbered, too, so that naming one does not change the ids of those after it.
+        kind: the method that created it.
+        spec: its arguments.
+        inputs: its input edges, in order; the same output may occur twice.
+        topic: the topic that a "stream" reads.
         location: "file.py:12".
     """
 
@@ -63,7 +65,7 @@ class Graph:
         self._kinds: Counter[str] = Counter()
 
     def id_of_next(self, kind: str, name: str | None) -> str:
-        """The id that the next operator of `kind` gets. Raises InvalidJob for a name that cannot be one."""
+        """The id of the next operator of `kind`. Raises InvalidJob for an invalid name."""
         return f"{kind}-{self._kinds[kind] + 1}" if name is None else check_identifier(name, "an operator")
 
     def add(
@@ -75,7 +77,7 @@ class Graph:
         name: str | None = None,
         topic: TopicRef | None = None,
     ) -> Node:
-        """Add an operator. Raises InvalidJob when its id is taken."""
+        """Add an operator. Raises InvalidJob if its id is taken."""
         node = Node(self.id_of_next(kind, name), kind, spec, inputs, caller_location(), topic)
         if node.id in self.nodes:
             raise invalid(
@@ -87,7 +89,7 @@ class Graph:
         return node
 
     def path(self, node: Node) -> str:
-        """How a node is reached, along first inputs, for people: "orders | filter | key_by"."""
+        """The path to a node, along first inputs, for people: "orders | filter | key_by"."""
         kinds: list[str] = []
         while node.inputs:
             kinds.append(node.kind)

@@ -12,7 +12,7 @@ _PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 def caller_location() -> str:
-    """The first frame outside rayflow as "file.py:12"; "" when there is none."""
+    """The first frame outside of rayflow as "file.py:12"; "" if there is none."""
     frame = sys._getframe(1)
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_PACKAGE):

@@ -1,4 +1,4 @@
-"""Advice at once, with the line of the job file, for a method that exists on another kind of stream."""
+"""Errors with advice, and with the line of the job file, for a method that exists only on another kind of stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rayflow.api.location import invalid
 
 
 class Misused(NamedTuple):
-    """Why a class lacks the methods that keyed streams have and it has not, and `also` some of other classes."""
+    """The advice for each method of keyed streams that a class lacks; `also`: for methods of other classes."""
 
     why: str
     advice: str
@@ -16,9 +16,9 @@ class Misused(NamedTuple):
 
 
 class Misuse:
-    """Gives the methods that a class lacks on purpose an error with advice.
+    """Gives methods that a class lacks on purpose an error with advice.
 
-    A type checker sees none of them: to it they are missing, as they are.
+    A type checker does not see these methods: for it they are missing, as intended.
     """
 
     __slots__ = ()

@@ -29,7 +29,7 @@ def dead_letter(topic: str | TopicRef) -> DeadLetter:
 
 
 def check_on_error(given: Any) -> OnError:
-    """`given`, if it can be an on_error=. Raises InvalidJob."""
+    """`given`, if it is a valid on_error=. Raises InvalidJob."""
     if isinstance(given, Stop | Skip | DeadLetter):
         return given
     if given is dead_letter:

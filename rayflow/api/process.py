@@ -82,5 +82,5 @@ class ProcessFunction(ABC, Generic[K, V, R]):
 
 
 def has_timers(function: type[Any]) -> bool:
-    """Whether a ProcessFunction class answers timers."""
+    """Whether a ProcessFunction class handles timers."""
     return function.on_timer is not ProcessFunction.on_timer

@@ -14,7 +14,7 @@ from rayflow.core.failures import OnError
 
 
 def process_spec(make: Any, *, keyed: bool, on_error: OnError) -> ProcessSpec:
-    """The spec, after one instance was made to see that it can be. Raises InvalidJob."""
+    """The spec, after creating one instance as a check. Raises InvalidJob."""
     if isinstance(make, ProcessFunction):
         name = type(make).__name__
         raise invalid(
@@ -55,7 +55,7 @@ def _class_made_by(make: Any) -> type[Any]:
 
 
 def result_of_process(spec: ProcessSpec) -> Any:
-    """R of ProcessFunction[K, V, R] as the class gives it; None when it is not said."""
+    """R of ProcessFunction[K, V, R] as the class declares it; None if it does not."""
     for base in spec.made.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             arguments = typing.get_args(generic)

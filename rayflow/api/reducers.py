@@ -16,7 +16,7 @@ from rayflow.serde.base import Serde
 
 
 def aggregate_spec(aggregations: dict[str, Any], options: dict[str, Any], *, windowed: bool) -> AggregateSpec:
-    """Of `aggregate`; `options` are the keywords that are not aggregations. Raises InvalidJob."""
+    """The spec of `aggregate`. `options`: the keywords that are not aggregations. Raises InvalidJob."""
     for name, option in options.items():
         if isinstance(option, AnyAggregation):
             raise invalid(
@@ -27,13 +27,13 @@ def aggregate_spec(aggregations: dict[str, Any], options: dict[str, Any], *, win
 
 
 def reduce_spec(fn: Any, on_error: Any) -> FoldSpec:
-    """Of `reduce`: the first value is the first accumulator. Raises InvalidJob."""
+    """The spec of `reduce`: the first value is the first accumulator. Raises InvalidJob."""
     check_function(fn, "reduce()", "accumulator", "value")
     return FoldSpec(None, fn, check_on_error(on_error))
 
 
 def fold_spec(initial: Any, fn: Any, on_error: Any) -> FoldSpec:
-    """Of `fold`. Raises InvalidJob."""
+    """The spec of `fold`. Raises InvalidJob."""
     if isinstance(initial, list | dict | set | bytearray):
         kind = type(initial).__name__
         raise invalid(
@@ -47,12 +47,12 @@ def fold_spec(initial: Any, fn: Any, on_error: Any) -> FoldSpec:
 
 
 def count_spec() -> FoldSpec:
-    """Of `count`."""
+    """The spec of `count`."""
     return FoldSpec(int, one_more)
 
 
 def serde_of_reducer(spec: AggregateSpec | FoldSpec, value: Serde[Any]) -> Serde[Any]:
-    """The serde of results; `value` is that of what is reduced, which `reduce` keeps."""
+    """The serde of results. `value`: the serde of the input values, which `reduce` keeps."""
     if isinstance(spec, AggregateSpec):
         return serde_of_result(spec.result)
     return value if spec.initial is None else serde_of_result(returned_type(spec.fn))

@@ -17,7 +17,7 @@ WINDOW_FIELDS = ("window_start", "window_end")
 
 
 def result_type(aggregations: dict[str, Any], into: type[Any] | None, *, windowed: bool) -> type[Any]:
-    """The class of the results: `into`, checked against what there is to fill it with, or one made for the names.
+    """The class of the results: `into`, after checking that its fields can be set, or a new class for the names.
 
     Raises InvalidJob.
     """
@@ -46,7 +46,7 @@ def _check_names(aggregations: dict[str, Any]) -> None:
 
 @cache
 def _made(names: tuple[str, ...]) -> type[Any]:
-    """One class for all results with the same names: its name in state and between stages follows from them alone."""
+    """One class for all results with the same names; its name in state and between stages depends only on them."""
     types = {"window_start": int, "window_end": int}
     made = msgspec.defstruct(
         "Result", [(name, types.get(name, Any)) for name in names], bases=(Record,), frozen=True, module=__name__
@@ -74,7 +74,7 @@ def _check_into(into: type[Any], context: tuple[str, ...], names: tuple[str, ...
 
 
 def _fields_of(into: type[Any]) -> tuple[set[str], set[str]]:
-    """Names that must be given, and all names."""
+    """The names of required fields, and of all fields."""
     if issubclass(into, msgspec.Struct):
         fields = msgspec.structs.fields(into)
         return {field.name for field in fields if field.required}, {field.name for field in fields}

@@ -1,4 +1,4 @@
-"""Which serdes a stream has: what the user says, and what follows from one operator to the next."""
+"""Determines the serdes of a stream: from the user's arguments, and from one operator to the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayflow.serde.record_names import is_record_class
 
 
 def serde_of(spec: Any, option: str) -> Serde[Any]:
-    """The serde for what a user gives as `option`. Raises InvalidJob when there is none."""
+    """The serde for the user's argument `option`. Raises InvalidJob if there is none."""
     try:
         return serde_for(spec)
     except InvalidJob as error:
@@ -20,10 +20,10 @@ def serde_of(spec: Any, option: str) -> Serde[Any]:
 
 
 def serde_of_result(kind: Any) -> Serde[Any]:
-    """The serde of values that an operator makes, when their type is `kind` (None: unknown).
+    """The serde for an operator's results of type `kind` (None: unknown).
 
-    Record classes are written as JSON by their own serde, bytes as they are, all else as JSON; so a type that becomes
-    known later never changes what is written.
+    Record classes are written as JSON by their own serde, bytes unchanged, all other types as JSON. So a type that
+    becomes known later never changes the output.
     """
     if is_record_class(kind):
         return serde_of(kind, "the result's type")
@@ -31,10 +31,10 @@ def serde_of_result(kind: Any) -> Serde[Any]:
 
 
 def same_serde(one: Serde[Any], other: Serde[Any]) -> bool:
-    """Whether two serdes read and write alike."""
+    """Whether two serdes read and write the same bytes."""
     return one is other or (type(one) is type(other) and one.name == other.name and one.type is other.type)
 
 
 def merged_serde(serdes: list[Serde[Any]]) -> Serde[Any]:
-    """The serde of merged streams: theirs when they agree, else one that goes by each object's type."""
+    """The serde of merged streams: their own if it is the same, otherwise one that depends on each object's type."""
     return serdes[0] if all(same_serde(serdes[0], serde) for serde in serdes[1:]) else auto

@@ -1,4 +1,4 @@
-"""Adding a sink behind a place in the graph; streams, tables and late records share it."""
+"""Adds a sink after a place in the graph; used by streams, tables and late records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_sink(
     name: str | None = None,
     kind: str = "sink",
 ) -> None:
-    """Write what flows here to a topic. Raises InvalidJob."""
+    """Write the records at this place to a topic. Raises InvalidJob."""
     if timestamp is not None:
         check_function(timestamp, "to(timestamp=)", "value")
     if headers is not None:

@@ -101,10 +101,14 @@ class MapState(ABC, Generic[MK, MV]):
 class StateDescriptor:
     """A declared state. The operator replaces it by a live state, in each instance's own attributes.
 
-    A non-data descriptor: `instance.__dict__[name] = live` hides it, so that a live state costs a plain attribute read.
+    A non-data descriptor: `instance.__dict__[name] = live` hides it, so reading a live state costs only an attribute
+    read.
 
     Attributes:
-        name: the attribute's name. kind: "value", "list" or "map". default: of a value. ttl: ms, or None.
+        name: the attribute's name.
+        kind: "value", "list" or "map".
+        default: of a value.
+        ttl: ms, or None.
     """
 
     __slots__ = ("default", "kind", "name", "ttl")

@@ -1,4 +1,4 @@
-"""Attempt numbers: each is claimed by creating an object, so no two processes ever run under the same one."""
+"""Attempt numbers. Each is claimed by creating an object, so no two processes use the same number."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def claim_attempt(store: CheckpointStore, slots: Sequence[WorkerId] = (), lineage: str = "") -> Claim:
-    """Claim the next attempt number, ours alone from now on. Raises DamagedObject for a claim that cannot be read.
+    """Claim the next attempt number, exclusively. Raises DamagedObject for a claim that cannot be read.
 
-    `slots`: those that the attempt's workers have. `lineage`: hex of a new UUID.
+    `slots`: those of the attempt's workers. `lineage`: hex of a new UUID.
 
     >>> from rayflow.checkpoint.open import open_store
     >>> store = open_store("memory:")
@@ -45,7 +45,7 @@ def claim_attempt(store: CheckpointStore, slots: Sequence[WorkerId] = (), lineag
         else:
             try:
                 earlier = read_claim(store, newest) if newest else Claim(0)
-            except ObjectMissing:  # a later attempt has committed meanwhile, and the claim was collected
+            except ObjectMissing:  # a later attempt has committed, and retention has deleted the claim
                 continue
         begun = lineage if committed is not None else earlier.lineage or lineage
         claim = Claim(newest + 1, tuple(sorted({*slots, *earlier.slots})), begun)
@@ -61,12 +61,12 @@ def read_claim(store: CheckpointStore, attempt: Attempt) -> Claim:
     try:
         wire = msgspec.json.decode(store.get(name), type=_Wire)
     except msgspec.MsgspecError as error:
-        raise DamagedObject(f"{name} is no claim of an attempt") from error
+        raise DamagedObject(f"{name} is not the claim of an attempt") from error
     return Claim(attempt, wire.slots, wire.lineage)
 
 
 def newest_attempt(store: CheckpointStore) -> Attempt:
-    """The highest number claimed so far, also where retention has removed the claim; 0 when there is none."""
+    """The highest number claimed so far, even if retention has deleted the claim; 0 if there is none."""
     claimed = [kind.attempt for kind in map(parse_name, store.list(ATTEMPTS)) if isinstance(kind, AttemptObject)]
     committed = _newest_committed(store)
     return max([0, *claimed, 0 if committed is None else committed.attempt])

@@ -1,6 +1,6 @@
-"""Bases: full copies of one task's rows, in parts, so that a restore need not begin at the first delta.
+"""Bases: full copies of one task's rows, in parts, so that a restore does not have to start at the first delta.
 
-A part: 6 bytes of magic, the format's version, the body's length, a CRC-32 over these and the body, the body
+A part: 6 bytes of magic, the format's version, the length of the body, a CRC-32 over these and the body, and the body
 (MessagePack: keys, values).
 """
 
@@ -23,7 +23,7 @@ from rayflow.state.base import Rows
 
 FORMAT = 1
 PART_BYTES = 4 << 20
-"""Bytes of rows in one part of a base, read and encoded at once; a single row that is larger has one of its own."""
+"""Bytes of rows in one part of a base, which is read and encoded at once. A larger row is in its own part."""
 
 _MAGIC = b"RFBAS\n"
 _HEAD = struct.Struct("<6sHQI")
@@ -33,10 +33,11 @@ _ROW_OVERHEAD = 10  # two MessagePack bin headers of at most 5 bytes
 
 @dataclass(frozen=True, slots=True)
 class BaseRef:
-    """A complete base of one task: it holds the rows as of the end of `epoch`.
+    """A complete base of one task: its rows at the end of `epoch`.
 
     Attributes:
-        parts: names of its objects, in key order. bytes: their total size.
+        parts: names of its objects, in key order.
+        bytes: their total size.
     """
 
     epoch: Epoch
@@ -45,7 +46,7 @@ class BaseRef:
 
 
 def encode_base_part(rows: Rows) -> list[bytes]:
-    """One part that holds `rows`, as the buffers to write one after the other.
+    """One part with `rows`, as the buffers to write one after the other.
 
     >>> decode_base_part("example", b"".join(encode_base_part(([b"k"], [b"v"]))))
     ([b'k'], [b'v'])
@@ -62,9 +63,9 @@ def decode_base_part(name: str, data: bytes) -> Rows:
 
 
 def check_base_part(name: str, data: bytes) -> memoryview:
-    """The body of a part whose checksum holds. Raises DamagedObject with its name, FormatTooNew."""
+    """The body of a part, after its checksum was verified. Raises DamagedObject with its name, FormatTooNew."""
     if len(data) < _HEAD.size or not data.startswith(_MAGIC):
-        raise DamagedObject(f"{name} is cut short, or is no part of a base")
+        raise DamagedObject(f"{name} is truncated, or is not part of a base")
     _, version, length, crc = _HEAD.unpack_from(data)
     body = memoryview(data)[_HEAD.size :]
     if len(body) != length or crc32(_VERSIONED.pack(version, length), crc32(body)) != crc:
@@ -75,13 +76,13 @@ def check_base_part(name: str, data: bytes) -> memoryview:
 
 
 def read_base(store: CheckpointStore, base: BaseRef) -> Iterator[Rows]:
-    """The rows of a base, a run per part. Raises DamagedObject, ObjectMissing, FormatTooNew."""
+    """The rows of a base, one run per part. Raises DamagedObject, ObjectMissing, FormatTooNew."""
     for name in base.parts:
         yield decode_base_part(name, store.get(name))
 
 
 def split_rows(runs: Iterable[Rows], limit: int) -> Iterator[Rows]:
-    """The same rows in runs as large as they can be within `limit` bytes when encoded; a larger row comes alone.
+    """The same rows in runs as large as possible within `limit` encoded bytes. A larger row is a run of its own.
 
     >>> [keys for keys, _ in split_rows([([b"a"], [b"1"]), ([b"b", b"c"], [b"2", b"3"])], limit=24)]
     [[b'a', b'b'], [b'c']]

@@ -1,4 +1,4 @@
-"""The chain of a checkpoint: per task a base, if there is one, then the deltas up to the checkpoint's epoch."""
+"""The chain of a checkpoint: for each task a base, if there is one, and the deltas up to the checkpoint's epoch."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class RestorePieces:
-    """What one task is restored from: the rows of `base` (None: none), then the deltas of `epochs` in order."""
+    """The pieces from which one task is restored: the rows of `base` (None: none), then the deltas of `epochs` in
+    order."""
 
     base: BaseRef | None
     epochs: tuple[Epoch, ...]
 
 
 class Chain:
-    """Reads what a manifest names. Segments are opened once and kept, so use one chain for all tasks of a worker.
+    """Reads the objects that a manifest names. It opens each segment once, so use one chain for all tasks of a worker.
 
-    Of an epoch's segments, one for each worker, only those are opened that it takes to find a task: it is mostly where
-    it was in the epoch before.
+    An epoch has one segment per worker. It opens only those that it needs to find a task: usually a task is in the
+    segment of the same worker as in the epoch before.
 
-    Every method raises DamagedObject, ObjectMissing, FormatTooNew and what the store raises.
+    Every method raises DamagedObject, ObjectMissing, FormatTooNew, and the errors of the store.
     """
 
     def __init__(self, store: CheckpointStore, manifest: Manifest) -> None:
@@ -45,14 +46,14 @@ class Chain:
         self._places: dict[TaskId, int] = {}
 
     def knows(self, task: TaskId) -> bool:
-        """Whether the checkpoint holds `task`."""
+        """Whether the checkpoint contains `task`."""
         return task.partition < self.manifest.stages.get(task.stage, 0)
 
     def segment(self, epoch: Epoch, task: TaskId) -> SegmentReader | None:
-        """The segment of `epoch` that holds `task`; None when the task was not there yet."""
+        """The segment of `epoch` that contains `task`; None if the task did not exist yet."""
         names = self.manifest.segments[epoch]
         place = self._places.get(task)
-        if place is None and epoch != self.manifest.epoch:  # all tasks are in the newest: it is opened once for all
+        if place is None and epoch != self.manifest.epoch:  # all tasks are in the newest, which is opened once for all
             self.segment(self.manifest.epoch, task)
             place = self._places.get(task)
         likely = () if place is None or place >= len(names) else (place,)
@@ -71,8 +72,8 @@ class Chain:
     def deltas(self, task: TaskId, epochs: Iterable[Epoch], *, known: bool) -> Iterator[tuple[Epoch, Delta]]:
         """The deltas of `task` at `epochs`, ascending.
 
-        A task that joined the job later has none in the first epochs, unless it is `known` to be older; one that is
-        missing afterwards is damage.
+        A task that was added to the job later has none in the first epochs, unless it is `known` to be older. A delta
+        that is missing after those is damage.
         """
         for epoch in epochs:
             segment = self.segment(epoch, task)
@@ -83,12 +84,12 @@ class Chain:
                 raise DamagedObject(f"The segments of epoch {epoch} lack task {task}")
 
     def delta_bytes(self, task: TaskId, epochs: Iterable[Epoch]) -> int:
-        """Size of the deltas of `task` at `epochs`, bytes."""
+        """Size of the deltas of `task` at `epochs`, in bytes."""
         found = (segment.blobs(task) for epoch in epochs if (segment := self.segment(epoch, task)) is not None)
         return sum(blobs.delta.length for blobs in found if blobs is not None)
 
     def pieces(self, task: TaskId) -> RestorePieces:
-        """What a restore of `task` from nothing reads."""
+        """What a full restore of `task` reads."""
         base = self.manifest.bases.get(task)
         after = 0 if base is None else base.epoch
         return RestorePieces(base, tuple(epoch for epoch in sorted(self.manifest.segments) if epoch > after))
@@ -96,8 +97,8 @@ class Chain:
     def rows(self, task: TaskId) -> Iterator[Rows]:
         """The rows of `task` at the checkpoint: base and deltas merged, in runs in ascending order over all.
 
-        Nothing for a task that the checkpoint does not hold.
-        Holds the deltas in memory; they are at most about as large as the base.
+        Empty for a task that the checkpoint does not contain. The deltas are in memory; they are at most about as large
+        as the base.
         """
         if not self.knows(task):
             return iter(())
@@ -112,9 +113,9 @@ def restore_rows(store: CheckpointStore, manifest: Manifest, task: TaskId) -> It
 
 
 def deltas_after(manifest: Manifest, task: TaskId, epoch: Epoch) -> tuple[Epoch, ...] | None:
-    """The epochs whose deltas take a store of the manifest's lineage from `epoch` to the manifest's.
+    """The epochs whose deltas bring a store of the manifest's lineage from `epoch` to the manifest's epoch.
 
-    None when some are gone, or when the store is ahead of the manifest.
+    None if some of them are deleted, or if the store is ahead of the manifest.
     """
     if epoch > manifest.epoch:
         return None
@@ -155,7 +156,7 @@ def _newest(keys: list[bytes], values: list[bytes | None]) -> tuple[list[bytes],
     >>> _newest([b"b", b"c", b"a", b"b"], [b"1", b"2", b"3", None])
     ([b'a', b'b', b'c'], [b'3', None, b'2'])
     """
-    # A list sort computes each element's key once, in order, and is stable: values follow their keys, without a dict.
+    # A list sort calls the key function once per element, in order, and is stable: values follow their keys, no dict.
     values = sorted(values, key=partial(next, iter(keys)))
     keys = sorted(keys)
     if any(map(eq, keys, islice(keys, 1, None))):
@@ -165,7 +166,7 @@ def _newest(keys: list[bytes], values: list[bytes | None]) -> tuple[list[bytes],
 
 
 def _runs(keys: list[bytes], values: list[bytes | None]) -> Iterator[Rows]:
-    """The rows at `keys`, but for those that are deleted."""
+    """The rows at `keys`, except the deleted ones."""
     for start in range(0, len(keys), _CHUNK):
         some, data = keys[start : start + _CHUNK], values[start : start + _CHUNK]
         if None in data:

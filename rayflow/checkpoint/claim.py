@@ -1,4 +1,4 @@
-"""What an attempt says of itself when it claims its number."""
+"""The contents of an attempt's claim of its number."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ class Claim:
     """One attempt's claim.
 
     Attributes:
-        slots: those that the attempt may use, and those of all attempts since the last commit, that one included:
-            whoever comes next must fence them all, since an attempt that never commits is in no manifest.
-        lineage: what the attempt's checkpoints are of if there is none yet: that of the store's first attempt, so
-            that all who try to begin in one store begin the same history; "" when it was claimed for something else.
+        slots: those that the attempt may use, and those of all attempts since the last commit, including the committed
+            one. The next attempt must fence them all, because an attempt that never commits is in no manifest.
+        lineage: the lineage of the attempt's checkpoints if there is none yet. It is that of the store's first attempt,
+            so that all attempts to start in one store start the same history; "" if the number was claimed for
+            something else.
     """
 
     attempt: Attempt

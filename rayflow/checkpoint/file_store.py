@@ -22,16 +22,16 @@ _serial = count()
 
 
 class FileStore(CheckpointStore):
-    """Objects as files below one folder, which is made when the first object is written.
+    """Objects as files in one folder, which is created when the first object is written.
 
-    An object is written in the folder `.unfinished` of the store, synced, and moved to its name, so a reader sees all
-    of it or nothing. A writer holds a lock on its unfinished file as long as it lives; opening a store deletes those
-    that nobody holds.
+    An object is written in the store's folder `.unfinished`, synced, and moved to its name, so a reader sees all of it
+    or nothing. A writer locks its unfinished file while it lives. Opening a store deletes unfinished files without a
+    lock.
 
     Args:
-        uri: `file:/absolute`, `file:///absolute` or `file:relative` (to the current folder at this moment).
+        uri: `file:/absolute`, `file:///absolute` or `file:relative` (to the current directory at the time of the call).
 
-    Raises InvalidSetting for another form, CheckpointStoreFailed when the system refuses the path.
+    Raises InvalidSetting for another form, CheckpointStoreFailed if the system refuses the path.
 
     >>> import tempfile
     >>> store = FileStore(f"file:{tempfile.mkdtemp()}/checkpoints")
@@ -86,7 +86,7 @@ class FileStore(CheckpointStore):
             for name in names:
                 with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                     self._path(name).unlink()
-            # Synced, so that after a power loss no manifest is back whose segments are not.
+            # Synced, so that after a power failure no manifest reappears without its segments.
             for folder in {self._path(name).parent for name in names}:
                 _sync_folder(self._without_empty(folder))
 
@@ -121,7 +121,7 @@ class FileStore(CheckpointStore):
             _lock(descriptor, wait=True)
             if os.fstat(descriptor).st_nlink:
                 return path, descriptor
-            os.close(descriptor)  # somebody opened the store between our open and our lock, and took it for abandoned
+            os.close(descriptor)  # another process opened the store before the lock, and deleted the file
 
     def _place(self, temporary: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
         for tries in range(_PLACE_TRIES):
@@ -130,13 +130,13 @@ class FileStore(CheckpointStore):
                 place(temporary, target)
                 return
             except (FileNotFoundError, FileExistsError):
-                # `delete` of another thread removed the folder while it was empty: after `mkdir` or in the middle of it
+                # `delete` of another thread removed the folder while it was empty: after or during `mkdir`
                 if tries == _PLACE_TRIES - 1:
                     raise
 
     def _discard_abandoned(self) -> None:
         for path in self._unfinished.glob("*"):
-            with suppress(OSError):  # somebody else's, or gone
+            with suppress(OSError):  # another process's file, or gone
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     if _lock(descriptor, wait=False):
@@ -151,7 +151,7 @@ class FileStore(CheckpointStore):
             yield from ((place / name).as_posix() for name in files if not name.startswith("."))
 
     def _without_empty(self, folder: Path) -> Path:
-        """Remove `folder` and the folders above it as far as they are empty; gives the first that stays."""
+        """Remove `folder` and its parents as long as they are empty. Returns the first one that stays."""
         while folder != self._root:
             try:
                 folder.rmdir()
@@ -190,7 +190,7 @@ def _folder(uri: str) -> Path:
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Hold the file until the descriptor is closed. False when another does, or the file system has no locks."""
+    """Lock the file until the descriptor is closed. False if another process has the lock, or without lock support."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -204,7 +204,7 @@ def _unless_missing(error: OSError) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make `folder` and those above it, each durable in the one above."""
+    """Create `folder` and its parents, each durable in its parent."""
     if not folder.parent.is_dir():
         _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
@@ -214,7 +214,7 @@ def _make_folder(folder: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:  # removed with the object, by a `delete` of another thread
+    except FileNotFoundError:  # removed together with the object, by a `delete` of another thread
         return
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What is in a checkpoint store, and whether it is sound: for people (`rayflow checkpoints`)."""
+"""Lists, shows and verifies the contents of a checkpoint store, for `rayflow checkpoints`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class CheckpointInfo:
     """One checkpoint in a list.
 
     Attributes:
-        name: of its manifest. epoch: from the name; for a savepoint from its content, 0 when that is damaged.
-        manifest: None when it is damaged or of a newer version; `problem` then says so.
+        name: of its manifest.
+        epoch: from the name; for a savepoint from its contents, 0 if they are damaged.
+        manifest: None if it is damaged or of a newer version; then `problem` has the reason.
     """
 
     name: str
@@ -40,9 +41,9 @@ class TaskInfo:
     """One task in a checkpoint.
 
     Attributes:
-        base_epoch, base_bytes: of its base; None and 0 when there is none.
+        base_epoch, base_bytes: of its base; None and 0 if there is none.
         deltas, delta_bytes: what a restore reads after the base.
-        staged: records of the checkpoint's epoch to be published, by sink operator.
+        staged: number of records of the checkpoint's epoch to be published, by sink operator.
         progress: positions, watermarks and the like.
     """
 
@@ -57,11 +58,11 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDetail:
-    """One checkpoint in full.
+    """One checkpoint with all details.
 
     Attributes:
-        published: whether it is known that its own epoch is published too, since the run ended with it.
-        objects: names and sizes in bytes of what it consists of.
+        published: whether its own epoch is known to be published, because the run ended with it.
+        objects: names and sizes in bytes of its objects.
     """
 
     manifest: Manifest
@@ -71,7 +72,7 @@ class CheckpointDetail:
 
     @property
     def bytes(self) -> int:
-        """Size of everything that the checkpoint consists of; parts may be shared with other checkpoints."""
+        """Size of all objects of the checkpoint; other checkpoints may share some of them."""
         return sum(self.objects.values())
 
 
@@ -106,7 +107,7 @@ def show(store: CheckpointStore, epoch: Epoch | None = None) -> CheckpointDetail
     """One checkpoint in full: that of `epoch`, or the newest. A checkpoint that retention deletes while it is read is
     as if it had never been there.
 
-    Raises ObjectMissing when there is none, DamagedObject, FormatTooNew, and what the store raises.
+    Raises ObjectMissing if there is none, DamagedObject, FormatTooNew, and the errors of the store.
     """
     return read_current(store, partial(_show, store, epoch))
 
@@ -125,11 +126,11 @@ def verify(
     epoch: Epoch | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Damage]:
-    """Read everything that the checkpoint of `epoch` (None: that all) consists of and check every byte.
+    """Read all objects of the checkpoint of `epoch` (None: of all checkpoints), and check every byte.
 
-    `progress(done, total, name)` is called before each object. An object that several checkpoints share is read
-    once. Checkpoints that retention deletes meanwhile are left out. Raises ObjectMissing when there is no checkpoint
-    of `epoch`, and what the store raises.
+    `progress(done, total, name)` is called before each object. An object that several checkpoints share is read once.
+    Checkpoints that retention deletes during the call are omitted. Raises ObjectMissing if there is no checkpoint of
+    `epoch`, and the errors of the store.
     """
     infos = [info for info in list_checkpoints(store) if epoch is None or info.epoch == epoch]
     if epoch is not None and not infos:
@@ -165,7 +166,7 @@ def _manifest(store: CheckpointStore, epoch: Epoch | None, epochs: Sequence[Epoc
 
 
 def _staged_counts(store: CheckpointStore, manifest: Manifest) -> dict[TaskId, dict[str, int]]:
-    """Records staged for the checkpoint's epoch, by task and sink operator."""
+    """Number of records staged for the checkpoint's epoch, by task and sink operator."""
     outputs = [SegmentReader(store, name) for name in manifest.outputs]
     blobs = {task: output.blobs(task) for output in outputs for task in output.tasks}
     return {task: {sink: blob.count for sink, blob in held.staged.items()} for task, held in blobs.items() if held}

@@ -1,4 +1,4 @@
-"""Checks objects of a checkpoint store, whole."""
+"""Checks complete objects of a checkpoint store."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def check_object(name: str, data: bytes) -> None:
 
 
 def check_stored(store: CheckpointStore, name: str) -> int:
-    """Check an object where it is, a segment piece by piece, and give its size in bytes.
+    """Check an object in its store, a segment piece by piece. Returns its size in bytes.
 
-    Raises DamagedObject with its name, ObjectMissing, FormatTooNew, and what the store raises.
+    Raises DamagedObject with its name, ObjectMissing, FormatTooNew, and the errors of the store.
     """
     if isinstance(parse_name(name), SegmentObject):
         segment = SegmentReader(store, name)

@@ -13,9 +13,10 @@ MANIFESTS = "manifests/"
 BASES = "bases/"
 PUBLISHED = "published/"
 SAVEPOINT = "savepoint.json"
-"""The manifest of a savepoint; its store holds nothing but one savepoint."""
+"""The manifest of a savepoint. Its store contains only this savepoint."""
 SAVEPOINT_CLAIM = "claimed-by.json"
-"""Names the history whose savepoint a store holds, or will hold. Savepoints of earlier versions have none."""
+"""Names the history to which the savepoint of a store belongs, or will belong. Savepoints of earlier versions have
+none."""
 
 
 class AttemptObject(NamedTuple):
@@ -39,7 +40,7 @@ class ManifestObject(NamedTuple):
 
 
 class PublishedObject(NamedTuple):
-    """Says that all output up to an epoch is published."""
+    """Records that all output up to an epoch is published."""
 
     lineage: str
     epoch: Epoch
@@ -76,7 +77,7 @@ def segment_name(epoch: Epoch, attempt: Attempt, worker: WorkerId) -> str:
 
 
 def output_name(epoch: Epoch, attempt: Attempt, worker: WorkerId) -> str:
-    """The staged output of one worker for one epoch: a segment too, apart because it is needed only until published.
+    """The staged output of one worker for one epoch: a separate segment, because it is needed only until published.
 
     >>> output_name(12, 3, 0)
     'epochs/000000000012/00000003-00000.output'
@@ -94,7 +95,7 @@ def manifest_name(epoch: Epoch) -> str:
 
 
 def published_name(lineage: str, epoch: Epoch) -> str:
-    """What is there once the last epoch of a run is published.
+    """The object that records that the last epoch of a run is published.
 
     >>> published_name("ab12", 12)
     'published/ab12/000000000012'
@@ -103,7 +104,7 @@ def published_name(lineage: str, epoch: Epoch) -> str:
 
 
 def base_part_name(task: TaskId, epoch: Epoch, attempt: Attempt, part: int) -> str:
-    """One part of a task's base. Characters of the stage's id that a file name might not take become ``=XX``.
+    """One part of a task's base. Characters of the stage's id that are unsafe in a file name become ``=XX``.
 
     >>> base_part_name(TaskId("orders", 2), 12, 3, 0)
     'bases/orders-2/000000000012-00000003/0000'
@@ -114,13 +115,13 @@ def base_part_name(task: TaskId, epoch: Epoch, attempt: Attempt, part: int) -> s
 
 
 def task_folder(task: TaskId) -> str:
-    """The folder of a task's bases within the bases: different for any two tasks."""
+    """The folder of a task's bases inside of the bases' folder; unique for each task."""
     stage = _UNSAFE.sub(lambda match: b"=%02X" % match[0][0], task.stage.encode())
     return f"{stage.decode()}-{task.partition}"
 
 
 def parse_name(name: str) -> ObjectKind | None:
-    """What an object is, by its name; None for a name that is not of this layout.
+    """The kind of an object, by its name; None if the name does not belong to this layout.
 
     >>> parse_name("manifests/000000000012.json")
     ManifestObject(epoch=12)
@@ -141,9 +142,9 @@ def parse_name(name: str) -> ObjectKind | None:
 
 
 def is_object_name(name: str) -> bool:
-    """Whether a store takes `name`: folders and a last part joined by "/", none of them empty or hidden.
+    """Whether a store accepts `name`: folders and a last part joined by "/", none of them empty or hidden.
 
-    A manifest from elsewhere must not be able to reach outside of the store.
+    A manifest from elsewhere must not be able to name files outside of the store.
 
     >>> is_object_name("a/b"), is_object_name("a/../b"), is_object_name("/a"), is_object_name("a/.b")
     (True, False, False, False)

@@ -1,7 +1,7 @@
 """Manifests: the commit point of an epoch, and the list of everything that a restore needs.
 
-A manifest is JSON that people can read. Its checksum is the SHA-256 of the same JSON without the checksum, keys sorted
-and no spaces; and a manifest is refused unless it is, byte for byte, what this module writes for its content.
+A manifest is readable JSON. Its checksum is the SHA-256 of the same JSON without the checksum, with sorted keys and
+without spaces. A manifest is refused if it differs in any byte from what this module writes for its contents.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """What a state was declared as, and the stage whose tasks hold it. `ttl` in ms, or None; `shape`: see the plan's
+    """The declaration of a state, and the stage whose tasks hold it. `ttl` in ms, or None. `shape`: see the plan's
     StateSpec."""
 
     kind: str
@@ -41,7 +41,7 @@ class StateEntry:
 
 @dataclass(frozen=True, slots=True)
 class SinkEntry:
-    """A sink operator: how many tasks it has."""
+    """A sink operator: the number of its tasks."""
 
     tasks: int
 
@@ -50,16 +50,18 @@ class SinkEntry:
 class Manifest:
     """One complete checkpoint.
 
-    Epochs of one lineage rise but may leave some out: the first after a restore can be any later number. `segments`
-    holds exactly the epochs that there are, from the oldest that a restore (or publishing) still needs to `epoch`.
+    Epochs of one lineage rise, but some numbers may be missing: the first after a restore can be any later number.
+    `segments` has exactly the existing epochs, from the oldest that a restore (or publishing) still needs to `epoch`.
 
     Attributes:
-        job: its name. lineage: hex of a UUID; changes when the job starts from a savepoint or an older checkpoint.
-        epoch, attempt: which epoch this completes, and the attempt that did.
+        job: its name.
+        lineage: hex of a UUID; changes when the job starts from a savepoint or an older checkpoint.
+        epoch, attempt: the epoch that this completes, and the attempt that completed it.
         created: ms since the Unix epoch.
-        plan: fingerprint of the job's plan. states: every state of the job, by "operator/name".
-        stages: number of partitions (so: of tasks) by stage.
-        source_partitions: number of partitions by source, as it was then.
+        plan: fingerprint of the job's plan.
+        states: every state of the job, by "operator/name".
+        stages: number of partitions (and so of tasks) by stage.
+        source_partitions: number of partitions by source at that time.
         workers: the slots whose transactional ids the attempt may have used.
         delivery: "exactly_once" or "at_least_once".
         segments: names of the segments, by epoch, ascending.
@@ -68,9 +70,9 @@ class Manifest:
         bytes: size of this epoch's segments.
         outputs: names of the objects with this epoch's staged output; needed until it is published.
         sinks: every sink that keeps markers, by operator.
-        systems: which topic of which system each source was (`Connector.identity`), by source.
-        savepoint: whether it is to be kept until it is deleted by name.
-        restored_from: what the lineage began with: a savepoint's URI, an older checkpoint, or None.
+        systems: the identity of each source's topic and its system (`Connector.identity`), by source.
+        savepoint: whether it is kept until it is deleted by name.
+        restored_from: the origin of the lineage: a savepoint's URI, an older checkpoint, or None.
     """
 
     job: str
@@ -99,7 +101,7 @@ class Manifest:
         return [TaskId(stage, partition) for stage, count in self.stages.items() for partition in range(count)]
 
     def objects(self) -> list[str]:
-        """Names of all objects that the checkpoint consists of, the manifest not counted."""
+        """Names of all objects of the checkpoint, except the manifest."""
         parts = chain.from_iterable(base.parts for base in self.bases.values())
         return [*parts, *chain.from_iterable(self.segments.values()), *self.outputs]
 
@@ -112,13 +114,13 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 @lru_cache(maxsize=16)  # every epoch reads again all those that are kept
 def decode_manifest(name: str, data: bytes) -> Manifest:
-    """The inverse. Raises DamagedObject with `name`, FormatTooNew."""
+    """The inverse of `encode_manifest`. Raises DamagedObject with `name`, FormatTooNew."""
     try:
         document = json.loads(data)
         content, checksum = document["checkpoint"], document["sha256"]
         intact = _checksum(content) == checksum
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedObject(f"{name} is cut short, or is no manifest") from error
+        raise DamagedObject(f"{name} is truncated, or is not a manifest") from error
     if not intact:
         raise DamagedObject(f"{name} fails its checksum")
     version = content.get("format") if isinstance(content, dict) else None
@@ -126,12 +128,12 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
         raise FormatTooNew(f"{name} has format {version}; this rayflow reads up to {FORMAT}")
     try:
         if _text(content, checksum) != data:
-            raise DamagedObject(f"{name} is not as it was written")
+            raise DamagedObject(f"{name} differs from what was written")
         wire = msgspec.convert(content, _Wire)
         bases = {TaskId.parse(task): BaseRef(base.epoch, base.parts, base.bytes) for task, base in wire.bases.items()}
         segments = {int(epoch): names for epoch, names in wire.segments.items()}
     except ValueError as error:
-        raise DamagedObject(f"{name} is no manifest") from error
+        raise DamagedObject(f"{name} is not a manifest") from error
     fields = {field: getattr(wire, field) for field in wire.__struct_fields__ if field != "format"}
     return Manifest(**{**fields, "bases": bases, "segments": segments})
 
@@ -180,12 +182,12 @@ def newest_committer(store: CheckpointStore) -> Attempt:
 
 
 def read_savepoint(store: CheckpointStore) -> Manifest:
-    """The manifest of the savepoint that `store` holds. Raises ObjectMissing, DamagedObject, FormatTooNew."""
+    """The manifest of the savepoint in `store`. Raises ObjectMissing, DamagedObject, FormatTooNew."""
     return decode_manifest(SAVEPOINT, store.get(SAVEPOINT))
 
 
 def write_manifest(store: CheckpointStore, manifest: Manifest) -> None:
-    """Commit the checkpoint. Raises ObjectExists when its epoch has been committed (by another attempt)."""
+    """Commit the checkpoint. Raises ObjectExists if another attempt has committed its epoch."""
     store.create(manifest_name(manifest.epoch), encode_manifest(manifest))
 
 
@@ -253,5 +255,5 @@ def _checksum(content: Any) -> str:
 
 
 def _text(content: Any, checksum: str) -> bytes:
-    # json.dumps(indent=1) would give the same bytes, five times as slowly.
+    # json.dumps(indent=1) would give the same bytes, but take five times as long.
     return msgspec.json.format(json.dumps({"sha256": checksum, "checkpoint": content}).encode(), indent=1) + b"\n"

@@ -29,20 +29,21 @@ _shared_memory: dict[str, services.MemoryStore] = {}
 
 
 class ObjectStore(CheckpointStore):
-    """Objects below a prefix of a bucket. `create` relies on the service's own conditional put (if-none-match).
+    """Objects under a prefix of a bucket. `create` uses the service's conditional put (if-none-match).
 
     Credentials, region and endpoint come from the environment, under the names that each service's tools use
     (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME...). Plain http is
-    used to this machine only; elsewhere set AWS_ALLOW_HTTP=true.
+    used only for this machine; for other hosts set AWS_ALLOW_HTTP=true.
 
-    Requests that a passing fault met are repeated for up to 3 minutes. When the answer to a `create` is lost the object
-    may exist although CheckpointStoreFailed or ObjectExists was raised: look before deciding.
+    Requests that fail because of a temporary fault are repeated for up to 3 minutes. If the answer to a `create` is
+    lost, the object may exist although CheckpointStoreFailed or ObjectExists was raised: read it before you decide.
 
     Args:
-        uri: `s3:bucket/prefix`, `gs:bucket/prefix`, `az:container/prefix` (`//` after the colon is allowed),
-            `memory:` (its own) or `memory:name` (shared within the process; for tests).
+        uri: `s3:bucket/prefix`, `gs:bucket/prefix`, `az:container/prefix` (`//` after the colon is allowed), `memory:`
+            (its own) or `memory:name` (shared within the process; for tests).
 
-    Raises InvalidSetting for another form, CheckpointStoreFailed when the environment lacks what the service needs.
+    Raises InvalidSetting for another form, CheckpointStoreFailed if the environment lacks a value that the service
+    needs.
 
     >>> store = ObjectStore("memory:")
     >>> store.create("a/b", b"one")
@@ -86,7 +87,7 @@ class ObjectStore(CheckpointStore):
             with self._refusals("read", name):
                 return bytes(obstore.get_range(self._service, self._checked(name), start=start, length=length))
         except CheckpointStoreFailed:
-            if start >= self.size(name):  # services refuse such a range, each in its own words
+            if start >= self.size(name):  # services refuse such a range, with different errors
                 return b""
             raise
 
@@ -99,7 +100,7 @@ class ObjectStore(CheckpointStore):
     def list(self, prefix: str) -> builtins.list[str]:
         import obstore
 
-        folder = prefix.rpartition("/")[0]  # services match whole parts of a name only
+        folder = prefix.rpartition("/")[0]  # services match only whole parts of a name
         with self._refusals("list", prefix):
             chunks = obstore.list(self._service, folder or None)
             return sorted(meta["path"] for chunk in chunks for meta in chunk if meta["path"].startswith(prefix))
@@ -110,7 +111,7 @@ class ObjectStore(CheckpointStore):
         with self._refusals("delete", f"{len(names)} objects"):
             try:
                 obstore.delete(self._service, [self._checked(name) for name in names])
-            except FileNotFoundError:  # some services refuse the whole call for one that is missing
+            except FileNotFoundError:  # some services refuse the whole call for a missing object
                 for name in names:
                     try:
                         obstore.delete(self._service, name)
@@ -172,7 +173,7 @@ def _endpoint_is_this_machine(scheme: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what a service answered: its text goes on with the request, the answer and debugging output."""
+    """One line of a service's answer: its text also contains the request, the answer and debugging output."""
     text = str(error)
     line = text.partition("\n")[0].partition("<?xml")[0].strip().rstrip(":")
     code = re.search(r"<Code>(\w+)</Code>", text)

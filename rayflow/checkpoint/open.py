@@ -1,4 +1,4 @@
-"""From a URI to its checkpoint store."""
+"""Opens the checkpoint store of a URI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def open_store(uri: str) -> CheckpointStore:
 
         return FileStore(uri)
     if scheme in ("s3", "gs", "az", "memory") and colon:
-        from rayflow.checkpoint.object_store import ObjectStore  # obstore takes a while to import
+        from rayflow.checkpoint.object_store import ObjectStore  # obstore takes long to import
 
         return ObjectStore(uri)
     found = f"'{scheme}:'" if colon else "a URI without a scheme"
@@ -31,7 +31,7 @@ def open_store(uri: str) -> CheckpointStore:
 
 
 def uri_of_job(uri: str, job: str) -> str:
-    """Where a job's checkpoints lie in a place that several jobs share: under the job's name.
+    """The URI of a job's checkpoints in a place that several jobs share: under the job's name.
 
     >>> uri_of_job("s3:bucket/checkpoints/", "revenue")
     's3:bucket/checkpoints/revenue'

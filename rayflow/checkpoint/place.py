@@ -1,4 +1,4 @@
-"""Where a checkpoint store lies, so that two URIs can be compared."""
+"""Compares the places of checkpoint stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 
 def place_of(uri: str) -> tuple[str, ...]:
-    """The parts of the place that `uri` names, from the outermost: links and relative paths resolved.
+    """The parts of the place that `uri` names, from the outermost, with links and relative paths resolved.
 
     Empty for `memory:`, which is another place each time.
 
@@ -23,7 +23,7 @@ def place_of(uri: str) -> tuple[str, ...]:
 
 
 def overlap(uri: str, other: str) -> bool:
-    """Whether two URIs name one place, or one place within the other.
+    """Whether two URIs name the same place, or one of them a place inside the other.
 
     >>> overlap("s3:bucket/a", "s3://bucket/a/b"), overlap("s3:bucket/a", "s3:bucket/ab")
     (True, False)

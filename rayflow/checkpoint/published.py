@@ -1,7 +1,8 @@
-"""The note that a run leaves when it ends: all its output is published, whatever becomes of the markers.
+"""The record that a run leaves at its end: all its output is published, whatever happens to the markers.
 
-A manifest can only say that the epochs before its own are published. That its own is too is written beside it, as an
-object whose name says everything: it is true for ever, so whoever writes it, and when, does not matter.
+A manifest can only say that the epochs before its own are published. That its own epoch is published is recorded beside
+it, by an object whose name contains everything. The record stays true forever, so it does not matter who writes it, and
+when.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from rayflow.core.ids import Epoch
 
 
 def record_published(store: CheckpointStore, lineage: str, epoch: Epoch) -> None:
-    """Note that everything up to `epoch` of a lineage is published. Noting it twice is noting it once."""
+    """Record that everything up to `epoch` of a lineage is published. Recording it twice has no further effect."""
     with suppress(ObjectExists):
         store.create(published_name(lineage, epoch), b"")
 
 
 def is_published(store: CheckpointStore, manifest: Manifest) -> bool:
-    """Whether it is known that the manifest's own epoch is published."""
+    """Whether the manifest's own epoch is known to be published."""
     name = published_name(manifest.lineage, manifest.epoch)
     return manifest.published >= manifest.epoch or name in store.list(name)

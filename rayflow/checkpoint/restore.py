@@ -1,4 +1,4 @@
-"""Brings a task's store to a checkpoint, the cheapest way there is."""
+"""Brings a task's store to a checkpoint in the cheapest way."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from rayflow.state.base import Rows, Stamp, Store
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What a restore did.
+    """The result of a restore.
 
     Attributes:
-        how: "local" (the store was there already), "deltas" (applied what it lacked), "rebuilt" (base, if any, and
-            deltas), or "empty" (the checkpoint does not know the task).
-        deltas: number of deltas read. rows: rows written. bytes: read from the checkpoint store, footers not counted.
+        how: "local" (the store was at the checkpoint already), "deltas" (applied the missing deltas), "rebuilt" (base,
+            if any, and deltas), or "empty" (the checkpoint does not contain the task).
+        deltas: number of deltas read.
+        rows: rows written.
+        bytes: bytes read from the checkpoint store, without footers.
     """
 
     task: TaskId
@@ -37,11 +39,11 @@ def prepare_store(
     task: TaskId,
     chain: Chain | None = None,
 ) -> RestoreReport:
-    """Bring `state_store` to the manifest's epoch, and say how.
+    """Bring `state_store` to the manifest's epoch, and report how.
 
-    A store that is stamped with the manifest's lineage is trusted; any other is replaced. Cut off at any point, it is
-    left at a completed checkpoint or without a stamp. Pass the same `chain` for all tasks of a worker, so that every
-    segment is opened once.
+    A store that is stamped with the manifest's lineage is trusted; any other is replaced. If the process dies at any
+    point, the store is at a completed checkpoint, or has no stamp. Pass the same `chain` for all tasks of a worker, so
+    that every segment is opened once.
 
     Raises DamagedObject, ObjectMissing, FormatTooNew, CheckpointStoreFailed, DiskFull.
     """
@@ -63,10 +65,10 @@ def prepare_store(
 
 
 def _epochs_to_apply(held: Stamp | None, chain: Chain, task: TaskId) -> tuple[Epoch, ...] | None:
-    """The deltas to apply to what the store holds; None when it must be rebuilt.
+    """The deltas to apply to the store's contents; None if it must be rebuilt.
 
-    What the segments hold under the task's name from before its base may be another task's: an upgrade can have given
-    the name to another stage, and to this one again later.
+    Rows that the segments have under the task's name from before its base may belong to another task: an upgrade can
+    give the name to another stage, and a later one can give it back.
     """
     if held is None or held.lineage != chain.manifest.lineage:
         return None

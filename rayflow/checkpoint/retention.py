@@ -1,4 +1,4 @@
-"""Which checkpoints stay, and which objects nobody needs any more."""
+"""Decides which checkpoints stay, and deletes the objects that none of them needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rayflow.core.ids import Epoch
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was deleted, and the epochs of the checkpoints that stay, ascending."""
+    """What was deleted, and the epochs of the checkpoints that remain, ascending."""
 
     deleted: tuple[str, ...]
     kept: tuple[Epoch, ...]
@@ -37,11 +37,12 @@ def kept_manifests(manifests: Sequence[Manifest], keep: int, pinned: Collection[
 
 
 def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
-    """Those of `names` that no checkpoint of `kept` needs and that nobody can be about to need, manifests first.
+    """Those of `names` that no checkpoint of `kept` needs and that no attempt may be about to use, manifests first.
 
-    What the newest checkpoint's attempt may still be writing stays: its segments of later epochs, and its bases until
-    the checkpoint names a newer one. An older attempt can commit nothing any more, since the epoch that it would have
-    to commit first is taken; so what it left is garbage. A newer attempt's objects stay. So does any other name.
+    Objects that the newest checkpoint's attempt may still be writing stay: its segments of later epochs, and its bases
+    until the checkpoint names a newer one. An older attempt cannot commit any more, because the epoch that it would
+    have to commit first exists, so its objects are garbage. Objects of a newer attempt stay, and so does any unknown
+    name.
     """
     if not kept:
         return []
@@ -70,13 +71,14 @@ def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
 
 
 def collect(store: CheckpointStore, keep: int, pinned: Collection[Epoch] = ()) -> Collected:
-    """Delete what the last `keep` checkpoints, all savepoints and those `pinned` (being copied, say) do not need.
+    """Delete what the last `keep` checkpoints, all savepoints and those `pinned` (for example being copied) do not
+    need.
 
-    To be called by the current coordinator after it has committed a checkpoint. Manifests go first, so that one cut off
-    in between leaves no checkpoint with parts missing. Nothing is deleted when a manifest cannot be read, since it
-    may be that of a savepoint: raises DamagedObject, and what the store raises.
+    The current coordinator calls it after it has committed a checkpoint. It deletes manifests first, so that an
+    interrupted call leaves no checkpoint with missing parts. If a manifest cannot be read, it deletes nothing, because
+    this may be the manifest of a savepoint: raises DamagedObject, and the errors of the store.
     """
-    # Names first: what is committed while the manifests are read is then not among them.
+    # Names first, so that they do not include what is committed while the manifests are read.
     names = store.list("")
     manifests = [read_manifest(store, epoch) for epoch in manifest_epochs(store)]
     kept = kept_manifests(manifests, keep, pinned)

@@ -1,4 +1,4 @@
-"""Going on from an older checkpoint of the job's own store, when the user asks for it."""
+"""Resumes from an older checkpoint of the job's own store, when the user requests it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayflow.core.ids import Epoch
 
 
 def origin_of_checkpoint(epoch: Epoch) -> str:
-    """What `Manifest.restored_from` says of a lineage that began with an older checkpoint.
+    """The value of `Manifest.restored_from` for a lineage that began with an older checkpoint.
 
     >>> origin_of_checkpoint(12)
     'checkpoint 12'
@@ -21,8 +21,8 @@ def origin_of_checkpoint(epoch: Epoch) -> str:
 
 
 def lineage_origin(store: CheckpointStore) -> str | None:
-    """What the lineage of the newest checkpoint began with. None is also the answer if its manifest is damaged: the
-    user who then goes back to an older one has not done so before."""
+    """The origin of the newest checkpoint's lineage. Also None if its manifest is damaged: then the user's request to
+    go back to an older one was not carried out before."""
     try:
         newest = newest_manifest(store)
     except DamagedObject:
@@ -31,13 +31,13 @@ def lineage_origin(store: CheckpointStore) -> str | None:
 
 
 def rewind_to(store: CheckpointStore, epoch: Epoch, claim: Claim, *, lineage: str, created: int) -> Manifest:
-    """Make the checkpoint of `epoch` the newest one again, under a new lineage, and give its manifest.
+    """Make the checkpoint of `epoch` the newest one again, under a new lineage. Returns its manifest.
 
-    What was published after it stays published, and will be published again as the job gets there. Its own staged
-    output counts as published. `claim` must be new: its slots, which nobody has fenced yet, are named for whoever
-    starts from here. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
+    Output that was published after it stays published, and the job publishes it again when it gets there. Its own
+    staged output counts as published. `claim` must be new: the manifest names its slots, which are not fenced yet, for
+    the next start. `lineage`: hex of a new UUID; `created`: ms since the Unix epoch.
 
-    Raises ObjectMissing when there is no such checkpoint, DamagedObject.
+    Raises ObjectMissing if there is no such checkpoint, DamagedObject.
     """
     old = read_manifest(store, epoch)
     newest = manifest_epochs(store)[-1] + 1

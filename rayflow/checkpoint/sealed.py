@@ -1,4 +1,4 @@
-"""What one task hands over at a barrier: its part of the worker's segment for an epoch."""
+"""The part of one task in its worker's segment for an epoch, handed over at the barrier."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class TaskSealed:
     """One task at the end of one epoch.
 
     Attributes:
-        task: whose part this is.
+        task: the task of this part.
         delta: the rows that changed in the epoch.
-        staged: per sink operator id, the output to publish once the epoch is complete, in order.
-        progress: what the task needs to go on besides its rows (source positions, watermarks). Keys are strings;
-            values are what MessagePack carries: None, bool, int (64 bits), float, str, bytes, lists and maps of these.
+        staged: by sink operator id, the output to publish when the epoch is complete, in order.
+        progress: what the task needs to resume besides its rows (source positions, watermarks). Keys are strings;
+            values are of MessagePack's types: None, bool, int (64 bits), float, str, bytes, lists and maps of these.
     """
 
     task: TaskId

@@ -1,8 +1,8 @@
-"""Segments: what the tasks of one worker handed over at one barrier, in one object.
+"""Segments: the parts of a worker's tasks at one barrier, in one object.
 
-Layout: 6 bytes of magic, blobs one after the other, the footer (MessagePack: where each task's blobs are, with their
+Layout: 6 bytes of magic, blobs one after the other, the footer (MessagePack: the place of each task's blobs, with their
 CRC-32), and a trailer of 20 bytes: the footer's length, the format's version, a CRC-32 over both, magic. A reader
-fetches the end, then only the blobs that it wants.
+fetches the end, and then only the blobs that it needs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _StagedBatch = tuple[
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True):
-    """A run of bytes of a segment. `count`: rows or records in it."""
+    """A range of bytes in a segment. `count`: its rows or records."""
 
     offset: int
     length: int
@@ -42,7 +42,7 @@ class Blob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TaskBlobs(msgspec.Struct, frozen=True, array_like=True):
-    """Where one task's parts are."""
+    """The blobs of one task's parts."""
 
     stage: str
     partition: int
@@ -52,7 +52,7 @@ class TaskBlobs(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SegmentEncoder:
-    """Makes a segment: `add` every task's part, then `finish`."""
+    """Creates a segment: `add` every task's part, then `finish`."""
 
     def __init__(self) -> None:
         self._buffers = [_MAGIC]
@@ -60,7 +60,7 @@ class SegmentEncoder:
         self._tasks: list[TaskBlobs] = []
 
     def add(self, part: TaskSealed) -> TaskBlobs:
-        """Encode a task's part; gives where it lies. Raises TypeError for progress that MessagePack does not carry."""
+        """Encode a task's part. Returns its place. Raises TypeError for progress that MessagePack cannot encode."""
         staged = {
             sink: self._blob(list(map(_columns, batches)), sum(map(len, batches)))
             for sink, batches in part.staged.items()
@@ -90,9 +90,9 @@ class SegmentEncoder:
 
 
 def encode_segment(parts: Sequence[TaskSealed]) -> list[bytes]:
-    """The segment that holds `parts`, as the buffers to write one after the other.
+    """A segment with `parts`, as the buffers to write one after the other.
 
-    Raises TypeError for progress that MessagePack does not carry.
+    Raises TypeError for progress that MessagePack cannot encode.
     """
     encoder = SegmentEncoder()
     for part in parts:
@@ -101,10 +101,10 @@ def encode_segment(parts: Sequence[TaskSealed]) -> list[bytes]:
 
 
 class SegmentReader:
-    """Reads one segment: the footer at once, blobs when they are asked for; each is checked before it is used.
+    """Reads one segment: the footer at once, blobs when they are requested. Each is checked before use.
 
-    Every method raises DamagedObject for bytes that are not what was written, and what the store raises.
-    Raises FormatTooNew for a segment of a newer version, ObjectMissing.
+    Every method raises DamagedObject for bytes that differ from those written, and the errors of the store. Raises
+    FormatTooNew for a segment of a newer version, ObjectMissing.
 
     >>> task = TaskId("orders", 0)
     >>> data = b"".join(encode_segment([TaskSealed(task, Delta([b"k"], [b"v"]), {}, {"position": 7})]))
@@ -118,32 +118,33 @@ class SegmentReader:
 
     @classmethod
     def of(cls, name: str, data: bytes) -> SegmentReader:
-        """A segment that is in memory already; `name` is for errors."""
+        """A segment in memory; `name` is for errors."""
         reader = cls.__new__(cls)
         reader._open(name, len(data), lambda start, length: data[start : start + length])
         return reader
 
     @property
     def tasks(self) -> list[TaskId]:
-        """The tasks that the segment holds, in the order they were written."""
+        """The tasks of the segment, in the order in which they were written."""
         return list(self._blobs)
 
     def blobs(self, task: TaskId) -> TaskBlobs | None:
-        """Where the parts of `task` are and how large; None when the segment does not hold it."""
+        """The places and sizes of the parts of `task`; None if the segment does not contain it."""
         return self._blobs.get(task)
 
     def delta(self, task: TaskId) -> Delta:
-        """The rows that changed. Raises KeyError for a task that is not here."""
+        """The rows that changed. Raises KeyError for a task that is not in the segment."""
         keys, values = self._decode(self._blobs[task].delta, tuple[list[bytes], list[bytes | None]])
         return Delta(keys, values)
 
     def progress(self, task: TaskId) -> dict[str, Any]:
-        """The task's positions, watermarks... Tuples have become lists. Raises KeyError for a task that is not here."""
+        """The task's positions, watermarks and so on, with tuples as lists. Raises KeyError for a task that is not in
+        the segment."""
         progress: dict[str, Any] = self._decode(self._blobs[task].progress, dict[str, Any])
         return progress
 
     def staged(self, task: TaskId) -> dict[str, list[EncodedBatch]]:
-        """The output to publish, by sink operator. Raises KeyError for a task that is not here."""
+        """The output to publish, by sink operator. Raises KeyError for a task that is not in the segment."""
         return {
             sink: [
                 EncodedBatch(topic, keys, values, timestamps, headers, partition)
@@ -159,18 +160,18 @@ class SegmentReader:
         end = len(_MAGIC)
         for blob in self._all_blobs():
             if blob.offset != end:
-                raise self._damaged("has bytes that belong to nothing")
+                raise self._damaged("contains bytes that belong to no task")
             self._checked(blob)
             end += blob.length
         if end != self._footer_start:
-            raise self._damaged("has bytes that belong to nothing")
+            raise self._damaged("contains bytes that belong to no task")
 
     def _open(self, name: str, size: int, read: Callable[[int, int], bytes]) -> None:
         self.name, self.size, self._fetch = name, size, read
         self._tail_start = max(0, size - _TAIL)
         self._tail = read(self._tail_start, size - self._tail_start)
         if len(self._tail) < _TRAILER.size or not self._tail.endswith(_MAGIC):
-            raise self._damaged("is cut short, or is no segment")
+            raise self._damaged("is truncated, or is not a segment")
         length, version, crc, _ = _TRAILER.unpack(self._tail[-_TRAILER.size :])
         self._footer_start = size - _TRAILER.size - length
         footer = self._read(self._footer_start, length) if self._footer_start >= len(_MAGIC) else b""

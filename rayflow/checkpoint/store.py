@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 
 class CheckpointStore(ABC):
-    """Objects by name ("a/b/c"), written once, never changed. Safe to use from several threads and processes.
+    """Objects by name ("a/b/c"), written once and never changed. Several threads and processes may use it.
 
-    Errors: CheckpointStoreFailed (with the URI) for anything that the system refuses, DiskFull when it is full.
+    Errors: CheckpointStoreFailed (with the URI) for anything that the system refuses, DiskFull if it is full.
     """
 
     uri: str
 
     @abstractmethod
     def put(self, name: str, parts: Sequence[bytes]) -> None:
-        """Write `parts`, one after the other, as one object, replacing one of that name.
+        """Write `parts`, one after the other, as one object. Replaces an object with the same name.
 
-        On return it is durable (file and folder synced). Readers see all of it or nothing.
+        When it returns, the object is durable (file and folder synced). Readers see all of it or nothing.
         """
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> None:
-        """As `put`, but raise ObjectExists when there is one of that name: of several callers, one succeeds."""
+        """Like `put`, but raises ObjectExists if the name is taken. If several callers try, one succeeds."""
 
     @abstractmethod
     def get(self, name: str) -> bytes:
@@ -31,7 +31,7 @@ class CheckpointStore(ABC):
 
     @abstractmethod
     def get_range(self, name: str, start: int, length: int) -> bytes:
-        """`length` bytes from `start`; fewer when the object ends before. Raises ObjectMissing."""
+        """`length` bytes from `start`; fewer if the object ends before. Raises ObjectMissing."""
 
     @abstractmethod
     def size(self, name: str) -> int:
@@ -43,4 +43,4 @@ class CheckpointStore(ABC):
 
     @abstractmethod
     def delete(self, names: Sequence[str]) -> None:
-        """Delete objects; one that is missing already is no error."""
+        """Delete objects. A missing one is no error."""

@@ -131,7 +131,7 @@ def _fields(status: JobStatus, rate: float) -> dict[str, object]:
 
 
 def line(status: JobStatus, *, asked: bool = False) -> Text:
-    """The live line: state, rate, counts, lag, epoch, checkpoint size, event time, what is wrong; `asked`: Ctrl-C was
+    """The live line: state, rate, counts, lag, epoch, checkpoint size, event time, problems. `asked`: Ctrl-C was
     pressed."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(status.name, "bold")
@@ -146,7 +146,7 @@ def line(status: JobStatus, *, asked: bool = False) -> Text:
         text.append(f"  lag {status.lag:,}")
     if status.epoch:
         text.append(f"  epoch {status.epoch}")
-        if status.epoch_ms:  # else it is the epoch that the job resumed from
+        if status.epoch_ms:  # otherwise the job has only resumed from this epoch
             text.append(f" ({status.epoch_ms:.0f} ms, {size_text(status.checkpoint_bytes)})")
     if status.watermark is not None and status.watermark < WATERMARK_MAX:
         text.append(f"  time {time_text(status.watermark)}", "dim")

@@ -1,9 +1,9 @@
-"""The contracts of a connector: what the runtimes ask of Kafka, the embedded log, files and any other system.
+"""The contracts of a connector: how the runtimes use Kafka, the embedded log, files and any other system.
 
-A connector holds topics, a topic has partitions, a partition is a sequence of records at rising positions (integers).
-A connector's class implements the parts that its system has: `Source`, `Sink`, `Catalog`, `TopicAdmin`, `Appendable`;
-`connectors/parts.py` gives a connector as one of them. `tests/contracts/` checks each part on every connector that has
-it.
+A connector has topics, a topic has partitions, and a partition is a sequence of records at rising positions (integers).
+A connector's class implements the parts that its system supports: `Source`, `Sink`, `Catalog`, `TopicAdmin`,
+`Appendable`. `connectors/parts.py` returns a connector as one of them. `tests/contracts/` checks each part on every
+connector that has it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rayflow.core.ids import Epoch, Marker, SinkTask, TopicPartition
 from rayflow.serde.base import Serde
 
 NO_TOPICS: Mapping[str, str] = MappingProxyType({})
-"""No sink operator's topic is known."""
+"""The topics of the sink operators are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic, its number of partitions and, where the system can tell cheaply, its number of records."""
+    """A topic, its number of partitions and, if the system can tell cheaply, its number of records."""
 
     name: str
     partitions: int
@@ -34,7 +34,7 @@ class TopicInfo:
 
 @dataclass(slots=True)
 class Polled:
-    """Records of one partition in order, undecoded: keys and values are `bytes | None`.
+    """Undecoded records of one partition, in order: keys and values are `bytes | None`.
 
     `next_position` is where reading continues (past gaps that transactions leave).
     """
@@ -46,57 +46,58 @@ class Polled:
 class Reader(ABC):
     """Reads the partitions that `assign` names. One per worker and connector; used from one thread.
 
-    Only committed records are delivered, each partition in order, from the assigned position on, none left out and
-    none twice, until the next `assign`.
+    It delivers committed records only. Until the next `assign` it delivers each partition in order from the assigned
+    position, without omitting or repeating a record.
     """
 
     @abstractmethod
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Read exactly these partitions from these positions (None: from the first record there is).
+        """Read exactly these partitions from these positions (None: from the first available record).
 
-        Replaces what was assigned. Raises UnknownTopic; SourceDataLost when a position is no longer held.
+        Replaces the previous assignment. Raises UnknownTopic; SourceDataLost if a position is no longer available.
         """
 
     @abstractmethod
     def poll(self, max_records: int, timeout: float) -> list[Polled]:
         """The records that have arrived, at most `max_records`; waits up to `timeout` seconds when there are none.
 
-        Returns [] while the system is out of reach (see `outage`). Raises what cannot heal by waiting:
+        Returns [] while the system is unavailable (see `outage`). Raises errors that waiting cannot correct:
         UnknownTopic, SourceDataLost, AuthenticationFailed.
         """
 
     @abstractmethod
     def ends(self, timeout: float = 30.0) -> dict[TopicPartition, int]:
-        """The end position of each assigned partition: what `poll` will reach if nothing more is written.
+        """The end position of each assigned partition: what `poll` will reach if no more records are written.
 
         Raises BrokerUnavailable after `timeout` seconds.
         """
 
     @abstractmethod
     def pause(self) -> None:
-        """Deliver nothing until `resume`; positions stay. Pausing twice is pausing once."""
+        """Deliver nothing until `resume`, and keep the positions. Pausing twice has no further effect."""
 
     @abstractmethod
     def resume(self) -> None:
         """Deliver again."""
 
     def commit(self, positions: Mapping[TopicPartition, int], epoch: Epoch) -> None:
-        """Show positions to the system's own tools, where it has a notion of that. Never what recovery reads."""
+        """Show positions to the system's own tools, if it has such a concept. Recovery never reads them."""
 
     @property
     def outage(self) -> str | None:
-        """Why nothing arrives, in a few words ("2 of 2 brokers down"), while the system is out of reach; else None."""
+        """Why nothing arrives, in a few words ("2 of 2 brokers down"), while the system is unavailable; otherwise
+        None."""
         return None
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything. Closing twice is closing once."""
+        """Release all resources. Closing twice has no further effect."""
 
 
 class Publisher(ABC):
     """Publishes the output of one worker's sink tasks in one connector. Used from one thread.
 
-    Exactly-once: `open`, then one `publish` per epoch; at-least-once: `open`, then `append` at any time and `flush`
+    Exactly-once: `open`, then one `publish` per epoch. At-least-once: `open`, then `append` at any time, and `flush`
     before the epoch is sealed.
     """
 
@@ -104,16 +105,16 @@ class Publisher(ABC):
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
         """Fence every earlier publisher of the same job and slot, then read the markers of `sinks`.
 
-        Once it returns, no publisher that was opened before it can publish any more, and nothing of theirs is left
-        undecided (no open transaction). May block while the system finishes that. None where there is no marker.
-        Raises BrokerUnavailable, AuthenticationFailed.
+        When it returns, no publisher that was opened before can publish any more, and none of their transactions is
+        open. It may block while the system ends these transactions. A missing marker is None. Raises BrokerUnavailable,
+        AuthenticationFailed.
         """
 
     @abstractmethod
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """The markers of `sinks` as they are now. Fences nobody, needs no `open`, may be late by the time it returns.
+        """The current markers of `sinks`. Fences no publisher and needs no `open`. They may change before it returns.
 
-        Before `open` it does not wait for a publish of others that is in flight, or was left so by a crash.
+        Before `open` it does not wait for a transaction of others that is in flight, or was left open by a crash.
 
         Raises BrokerUnavailable, AuthenticationFailed.
         """
@@ -136,26 +137,26 @@ class Publisher(ABC):
 
     @abstractmethod
     def append(self, outputs: Sequence[EncodedBatch]) -> None:
-        """At-least-once: hand records over at once, without waiting. Raises what an earlier `append` met."""
+        """At-least-once: pass records on at once, without waiting. Raises the error of an earlier `append`."""
 
     @abstractmethod
     def flush(self) -> Iterator[str]:
-        """At-least-once: iterate until everything appended so far is durable. Raises what an `append` met."""
+        """At-least-once: iterate until everything appended so far is durable. Raises the error of an `append`."""
 
     @property
     def outage(self) -> str | None:
-        """Why publishing waits, in a few words, while the system is out of reach; else None."""
+        """Why publishing waits, in a few words, while the system is unavailable; otherwise None."""
         return None
 
     def settle(self) -> None:
-        """At the end of a run: wait until readers see everything that was published, where that comes later.
+        """At the end of a run: wait until readers see everything that was published, if that happens later.
 
-        Waits for some seconds at most, and not for a system that is out of reach. Raises nothing of its own.
+        Waits for some seconds at most, and not for an unavailable system. Raises no errors of its own.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; an unfinished `publish` is undone. Closing twice is closing once."""
+        """Release all resources, and undo an unfinished `publish`. Closing twice has no further effect."""
 
 
 class Appender(ABC):
@@ -163,7 +164,8 @@ class Appender(ABC):
 
     @abstractmethod
     def append(self, batch: EncodedBatch) -> None:
-        """Add records to a topic, in order within a partition. Visible to readers by the next `flush`."""
+        """Add records to a topic, in order within a partition. Readers see them after the next `flush` at the
+        latest."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -171,28 +173,28 @@ class Appender(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush, and release all resources."""
 
 
 class Connector(ABC):
-    """One system that holds topics: what all connectors have. Cheap to make; it connects at the first call that needs
-    it."""
+    """One system that has topics: the methods that all connectors have. Creating it is cheap; it connects at the first
+    call that needs a connection."""
 
     url: str
 
     @abstractmethod
     def check(self, timeout: float = 5.0) -> str:
-        """Reach the system and say in one line what is there (version, nodes).
+        """Connect to the system, and describe it in one line (version, nodes).
 
         Raises BrokerUnavailable, AuthenticationFailed.
         """
 
     def close(self) -> None:
-        """Let go of everything that the connector itself holds."""
+        """Release the resources that the connector itself uses."""
 
 
 class Partitioned(Connector):
-    """A connector that knows its topics' partitions."""
+    """A connector that knows the partitions of its topics."""
 
     @abstractmethod
     def partitions(self, topic: str) -> int:
@@ -204,43 +206,43 @@ class Source(Partitioned):
 
     @abstractmethod
     def identity(self, topic: str) -> str:
-        """Which topic of which system this is, however it is reached and called: SYSTEM#TOPIC.
+        """Identifies a topic and its system, independently of URLs and names: SYSTEM#TOPIC.
 
-        A topic that is deleted and made again is another one, and positions in the one mean nothing in the other. Where
-        partitions have identities of their own, TOPIC is theirs, in order, with commas between: those that are added
-        come behind. SYSTEM holds no `#`. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed.
+        A topic that is deleted and created again is another topic, for which old positions mean nothing. If partitions
+        have their own identities, TOPIC consists of these, in order, separated by commas; added partitions come last.
+        SYSTEM contains no `#`. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed.
         """
 
     @abstractmethod
     def reader(self, group: str) -> Reader:
-        """A reader; `group` is the name under which positions are shown (the job's)."""
+        """Create a reader. `group`: the name under which it shows its positions (that of the job)."""
 
 
 class Sink(Connector):
     """A connector whose topics a job can write.
 
     Attributes:
-        exactly_once: whether it stores a marker with its records. One that does not serves jobs with at-least-once
-            delivery only: its publishers are asked for `open`, `append` and `flush`.
+        exactly_once: whether it stores a marker with its records. If not, it can only be used with at-least-once
+            delivery, and only `open`, `append` and `flush` of its publishers are called.
     """
 
     exactly_once: ClassVar[bool] = True
 
     @classmethod
     def accepting(cls, serde: Serde[Any]) -> Serde[Any]:
-        """The serde for values that a job writes with `serde`: one that refuses those that the system cannot hold.
+        """The serde for values that a job writes with `serde`: it refuses values that the system cannot store.
 
-        An epoch's output is encoded before its checkpoint and written after it: what cannot be written is found here,
-        where `on_error=` deals with it. What `encode` raises is EncodeFailed.
+        An epoch's output is encoded before its checkpoint and written after it. So a value that cannot be written must
+        be found while it is encoded, where `on_error=` applies. `encode` raises EncodeFailed.
         """
         return serde
 
     @abstractmethod
     def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
-        """A publisher for one worker's slot of a job; `delivery` is "exactly_once" or "at_least_once".
+        """Create a publisher for one worker's slot of a job. `delivery` is "exactly_once" or "at_least_once".
 
-        `topics` says which topic each sink operator of the job writes: where markers lie beside the topics, they are
-        found by it.
+        `topics`: the topic that each sink operator of the job writes. Connectors that store markers beside the topics
+        use it to find them.
         """
 
 
@@ -253,10 +255,10 @@ class Catalog(Connector):
 
 
 class TopicAdmin(Partitioned, Catalog):
-    """A connector that makes and deletes topics. Topics of other connectors are there before a job writes them.
+    """A connector that creates and deletes topics. With other connectors, a topic must exist before a job writes it.
 
     Attributes:
-        takes_samples: whether a job's sample data is written to it, where a topic of the job does not exist.
+        takes_samples: whether a job's sample data is written to it if a topic of the job does not exist.
     """
 
     takes_samples: ClassVar[bool] = False
@@ -270,9 +272,9 @@ class TopicAdmin(Partitioned, Catalog):
         """Delete a topic and its records. Raises UnknownTopic, BrokerRefused."""
 
     def ensure(self, topic: str, partitions: int) -> bool:
-        """Create a topic unless it exists, whatever partitions it has then. True if it was created.
+        """Create a topic unless it exists, whatever its number of partitions. True if it was created.
 
-        Raises as `partitions` and `create` do.
+        Raises the errors of `partitions` and `create`.
         """
         try:
             self.partitions(topic)
@@ -287,4 +289,4 @@ class Appendable(Connector):
 
     @abstractmethod
     def appender(self) -> Appender:
-        """A plain writer."""
+        """Create a writer that belongs to no job."""

@@ -76,14 +76,14 @@ def only_at_least_once(
 
 
 def as_source(connector: Connector) -> Source:
-    """A connector to read. Raises ConnectorCannot."""
+    """The connector as a source. Raises ConnectorCannot."""
     if isinstance(connector, Source):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.READ)
 
 
 def as_sink(connector: Connector, delivery: str) -> Sink:
-    """A connector that a job writes with this delivery. Raises ConnectorCannot."""
+    """The connector as a sink with this delivery. Raises ConnectorCannot."""
     if not isinstance(connector, Sink):
         raise cannot(connector.url, parts_of(type(connector)), Part.WRITE)
     if delivery == "exactly_once" and not connector.exactly_once:
@@ -92,30 +92,30 @@ def as_sink(connector: Connector, delivery: str) -> Sink:
 
 
 def as_catalog(connector: Connector) -> Catalog:
-    """A connector that lists its topics. Raises ConnectorCannot."""
+    """The connector as one that lists its topics. Raises ConnectorCannot."""
     if isinstance(connector, Catalog):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.LIST)
 
 
 def as_admin(connector: Connector) -> TopicAdmin:
-    """A connector that creates and deletes topics. Raises ConnectorCannot."""
+    """The connector as one that creates and deletes topics. Raises ConnectorCannot."""
     if isinstance(connector, TopicAdmin):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.CREATE)
 
 
 def as_appendable(connector: Connector) -> Appendable:
-    """A connector to write from outside a job. Raises ConnectorCannot."""
+    """The connector as one that can be written from outside of a job. Raises ConnectorCannot."""
     if isinstance(connector, Appendable):
         return connector
     raise cannot(connector.url, parts_of(type(connector)), Part.APPEND)
 
 
 def accepting(spec: ConnectorSpec | None, serde: Serde[Any]) -> Serde[Any]:
-    """The serde for values that go to a connector (`Sink.accepting`), which need not be opened for it.
+    """The serde for values that go to a connector (`Sink.accepting`); the connector is not opened for it.
 
-    `spec` None stands for a broker that holds any bytes.
+    `spec` None stands for a broker, which stores any bytes.
 
     >>> from rayflow.serde.choose import serde_for
     >>> accepting(ConnectorSpec("jsonl:"), serde_for(str)).encode(["one line"])

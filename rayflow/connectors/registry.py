@@ -1,4 +1,4 @@
-"""The kinds of connectors, by the scheme of their URL, and what can be said of each without importing it."""
+"""The kinds of connectors, by the scheme of their URL, with what is known about each without importing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Part(Flag):
-    """The parts of the contract that a connector may have; `connectors/parts.py` has their classes and words."""
+    """The parts of the contract that a connector may implement; `connectors/parts.py` has their classes and words."""
 
     READ = auto()
     WRITE = auto()
@@ -36,11 +36,11 @@ class Kind:
     Attributes:
         target: "module:Class". The class is called with the URL and the settings, or with the path.
         form: the URL, as help and advice show it.
-        parts: what it can do: those of the class.
-        path: whether what follows the scheme is a path of this machine, and whether it may be left out.
-        settings: the table of rayflow.toml that holds its settings; "" when it takes none.
-        partitioner: how writers of its topics spread keys over partitions; kinds with one name do it in the same way.
-            "": in a way of its own.
+        parts: the parts that the class implements.
+        path: whether a path of this machine follows the scheme, and whether it is optional.
+        settings: the table of rayflow.toml with its settings; "" if it has none.
+        partitioner: how writers of its topics choose partitions for keys; kinds with the same name do it in the same
+            way. "": in a way that no other kind uses.
         exactly_once: whether its sinks can publish exactly once.
     """
 
@@ -60,7 +60,7 @@ class Kind:
 
 
 KAFKA_KEYS = "murmur2"
-"""How Kafka's clients spread keys; what is assumed of the broker of a run, which a plan does not know."""
+"""The partitioner of Kafka's clients, which is assumed for the broker of a run: a plan does not know the broker."""
 
 KINDS: dict[str, Kind] = {
     "kafka": Kind(
@@ -90,28 +90,28 @@ KINDS: dict[str, Kind] = {
         path="optional",
     ),
 }
-"""Every kind, by its scheme. A new connector has its line here."""
+"""Every kind, by its scheme. Add a line here for a new connector."""
 
 
 def kind_of(url: str) -> Kind:
-    """The kind of a URL. Raises InvalidConnector for a scheme that is not known.
+    """The kind of a URL. Raises InvalidConnector for an unknown scheme.
 
     >>> kind_of("csv:").parts
     <Part.READ|LIST: 5>
     """
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in KINDS:
-        # The URL itself may hold a password, so only what stands for its scheme is shown.
+        # The URL may contain a password, so show only the part before the colon.
         shown = f"Scheme {scheme!r}" if colon else "A URL without a scheme"
         raise InvalidConnector(f"{shown} is unknown", advice=_advice())
     return KINDS[scheme]
 
 
 def open_connector(spec: ConnectorSpec) -> Connector:
-    """The connector of a URL; nothing is reached or opened before its first use.
+    """The connector of a URL. It connects to nothing before its first use.
 
-    Relative paths become absolute, so that the connector's `url` names the same place from every directory.
-    Raises InvalidConnector.
+    Relative paths become absolute, so the connector's `url` means the same place in every directory. Raises
+    InvalidConnector.
 
     >>> from rayflow.core.topics import ConnectorSpec
     >>> open_connector(ConnectorSpec("embedded:/var/lib/rayflow")).url
@@ -131,7 +131,7 @@ def open_connector(spec: ConnectorSpec) -> Connector:
 
 
 def absolute_url(url: str) -> str:
-    """A URL that names the same place from every directory. Raises InvalidConnector for a scheme that is not known.
+    """A URL that means the same place in every directory. Raises InvalidConnector for an unknown scheme.
 
     >>> absolute_url("kafka://host:9092"), absolute_url("embedded:/log")
     ('kafka://host:9092', 'embedded:/log')

@@ -9,10 +9,10 @@ POSITIONED = "positioned"
 COMMITTING = "committing"
 COMMITTED = "committed"
 WAITING = "waiting"
-"""The system is out of reach, or slow."""
+"""The system is unavailable or slow."""
 FLUSHING = "flushing"
 
 PUBLISH_STEPS = (BEGUN, PRODUCED, MARKED, POSITIONED, COMMITTING, COMMITTED)
-"""What each `publish` yields, in this order; a step may come several times."""
+"""The steps that each `publish` yields, in this order; a step may be yielded several times."""
 FLUSH_STEPS = (FLUSHING, PRODUCED, WAITING)
-"""What `flush` may yield."""
+"""The steps that `flush` may yield."""

@@ -14,41 +14,41 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Origin(NamedTuple):
-    """Where the records of a batch came from: a topic's partition, or an operator (partition of its task)."""
+    """The origin of a batch's records: a topic's partition, or an operator (with its task's partition)."""
 
     topic: str
     partition: int
 
 
 class Change(IntEnum):
-    """What a record of a table's changes does to the row of its key."""
+    """The effect of a record of a table's changes on the row of its key."""
 
     INSERT = 0
-    """There was none."""
+    """There was no row."""
     UPDATE = 1
-    """It takes the place of the old one."""
+    """It replaces the old row."""
     DELETE = 2
-    """It is gone; the record's value is None."""
+    """The row is deleted; the record's value is None."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Records as columns of one length. Never mutated once emitted: an operator makes a new batch.
+    """Records as columns of the same length. Never changed after it was emitted: an operator creates a new batch.
 
-    Made by the constructors below and derived by the methods, so that nobody forgets a column.
+    Create it with the constructors below, and derive others with the methods, so that no column is forgotten.
 
     Attributes:
-        origin: the topic partition that the records came from; for records that an operator made
-            (windows, timers) the operator's id and its task's partition.
+        origin: the topic partition from which the records came; for records that an operator created (windows, timers)
+            the operator's id and its task's partition.
         keys, values: Python objects; raw ``bytes | None`` before they are decoded.
         timestamps: event times, ms since the Unix epoch.
-        offsets: positions in the origin; a ``range`` when they follow one another; -1 where there is none.
-        headers: one list per record, or None when no record has headers.
-        lateness: for batches that hold records behind their source partition's watermark, per record the
-            watermark of that partition when the record was read; None when no record was behind. An operator
-            that drops late records compares with it, so that what is late never depends on reading order.
-        changes: of a table that retracts, what each record does; None: they are records of their own, no changes.
-        old: with `changes`, the value that each record takes the place of; None where there was none.
+        offsets: positions in the origin; a ``range`` if they are consecutive; -1 if there is none.
+        headers: one list per record, or None if no record has headers.
+        lateness: for batches with records behind their source partition's watermark: for each record, the watermark of
+            that partition when the record was read; None if no record was behind. An operator that drops late records
+            compares records with it, so that the result never depends on reading order.
+        changes: for a table that retracts, the effect of each record; None: the records are not changes.
+        old: with `changes`, the value that each record replaces; None if there was none.
     """
 
     origin: Origin
@@ -71,17 +71,17 @@ class Batch:
         offsets: Sequence[int],
         headers: list[Headers] | None = None,
     ) -> Batch:
-        """Undecoded records of a topic's partition, as a source gives them."""
+        """Undecoded records of a topic's partition, from a source."""
         return cls(origin, keys, values, timestamps, offsets, headers)
 
     @classmethod
     def made(cls, origin: Origin, keys: list[Any], values: list[Any], timestamps: list[int]) -> Batch:
-        """Records that an operator makes: they have no offset."""
+        """Records that an operator creates: they have no offset."""
         return cls(origin, keys, values, timestamps, [-1] * len(values))
 
     @classmethod
     def one(cls, origin: Origin, key: Any, value: Any, timestamp: int) -> Batch:
-        """A single record that an operator makes."""
+        """A single record that an operator creates."""
         return cls(origin, [key], [value], [timestamp], [-1])
 
     @classmethod
@@ -103,7 +103,7 @@ class Batch:
         changes: list[Change] | None,
         old: list[Any] | None,
     ) -> Batch:
-        """What came through an exchange: every column is to be given, so that an exchange loses none."""
+        """The records after an exchange: every column is required, so that an exchange loses none."""
         return cls(origin, keys, values, timestamps, offsets, headers, lateness, changes, old)
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class Batch:
         )
 
     def with_results(self, results: list[Any]) -> Batch:
-        """What an operator has made of each record's key and value, one for one: without the record's headers."""
+        """An operator's result for each record, with its key, but without its headers."""
         return Batch(
             self.origin,
             self.keys,
@@ -166,7 +166,7 @@ class Batch:
         )
 
     def with_headers(self, headers: list[Headers] | None) -> Batch:
-        """The same records with other headers, one list for each, or none."""
+        """The same records with other headers, one list for each record, or none."""
         return Batch(
             self.origin,
             self.keys,
@@ -180,7 +180,7 @@ class Batch:
         )
 
     def with_lateness(self, lateness: list[int] | None) -> Batch:
-        """The same records, and the watermark that each one met."""
+        """The same records, with the watermark for each one."""
         return Batch(
             self.origin,
             self.keys,
@@ -194,7 +194,7 @@ class Batch:
         )
 
     def with_changes(self, changes: list[Change], old: list[Any]) -> Batch:
-        """The same records as changes of a table, with the values that they take the place of."""
+        """The same records as changes of a table, with the values that they replace."""
         return Batch(
             self.origin,
             self.keys,
@@ -208,7 +208,7 @@ class Batch:
         )
 
     def select(self, mask: Iterable[Any]) -> Batch:
-        """The records for which `mask` is true, in order. `mask` may be read several times, so: a list."""
+        """The records for which `mask` is true, in order. `mask` may be read several times, so it should be a list."""
         chosen = list(mask)
         return Batch(
             self.origin,
@@ -255,14 +255,14 @@ class Batch:
 
 @dataclass(slots=True)
 class EncodedBatch:
-    """Output records ready for a topic: the columns as a broker takes them.
+    """Output records for a topic: columns in the form that a broker accepts.
 
     Attributes:
         topic: the topic's name in its connector.
         keys, values: bytes, or None (a null key; a tombstone).
         timestamps: ms since the Unix epoch.
-        headers: one list per record, or None when no record has headers.
-        partition: the partition to write to; None lets the connector choose by the key's hash.
+        headers: one list per record, or None if no record has headers.
+        partition: the partition to write to; None: the connector chooses it by the key's hash.
     """
 
     topic: str

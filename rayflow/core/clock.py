@@ -1,4 +1,4 @@
-"""Time, passed in: the engine never asks the machine."""
+"""Clocks, which are passed as arguments: the engine never reads the machine's time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Clock: TypeAlias = Callable[[], int]
-"""Gives the wall-clock time in ms since the Unix epoch."""
+"""Returns the wall-clock time in ms since the Unix epoch."""
 
 
 def system_clock() -> int:

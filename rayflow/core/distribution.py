@@ -1,4 +1,4 @@
-"""Durations counted in buckets: what one process adds to, another one takes over, whatever their number."""
+"""Counts durations in buckets. One process can add the counts of another, whatever their number."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _MILLISECONDS = tuple(round(bound * 1000) for bound in SECONDS)
 
 @dataclass(slots=True)
 class Distribution:
-    """How many durations there were, by their length.
+    """The number of durations, by their length.
 
     Attributes:
-        within: how many were at most as long as each bound of SECONDS; the last one: all. spent: their sum, seconds.
+        within: the number of durations up to each bound of SECONDS; the last one: all.
+        spent: their sum, in seconds.
 
     >>> took = Distribution()
     >>> took.observe(0.02)
@@ -30,7 +31,7 @@ class Distribution:
 
     @property
     def count(self) -> int:
-        """How many durations."""
+        """The number of durations."""
         return self.within[-1]
 
     def observe(self, seconds: float) -> None:
@@ -39,25 +40,25 @@ class Distribution:
         self._add([0] * first + [1] * (len(self.within) - first), seconds)
 
     def observe_since(self, timestamps: Sequence[int], now: int) -> None:
-        """Count `now` - timestamp (both ms) for each timestamp: a whole column, without a call for each."""
+        """Count `now` - timestamp (both ms) for each timestamp of a column, without a call per timestamp."""
         if not timestamps:
             return
         ages = sorted(timestamps)
         total = len(ages)
-        # A record is within a bound when its timestamp is at or after now - bound.
+        # A record is within a bound if its timestamp is at or after now - bound.
         within = [total - bisect_left(ages, now - bound) for bound in _MILLISECONDS]
         self._add([*within, total], (now * total - sum(ages)) / 1000)
 
     def add(self, more: Distribution) -> None:
-        """Count what another one has counted."""
+        """Add the counts of another distribution."""
         self._add(more.within, more.spent)
 
     def since(self, before: Distribution) -> Distribution:
-        """What has come since it was as `before`."""
+        """The counts that were added since it was equal to `before`."""
         return Distribution([a - b for a, b in zip(self.within, before.within, strict=True)], self.spent - before.spent)
 
     def copy(self) -> Distribution:
-        """As it is now."""
+        """A copy of the current counts."""
         return Distribution(list(self.within), self.spent)
 
     def _add(self, within: Sequence[int], spent: float) -> None:

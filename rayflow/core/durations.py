@@ -9,7 +9,7 @@ _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
 def duration_ms(text: str) -> int:
-    """A duration in ms. Raises ValueError for what is not a number with a unit.
+    """A duration in ms. Raises ValueError for any text that is not a number with a unit.
 
     >>> duration_ms("1.5s")
     1500

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: by a hash that never changes, whatever the process, machine or version."""
+"""Assigns keys to partitions with a hash that is the same in every process, machine and version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def partition_of(data: bytes, partitions: int) -> int:
 
 
 class Partitioner(dict[Any, int]):
-    """key -> partition, remembered: `map(partitioner.__getitem__, keys)` runs at a dict's speed on known keys.
+    """Maps keys to partitions, with a cache: `map(partitioner.__getitem__, keys)` has the speed of a dict for known
+    keys.
 
     Args:
         partitions: how many there are.

@@ -1,4 +1,4 @@
-"""A Prometheus histogram that takes distributions, counted here or in another process."""
+"""A Prometheus histogram to which whole distributions are added, from this process or another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayflow.core.distribution import SECONDS, Distribution
 
 
 class DistributionHistogram(Collector):
-    """Durations of many records at once. prometheus-client's own Histogram takes one value a call."""
+    """Adds many durations at once. prometheus-client's own Histogram takes one value per call."""
 
     def __init__(self, name: str, description: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._name = name
@@ -22,11 +22,11 @@ class DistributionHistogram(Collector):
         registry.register(self)
 
     def add(self, labels: tuple[str, ...], more: Distribution) -> None:
-        """Count what a distribution has counted."""
+        """Add the counts of a distribution."""
         self._series.setdefault(labels, Distribution()).add(more)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """What a scrape shows."""
+        """The values for a scrape."""
         family = HistogramMetricFamily(self._name, self._description, labels=self._labels)
         bounds = [*(str(bound) for bound in SECONDS), "+Inf"]
         for labels, known in list(self._series.items()):

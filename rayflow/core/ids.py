@@ -44,7 +44,7 @@ class ChannelId(NamedTuple):
 
 
 class SinkTask(NamedTuple):
-    """One sink operator in one task: what owns a marker."""
+    """One sink operator in one task: the owner of a marker."""
 
     operator: str
     partition: int
@@ -61,7 +61,7 @@ class TopicPartition(NamedTuple):
 
 
 class Marker(NamedTuple):
-    """The epoch that a sink task has published last, and the lineage of checkpoints that it belongs to."""
+    """The last epoch that a sink task has published, with the lineage of its checkpoints."""
 
     lineage: str
     epoch: Epoch

@@ -1,4 +1,4 @@
-"""Looks at an LMDB data file before it is mapped: a file that is cut short would kill the process with SIGBUS.
+"""Checks an LMDB data file before it is mapped: a truncated file would kill the process with SIGBUS.
 
 The layout is that of LMDB 0.9 on 64-bit machines (`mdb.c`: MDB_page, MDB_meta, MDB_db, MDB_node), data format 1.
 """
@@ -53,7 +53,7 @@ def check_data_file(path: Path, what: str, advice: str) -> None:
             if meta is None:
                 raise damaged("it is not an LMDB data file of format 1")
             size = os.fstat(file.fileno()).st_size
-            # A page that a transaction took and gave back may never have been written: then only a walk shows it.
+            # A page that a transaction allocated and freed may never have been written: only a walk can tell.
             if (meta.last_page + 1) * meta.page_size <= size or _reachable(file.fileno(), size, meta):
                 return
             again = _newest_meta(file.fileno())
@@ -87,7 +87,7 @@ def _meta_at(file: int, offset: int) -> _Meta | None:
 
 
 def _reachable(file: int, size: int, meta: _Meta) -> bool:
-    """Whether every page of both trees lies within the file."""
+    """Whether every page of both trees is within the file."""
     waiting = [root for root in meta.roots if root != _NO_PAGE]
     with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
         while waiting:

@@ -1,7 +1,7 @@
-"""Logs: structlog on top of the standard library's logging, JSON lines where no person watches.
+"""Logs: structlog on top of the standard library's logging; JSON lines unless standard error is a terminal.
 
-Modules call `get_logger("rayflow.x")`. A program that merely imports rayflow gets ordinary logging records and decides
-itself what becomes of them; the command line calls `configure_logging`.
+Modules call `get_logger("rayflow.x")`. A program that only imports rayflow gets ordinary logging records, and
+configures logging itself; the command line calls `configure_logging`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rayflow.core.errors import RayflowError
 if TYPE_CHECKING:
     _TextHandler = logging.StreamHandler[TextIO]
 else:
-    _TextHandler = logging.StreamHandler  # takes no type when it runs before Python 3.11
+    _TextHandler = logging.StreamHandler  # has no type parameter at run time before Python 3.11
 
 
 class _Event(dict[str, Any]):
-    """An event on its way through `logging`; as text for handlers that know nothing of structlog."""
+    """An event inside of `logging`; it is text for handlers that do not know structlog."""
 
     def __str__(self) -> str:
         fields = " ".join(f"{name}={value}" for name, value in self.items() if name not in ("event", "level"))
@@ -56,7 +56,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 class _CurrentStderr(_TextHandler):
-    """Writes to whatever `sys.stderr` is at that moment: a live display on the terminal takes it over for a while."""
+    """Writes to the current `sys.stderr`: a live display on the terminal replaces it for a while."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -73,14 +73,15 @@ def configure_logging(
     level: str = "info",
     also: logging.Handler | None = None,
 ) -> None:
-    """Send all logs, those of other libraries included, to standard error. Calling again replaces the settings.
+    """Send all logs, including those of other libraries, to standard error. Calling it again replaces the settings.
 
     Args:
-        job: put into every line as `job`.
-        json: one JSON object a line (`timestamp` in ISO 8601 UTC, `level`, `message`, `logger`, then the event's
-            fields); None: unless standard error is a terminal.
+        job: added to every line as `job`.
+        json: one JSON object per line (`timestamp` in ISO 8601 UTC, `level`, `message`, `logger`, then the event's
+            fields);
+        None: unless standard error is a terminal.
         level: "debug", "info", "warning" or "error".
-        also: gets every line as well, always as JSON.
+        also: a second handler, which gets every line as JSON.
     """
     as_json = not sys.stderr.isatty() if json is None else json
 
@@ -126,7 +127,7 @@ def _formatter(job: str | None, *, json: bool) -> logging.Formatter:
     else:
         rendering.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
     return structlog.stdlib.ProcessorFormatter(
-        # A record of another library has no structlog fields yet; one of ours gets the same ones just before rendering.
+        # Records of other libraries have no structlog fields yet; ours get the same ones just before rendering.
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[*shared, *rendering],
     )

@@ -1,6 +1,6 @@
-"""Every metric that a job exports: declared once here, fed a few times a second, served for Prometheus.
+"""All metrics that a job exports: declared once here, updated a few times per second, served for Prometheus.
 
-The list METRICS is the reference: `docs/reference/metrics.md` is made from it (`python -m rayflow.core.metrics`).
+The list METRICS is the reference: `docs/reference/metrics.md` is generated from it (`python -m rayflow.core.metrics`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rayflow.core.ids import TaskId, WorkerId
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as it is documented. Every metric has the label `job_name` besides `labels` (Prometheus itself puts
-    its scrape job's name into `job`)."""
+    """One metric with its documentation. Every metric has the label `job_name` besides `labels` (Prometheus itself uses
+    `job` for the name of its scrape job)."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -87,7 +87,7 @@ METRICS: tuple[Metric, ...] = (
 
 
 class OperatorCounts(Protocol):
-    """What one operator instance has counted since it started (`rayflow.operators.base.OperatorCounters`)."""
+    """The counts of one operator instance since it started (`rayflow.operators.base.OperatorCounters`)."""
 
     records_in: int
     records_out: int
@@ -108,14 +108,14 @@ _COUNTED: Mapping[str, str] = {
 
 
 _OF_WORKERS = ("rayflow_end_to_end_latency_seconds", "rayflow_publish_duration_seconds")
-"""Durations that each worker counts by itself, and of which it sends the counts."""
+"""Durations that each worker counts itself, and of which it sends the counts."""
 
 
 class Metrics:
-    """The metrics of one job in one process, in a registry of their own.
+    """The metrics of one job in one process, in their own registry.
 
-    Feed it per batch, per epoch or a few times a second, never per record. Used from one thread; scrapes come from
-    another.
+    Update them per batch, per epoch or a few times per second, never per record. Used from one thread; scrapes come
+    from another one.
     """
 
     def __init__(self, job: str) -> None:
@@ -150,7 +150,8 @@ class Metrics:
     def operator(self, task: TaskId, operator: str, counts: OperatorCounts) -> None:
         """Take over an operator instance's counts so far. Call it again with the same object later.
 
-        Another object for the same place (the task was restarted) counts from zero on top of what was taken before.
+        Another object for the same operator (the task was restarted) starts at zero, and is added to the earlier
+        counts.
         """
         now = tuple(getattr(counts, field) for field in _COUNTED)
         known = self._seen.get((task, operator))
@@ -161,60 +162,63 @@ class Metrics:
         self._seen[task, operator] = (counts, now)
 
     def latency(self, operator: str, more: Distribution) -> None:
-        """How old the event times of a sink's output were when it became visible, of what has come newly."""
+        """Add new ages of event times at the moment at which a sink's output became visible."""
         self._distribution("rayflow_end_to_end_latency_seconds").add((self.job, operator), more)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """How many records of a source partition are not yet read."""
+        """Set the number of records of a source partition that were not read yet."""
         self._gauge("rayflow_lag_records", topic, partition).set(records)
 
     def watermark(self, task: TaskId, watermark: int, now: int) -> None:
-        """A task's watermark at wall-clock time `now` (both ms). Not to be called while it is unknown or infinite."""
+        """Set a task's watermark at wall-clock time `now` (both ms). Do not call it if the watermark is unknown or
+        infinite."""
         self._gauge("rayflow_watermark_lag_seconds", *task).set((now - watermark) / 1000)
 
     def epoch(self, epoch: int, *, seconds: float, checkpoint_seconds: float, checkpoint_bytes: int) -> None:
-        """An epoch is complete: durations from its barrier to published, and from its barrier to the manifest."""
+        """Record a complete epoch: durations from its barrier to its publication, and from its barrier to the
+        manifest."""
         self._gauge("rayflow_epoch").set(epoch)
         self._gauge("rayflow_checkpoint_bytes").set(checkpoint_bytes)
         self._histogram("rayflow_epoch_duration_seconds").observe(seconds)
         self._histogram("rayflow_checkpoint_duration_seconds").observe(checkpoint_seconds)
 
     def publications(self, more: Distribution) -> None:
-        """How long workers have taken to publish an epoch's output, of what has come newly."""
+        """Add new durations of publishing an epoch's output."""
         self._distribution("rayflow_publish_duration_seconds").add((self.job,), more)
 
     def state(self, task: TaskId, *, rows: int, pending: int) -> None:
-        """The size of a task's state, and of what its open epoch has changed."""
+        """Set the size of a task's state, and of the changes in its open epoch."""
         self._gauge("rayflow_state_rows", *task).set(rows)
         self._gauge("rayflow_pending_rows", *task).set(pending)
 
     def staged(self, size: int) -> None:
-        """Bytes of output that wait for their epoch to complete."""
+        """Set the bytes of output that wait for their epoch to complete."""
         self._gauge("rayflow_staged_bytes").set(size)
 
     def attempt(self, attempt: int) -> None:
-        """The job runs in this attempt; each call after the first counts as a restart."""
+        """Set the current attempt; each call after the first counts as a restart."""
         self._counter("rayflow_restarts_total").inc(int(self._started))
         self._started = True
         self._gauge("rayflow_attempt").set(attempt)
 
     def outage(self, broker: str, out: bool) -> None:
-        """Whether a broker (its URL) is out of reach."""
+        """Set whether a broker (its URL) is unavailable."""
         self._gauge("rayflow_broker_outage", broker).set(out)
 
     def worker(self, slot: WorkerId, *, busy: float, blocked: float, memory: int) -> None:
-        """How a worker does: shares of its time, 0 to 1, and bytes."""
+        """Set a worker's figures: shares of its time, 0 to 1, and bytes."""
         self._gauge("rayflow_worker_busy_ratio", slot).set(busy)
         self._gauge("rayflow_worker_blocked_ratio", slot).set(blocked)
         self._gauge("rayflow_worker_memory_bytes", slot).set(memory)
 
     def worker_gone(self, slot: WorkerId) -> None:
-        """There is no such worker any more."""
+        """Remove a worker that no longer exists."""
         for name in ("busy_ratio", "blocked_ratio", "memory_bytes"):
             cast(Gauge, self._collectors[f"rayflow_worker_{name}"]).remove(self.job, slot)
 
     def serve(self, port: int, address: str = "127.0.0.1") -> MetricsServer:
-        """Answer scrapes over HTTP until `close()`; port 0 takes a free one. Raises InvalidSetting when it is taken."""
+        """Serve metrics over HTTP until `close()`; port 0 uses a free one. Raises InvalidSetting if the port is
+        taken."""
         try:
             server, _ = start_http_server(port, address, self.registry)
         except OSError as error:
@@ -233,7 +237,7 @@ class MetricsServer:
         self.address = "{}:{}".format(*server.server_address)
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -68,12 +68,12 @@ def _as_type_of(default: Parameter | None, given: object) -> Parameter:
 
 
 def provide(parameters: Mapping[str, object]) -> None:
-    """Set this process's parameters, before the job file is loaded; replaces what was provided."""
+    """Set this process's parameters, before the job file is loaded. Replaces earlier ones."""
     _given.clear()
     _given.update(parameters)
     _read.clear()
 
 
 def unread() -> list[str]:
-    """Names that were provided and that no job file has asked for."""
+    """Names of provided parameters that no job file has read."""
     return sorted(_given.keys() - _read)

@@ -30,7 +30,7 @@ def _milliseconds(value: object) -> object:
 
 
 def _flat(value: object) -> object:
-    """[kafka] may write `sasl.username = "x"`, which TOML reads as nested tables; librdkafka's names have dots."""
+    """[kafka] may contain `sasl.username = "x"`, which TOML reads as nested tables; librdkafka's names have dots."""
     if not isinstance(value, Mapping):
         return value
     flat: dict[str, object] = {}
@@ -112,11 +112,11 @@ def load_settings(
     """Settings from all sources.
 
     Args:
-        flags: those that the user gave, by setting. sets: what `--set` gave: a setting, `kafka.NAME`, or a parameter
-            of the job file.
+        flags: the flags that the user gave, by setting.
+        sets: the values of `--set`: a setting, `kafka.NAME`, or a parameter of the job file.
         start: where the search for rayflow.toml begins; None: the working directory.
 
-    Raises InvalidSetting, naming the source.
+    Raises InvalidSetting, which names the source.
     """
     _refuse_misspelt()
     file = find_settings_file(start)
@@ -154,7 +154,8 @@ def load_settings(
 
 
 def _refuse_misspelt() -> None:
-    """Refuse a variable whose name is nearly that of a setting. Others with our prefix may be another program's."""
+    """Refuse a variable whose name is nearly that of a setting. Others with our prefix may belong to another
+    program."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name, value in os.environ.items():
         if (

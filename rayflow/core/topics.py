@@ -1,4 +1,4 @@
-"""References to topics, as a job file makes them; resolved to connectors when a job runs."""
+"""References to topics in a job file, which are resolved to connectors when a job runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSpec:
-    """Which system holds a topic, and how to reach it. `config` never appears in `repr` (it may hold secrets).
+    """The system of a topic, and how to connect to it. `config` never appears in `repr` (it may contain secrets).
 
     Attributes:
         url: `kafka://host:port,host:port`, `embedded:PATH`, `jsonl:`, `csv:`; it identifies the connector.
@@ -20,7 +20,7 @@ class ConnectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicRef:
-    """A topic's name, and the connector that holds it; None means the broker of the run."""
+    """A topic's name and its connector; None means the broker of the run."""
 
     name: str
     connector: ConnectorSpec | None = None

@@ -17,7 +17,7 @@ from rayflow.operators.calling import Call
 
 @dataclass(frozen=True, slots=True)
 class SendBatch:
-    """Records for one partition of an exchange's downstream stage."""
+    """Send records to one partition of an exchange's downstream stage."""
 
     exchange: str
     target: int
@@ -26,7 +26,7 @@ class SendBatch:
 
 @dataclass(frozen=True, slots=True)
 class SendWatermark:
-    """Event time, to every partition of an exchange's downstream stage."""
+    """Send event time to every partition of an exchange's downstream stage."""
 
     exchange: str
     watermark: int
@@ -34,14 +34,14 @@ class SendWatermark:
 
 @dataclass(frozen=True, slots=True)
 class SendIdle:
-    """All inputs are idle: to every partition of an exchange's downstream stage."""
+    """Tell every partition of an exchange's downstream stage that all inputs of this task are idle."""
 
     exchange: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendBarrier:
-    """The epoch's barrier, to every partition of an exchange's downstream stage."""
+    """Send the epoch's barrier to every partition of an exchange's downstream stage."""
 
     exchange: str
     epoch: Epoch
@@ -50,7 +50,7 @@ class SendBarrier:
 
 @dataclass(frozen=True, slots=True)
 class EpochSealed:
-    """The task's part of an epoch: delta, staged output and progress; and the memory that it takes (an estimate)."""
+    """The task's part of an epoch: delta, staged output and progress, with an estimate of the memory that they use."""
 
     epoch: Epoch
     sealed: TaskSealed
@@ -59,7 +59,7 @@ class EpochSealed:
 
 @dataclass(frozen=True, slots=True)
 class AppendOutput:
-    """At-least-once: publish now."""
+    """Publish these records now (at-least-once delivery)."""
 
     sink: SinkTask
     batches: Sequence[EncodedBatch]
@@ -67,9 +67,9 @@ class AppendOutput:
 
 @dataclass(frozen=True, slots=True)
 class StartCalls:
-    """Make calls for an operator, and report what comes of them as CallsDone, of one call or of several, in any order.
+    """Make calls for an operator, and report their outcomes as CallsDone: one or several at a time, in any order.
 
-    What a driver owes each call:
+    The driver must follow these rules:
 
     - It calls `fn(argument)` away from the worker, which continues meanwhile, and awaits what that returns if it can be
       awaited. The argument is part of the state: it is not changed. What is raised is the outcome's error, never the
@@ -98,7 +98,7 @@ TaskAction: TypeAlias = SendBatch | SendWatermark | SendIdle | SendBarrier | Epo
 
 @dataclass(frozen=True, slots=True)
 class SendToWorker:
-    """A channel's event for a task that another worker hosts."""
+    """An event of a channel for a task that another worker hosts."""
 
     worker: WorkerId
     task: TaskId
@@ -109,7 +109,7 @@ class SendToWorker:
 class WriteSegment:
     """Make the worker's part of an epoch durable, then report SegmentWritten.
 
-    At-least-once: what was appended must be flushed first.
+    At-least-once: flush the appended output first.
     """
 
     epoch: Epoch
@@ -149,12 +149,12 @@ class ReportDone:
 
 @dataclass(frozen=True, slots=True)
 class RequestBarrier:
-    """Report to the coordinator that memory is short."""
+    """Report to the coordinator that memory is low."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSources:
-    """Poll nothing until ReleaseSources: memory is short and an epoch is in flight."""
+    """Poll nothing until ReleaseSources: memory is low and an epoch is in flight."""
 
 
 @dataclass(frozen=True, slots=True)

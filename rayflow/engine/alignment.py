@@ -17,7 +17,7 @@ class Alignment:
     """Holds back channels that are ahead until every channel has delivered the barrier."""
 
     def __init__(self, channels: Iterable[ChannelId], epoch: Epoch) -> None:
-        """`epoch` is the open one: the next barrier must end it."""
+        """`epoch` is the open epoch: the next barrier must end it."""
         self.channels = frozenset(channels)
         self.epoch = epoch
         self._arrived: set[ChannelId] = set()
@@ -25,14 +25,14 @@ class Alignment:
         self._drain = False
 
     def holds(self, event: ChannelEvent) -> bool:
-        """Whether the event's channel is ahead; then it is kept for `release`."""
+        """Whether the event's channel is ahead. If so, the event is kept for `release`."""
         if event.channel not in self._arrived:
             return False
         self._held.append(event)
         return True
 
     def barrier(self, event: BarrierReceived) -> bool:
-        """Take a barrier of a channel that is not ahead. True once every channel has delivered it."""
+        """Handle a barrier of a channel that is not ahead. True when every channel has delivered it."""
         if event.channel not in self.channels:
             raise InvariantBroken(f"a barrier came on {event.channel}, which is no input of this task")
         if event.epoch != self.epoch:
@@ -42,21 +42,21 @@ class Alignment:
         return len(self._arrived) == len(self.channels)
 
     def ahead(self, channel: ChannelId) -> bool:
-        """Whether a channel has delivered the barrier that others still owe."""
+        """Whether a channel has delivered the barrier while other channels have not."""
         return channel in self._arrived
 
     @property
     def drain(self) -> bool:
-        """Whether the barrier that is arriving ends a bounded run."""
+        """Whether the arriving barrier ends a bounded run."""
         return self._drain
 
     @property
     def held(self) -> int:
-        """Number of events kept back."""
+        """Number of events held back."""
         return len(self._held)
 
     def release(self) -> list[ChannelEvent]:
-        """The next epoch is open: what was kept back, in order of arrival, to be handled again."""
+        """Open the next epoch, and return the events held back, in order of arrival, to be handled again."""
         held = list(self._held)
         self._held.clear()
         self._arrived.clear()
@@ -65,7 +65,7 @@ class Alignment:
         return held
 
     def validate(self, waits: bool = False) -> None:
-        """Raises InvariantBroken unless: no more channels have arrived than there are, and only those are held.
+        """Raises InvariantBroken if channels have arrived that do not exist, or events of other channels are held.
 
         `waits`: the task has the barrier, and waits for calls before it ends its run.
         """

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 AttemptEnding: TypeAlias = Literal["stop", "drain", "restart"]
-"""stop: after a final checkpoint. drain: all input read, all timers fired first. restart: another attempt follows."""
+"""stop: after a final checkpoint. drain: after reading all input and firing all timers. restart: another attempt
+follows."""
 
 
 class BarrierSchedule:
-    """Decides on the next barrier. Requests made before the first one count.
+    """Decides when to send the next barrier. Requests before the first barrier count.
 
     Attributes:
         now: the latest wall clock time, ms; set by the caller.
-        ending: how the attempt must end, None until decided. The first decision holds, but a drain that is requested
-            before the last barrier went out replaces a stop.
+        ending: how the attempt must end; None until decided. The first decision holds, except that a drain requested
+            before the last barrier was sent replaces a stop.
     """
 
     def __init__(self, interval: int) -> None:
@@ -31,18 +32,18 @@ class BarrierSchedule:
         self._requested = True
 
     def end(self, ending: AttemptEnding) -> None:
-        """End the attempt with its next barrier."""
+        """End the attempt with the next barrier."""
         if self.ending is None:
             self.ending = ending
 
     def drain(self) -> None:
-        """Have the attempt end with everything fired, also if it was to stop; too late once its last barrier is out."""
+        """End the attempt with a drain, even if it was to stop. No effect after the last barrier was sent."""
         if self.ending is None or (self.ending == "stop" and not self._final):
             self.ending = "drain"
 
     @property
     def requested(self) -> bool:
-        """Whether a barrier was requested before the interval is over."""
+        """Whether a barrier was requested before the end of the interval."""
         return self._requested or self.ending is not None
 
     def due(self, changed: bool) -> bool:
@@ -52,7 +53,7 @@ class BarrierSchedule:
         return self.requested or (changed and self.now - self._last >= self._interval)
 
     def sent(self) -> None:
-        """A barrier was sent."""
+        """Record that a barrier was sent."""
         self._last = self.now
         self._requested = False
         self._final = self.ending is not None

@@ -1,7 +1,7 @@
-"""The coordinator of one attempt: starts it, takes it through its epochs, ends it. Pure: events in, orders out.
+"""The coordinator of one attempt: starts it, runs its epochs, ends it. Pure: events in, orders out.
 
-The protocol is in docs/concepts/exactly-once.md, whose steps the names here follow: a start's are in `engine.startup`,
-an epoch's in `engine.epochs`.
+docs/concepts/exactly-once.md describes the protocol, with the names used here: `engine.startup` has the steps of a
+start, `engine.epochs` those of an epoch.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from rayflow.plan.physical import JobPlan
 
 
 class Coordinator:
-    """Takes one attempt from its claim to its end; one epoch is in flight at a time.
+    """Runs one attempt from its claim to its end. One epoch is in flight at a time.
 
-    `start()` first. Errors that it raises end the attempt: nothing that it ordered before is lost by that.
+    Call `start()` first. An error that it raises ends the attempt; orders that it returned before remain valid.
     """
 
     def __init__(self, plan: JobPlan, sources: Mapping[str, int], options: CoordinatorOptions) -> None:
-        """`sources`: the number of partitions that each source has now."""
+        """`sources`: the current number of partitions of each source."""
         self._plan = plan
         self._options = options
         self._startup = Startup(plan, sources, options)
@@ -50,11 +50,11 @@ class Coordinator:
         self._epochs: Epochs | None = None
 
     def start(self) -> list[Order]:
-        """Begin the attempt."""
+        """Start the attempt."""
         return self._startup.begin()
 
     def handle(self, event: CoordinatorEvent) -> list[Order]:
-        """Take one event. Raises Fenced, and what recovery may refuse (see `engine.recovery`, `engine.topology`)."""
+        """Handle one event. Raises Fenced, and the errors of `engine.recovery` and `engine.topology`."""
         match event:
             case Tick():
                 self._barriers.now = event.now
@@ -94,24 +94,24 @@ class Coordinator:
 
     @property
     def attempt(self) -> Attempt:
-        """Its number; 0 until it is claimed."""
+        """The attempt's number; 0 until it is claimed."""
         return self._startup.attempt
 
     @property
     def lineage(self) -> str:
-        """The lineage being resumed or begun; empty until that is decided."""
+        """The lineage being resumed or started; empty until recovery has decided."""
         return "" if self._startup.point is None else self._startup.point.lineage
 
     @property
     def epoch(self) -> Epoch:
-        """The last epoch whose barrier went out; 0 until it is known which one the attempt starts from."""
+        """The last epoch whose barrier was sent; 0 until recovery has found the starting point."""
         if self._epochs is not None:
             return self._epochs.epoch
         return 0 if self._startup.point is None else self._startup.point.epoch
 
     @property
     def final_barrier_sent(self) -> bool:
-        """Whether the last barrier is out: what is read from now on belongs to nobody."""
+        """Whether the last barrier was sent: records read after it are not processed in this attempt."""
         return self._epochs is not None and self._epochs.final is not None
 
     def _run(self, event: TasksStarted) -> list[Order]:
@@ -129,6 +129,6 @@ class Coordinator:
         return [] if self._epochs is None else self._epochs.tick(changed)
 
     def validate(self) -> None:
-        """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
+        """Raises InvariantBroken for an invalid state. Tests call it after each step."""
         if self._epochs is not None:
             self._epochs.validate()

@@ -13,8 +13,8 @@ from rayflow.engine.recovery import LostMarker
 class CoordinatorOptions:
     """The options of a run that the coordinator needs.
 
-    `interval` in ms; `lineage` is used when there is no checkpoint yet; `systems`: which topic of which system
-    each source is (`Connector.identity`).
+    `interval` in ms. `lineage` is used if there is no checkpoint yet. `systems`: the identity of each source's topic
+    and its system (`Connector.identity`).
     """
 
     lineage: str

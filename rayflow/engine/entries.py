@@ -8,7 +8,7 @@ from rayflow.plan.physical import JobPlan
 
 
 def state_entries(plan: JobPlan) -> dict[str, StateEntry]:
-    """Every state, by "operator/name"."""
+    """The entry of every state, by "operator/name"."""
     return {
         f"{operator.id}/{spec.name}": StateEntry(spec.kind, spec.ttl, stage.id, spec.shape)
         for stage in plan.stages
@@ -18,7 +18,7 @@ def state_entries(plan: JobPlan) -> dict[str, StateEntry]:
 
 
 def sink_entries(plan: JobPlan, topology: Topology) -> dict[str, SinkEntry]:
-    """Every sink that keeps markers, by operator."""
+    """The entry of every sink that keeps markers, by operator."""
     if plan.delivery != "exactly_once":
         return {}
     return {sink.operator: SinkEntry(topology.stages[stage.id]) for stage in plan.stages for sink in stage.sinks}

@@ -1,4 +1,4 @@
-"""The epochs of a running attempt: barrier, acks, manifest, publication; one at a time, until the last."""
+"""The epochs of a running attempt: barrier, acks, manifest, publication. One epoch at a time, until the last."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ from rayflow.plan.physical import JobPlan
 
 @dataclass(slots=True)
 class PendingCheckpoint:
-    """An epoch between its barrier and its end: `manifest` once all have acked, `done`: who has published it."""
+    """An epoch between its barrier and its end. `manifest`: set when all workers have acked. `done`: the workers that
+    have applied and published it."""
 
     acks: dict[WorkerId, SegmentAcked] = field(default_factory=dict)
     manifest: Manifest | None = None
@@ -46,10 +47,11 @@ class PendingCheckpoint:
 
 
 class Epochs:
-    """Takes a running attempt through its epochs.
+    """Runs the epochs of a running attempt.
 
     Attributes:
-        epoch: the last one whose barrier went out. final: the attempt's last, once its barrier is out.
+        epoch: the last epoch whose barrier was sent.
+        final: the attempt's last epoch, once its barrier was sent.
     """
 
     def __init__(
@@ -75,12 +77,12 @@ class Epochs:
         self._bases_in_flight: set[TaskId] = set()
 
     def begin(self) -> list[Order]:
-        """The tasks run."""
+        """Begin: all tasks are running."""
         bases = [WriteBase(task, self.epoch) for task in sorted(self._history.owed)]
         return [*bases, *self._tick_if_requested()]
 
     def handle(self, event: EpochEvent) -> list[Order]:
-        """Take one event. Raises Fenced when a newer attempt has committed the epoch."""
+        """Handle one event. Raises Fenced if a newer attempt has committed the epoch."""
         match event:
             case SegmentAcked():
                 return self._on_ack(event)
@@ -99,10 +101,11 @@ class Epochs:
                 return self._tick_if_requested()
 
     def tick(self, changed: bool) -> list[Order]:
-        """Send the next barrier if it is due. `changed`: whether a worker has processed anything since the last one."""
+        """Send the next barrier if it is due. `changed`: whether a worker has processed anything since the last
+        barrier."""
         if self.phase is not Phase.RUNNING or self._pending is not None or self._history.owed:
             return []
-        staged = self._manifest is not None and bool(self._manifest.outputs)  # published, which the next manifest notes
+        staged = self._manifest is not None and bool(self._manifest.outputs)  # the next manifest marks it as published
         if not self._barriers.due(changed or staged):
             return []
         self._barriers.sent()
@@ -192,7 +195,7 @@ class Epochs:
         return self._pending
 
     def validate(self) -> None:
-        """Raises InvariantBroken for a state that must not occur."""
+        """Raises InvariantBroken for an invalid state."""
         if self._pending is not None:
             if self.phase is not Phase.RUNNING:
                 raise InvariantBroken("an epoch is in flight outside of a running attempt")

@@ -1,4 +1,4 @@
-"""A task's event time: the watermark of each entry, and the lowest of the active ones. Never goes back."""
+"""A task's event time: the watermark of each entry, and the lowest of the active ones. It never goes back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rayflow.operators.stream import StreamOperator
 
 
 class ChannelTimes:
-    """The watermarks of one exchange's channels. Each of thousands is looked at only in turn."""
+    """The watermarks of one exchange's channels. There may be thousands, so each call looks at few of them."""
 
     def __init__(self, channels: Iterable[ChannelId]) -> None:
         self.channels: dict[ChannelId, int] = dict.fromkeys(channels, WATERMARK_MIN)
         self.idle: set[ChannelId] = set()
-        # Lowest first, with entries of what channels were at before.
+        # A heap, lowest first; it may contain old watermarks of a channel.
         self._marks = [(mark, channel) for channel, mark in self.channels.items()]
         heapify(self._marks)
 
     def on_watermark(self, channel: ChannelId, watermark: int) -> None:
-        """A channel is at `watermark`, and active."""
+        """Set the watermark of a channel, which is active."""
         if watermark < self.channels[channel]:
             raise InvariantBroken(f"the watermark of {channel} went back")
         self.channels[channel] = watermark
@@ -39,7 +39,7 @@ class ChannelTimes:
             mark, channel = marks[0]
             if channel not in self.idle and self.channels[channel] == mark:
                 return mark
-            heappop(marks)  # it has moved on, or comes again with the watermark that ends its idleness
+            heappop(marks)  # outdated: the channel has advanced, or is idle
         return None
 
 
@@ -48,7 +48,8 @@ class EventTime:
 
     Attributes:
         watermark: the lowest of the active entries.
-        entries: of each entry, a "stream" operator or an exchange. One that is idle is where the task is.
+        entries: the watermark of each entry, a "stream" operator or an exchange. An idle entry has the task's
+            watermark.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class EventTime:
 
     @property
     def idle(self) -> bool:
-        """Whether every input is idle, so that the task holds nobody's event time back."""
+        """Whether every input is idle, so that the task holds back no event time."""
         active = len(self._streams) - len(self._idle_streams)
         for times in self._exchanges.values():
             active += len(times.channels) - len(times.idle)
@@ -79,41 +80,42 @@ class EventTime:
         return {"watermark": self.watermark, "entries": dict(self.entries)}
 
     def restore(self, watermark: int, entries: Mapping[str, int]) -> None:
-        """Take up a snapshot; the inputs send their own time again."""
+        """Restore a snapshot. The inputs send their own time again."""
         for entry in self.entries:
             self.entries[entry] = max(watermark, entries.get(entry, watermark))
-        # No entry is behind the task. A stage without state has nothing else in a checkpoint.
+        # No entry is behind the task. Of a stage without state, a checkpoint contains only the watermark.
         self.watermark = min(self.entries.values(), default=watermark)
 
     def raise_to(self, watermark: int) -> None:
-        """Event time is at least `watermark`, whatever the inputs say."""
+        """Raise event time to at least `watermark`, whatever the inputs say."""
         self.watermark = max(self.watermark, watermark)
         for entry, before in self.entries.items():
             self.entries[entry] = max(before, watermark)
 
     def on_watermark(self, channel: ChannelId, watermark: int) -> None:
-        """An input channel is at `watermark`, and active."""
+        """Set the watermark of an input channel, which is active."""
         self._exchanges[channel.exchange].on_watermark(channel, watermark)
 
     def on_idle(self, channel: ChannelId) -> None:
-        """An input channel is idle until its next watermark."""
+        """Mark an input channel as idle until its next watermark."""
         self._exchanges[channel.exchange].idle.add(channel)
 
     def on_records(self, stream: str) -> None:
-        """A source stream delivers records: it is active."""
+        """Mark a source stream as active: it delivers records."""
         self._idle_streams.discard(stream)
 
     def look(self, since: int, until: int, undelivered: Collection[str] = ()) -> None:
-        """See which source streams are idle, if they were listened to from `since` to `until` (ms of the wall clock).
+        """Find the source streams that are idle, if the job listened to them from `since` to `until` (ms of the wall
+        clock).
 
-        Those `undelivered` are not: records of theirs have come that no task has been given yet.
+        Streams in `undelivered` are not idle: records for them have arrived but were not given to a task yet.
         """
         for id in undelivered:
             self._streams[id].last_arrival = until
         self._idle_streams = {id for id, stream in self._streams.items() if stream.idle(since, until)}
 
     def advance(self) -> bool:
-        """Move each entry to where it is by now. True if one is later than before."""
+        """Advance each entry. True if one is later than before."""
         active: dict[str, int] = {}
         for id, stream in self._streams.items():
             if id not in self._idle_streams:
@@ -129,11 +131,11 @@ class EventTime:
             if mark > before:
                 self.entries[entry] = mark
                 moved = True
-        self.watermark = min(self.entries.values(), default=watermark)  # an entry may have been restored further
+        self.watermark = min(self.entries.values(), default=watermark)  # a restored entry may be later
         return moved
 
     def validate(self) -> None:
-        """Raises InvariantBroken when an idle input is none of the task's, or an entry is behind the task."""
+        """Raises InvariantBroken if an idle input does not belong to the task, or an entry is behind the task."""
         for times in self._exchanges.values():
             if not times.idle <= times.channels.keys():
                 raise InvariantBroken("a channel is idle that is no input")

@@ -25,7 +25,7 @@ class BatchReceived:
 
 @dataclass(frozen=True, slots=True)
 class WatermarkReceived:
-    """Event time advanced on one input channel, which is active (again)."""
+    """Event time advanced on one input channel, which is active again if it was idle."""
 
     channel: ChannelId
     watermark: int
@@ -33,14 +33,15 @@ class WatermarkReceived:
 
 @dataclass(frozen=True, slots=True)
 class IdleReceived:
-    """One input channel has gone idle: until its next watermark it does not hold event time back."""
+    """One input channel is idle: it does not hold event time back until its next watermark."""
 
     channel: ChannelId
 
 
 @dataclass(frozen=True, slots=True)
 class BarrierReceived:
-    """A barrier arrived on one input channel. `drain` ends a bounded run: everything fires before it passes on."""
+    """A barrier arrived on one input channel. `drain`: it ends a bounded run, so everything fires before it is passed
+    on."""
 
     channel: ChannelId
     epoch: Epoch
@@ -65,10 +66,10 @@ class RecordsPolled:
 
 @dataclass(frozen=True, slots=True)
 class BarrierInjected:
-    """The coordinator ends an epoch: to every task that reads a source.
+    """The coordinator ends an epoch, for every task that reads a source.
 
-    One of them takes the barrier at once, the others with BarrierContinued, as long as `Worker.sealing`.
-    `drain`: it ends a bounded run. `last`: it ends the attempt, which reads nothing behind it.
+    One task takes the barrier at once, the others with BarrierContinued, as long as `Worker.sealing` holds. `drain`: it
+    ends a bounded run. `last`: it ends the attempt, which reads nothing after it.
     """
 
     epoch: Epoch
@@ -78,13 +79,13 @@ class BarrierInjected:
 
 @dataclass(frozen=True, slots=True)
 class BarrierContinued:
-    """The next task may take the barrier: sealing all of a worker's tasks at once would hold up records for long."""
+    """The next task may take the barrier. Sealing all of a worker's tasks at once would delay records for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listened:
-    """Over which stretch of wall-clock time (ms) the sources were polled without a break, and in which of them records
-    have come all the same that are not delivered yet, as (task, source)."""
+    """The period of wall-clock time (ms) in which the sources were polled without a break, and the (task, source) pairs
+    whose records have arrived in it but are not delivered yet."""
 
     since: int
     until: int
@@ -93,7 +94,7 @@ class Listened:
 
 @dataclass(frozen=True, slots=True)
 class ClockAdvanced:
-    """The wall clock is at `now` (ms). `listened`: None when all that had come by then was delivered."""
+    """The wall clock is at `now` (ms). `listened`: None if everything that had arrived by then was delivered."""
 
     now: int
     listened: Listened | None = None
@@ -101,7 +102,7 @@ class ClockAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class SegmentWritten:
-    """The worker's segment of an epoch is durable under `name`; `output` names its staged output, if there is any."""
+    """The worker's segment of an epoch is durable under `name`. `output`: the name of its staged output, if any."""
 
     epoch: Epoch
     name: str
@@ -112,7 +113,7 @@ class SegmentWritten:
 
 @dataclass(frozen=True, slots=True)
 class EpochCommitted:
-    """The manifest of an epoch is durable: apply and publish it."""
+    """The manifest of an epoch is durable: apply and publish the epoch."""
 
     epoch: Epoch
 
@@ -133,10 +134,10 @@ class EpochPublished:
 
 @dataclass(frozen=True, slots=True)
 class CallsDone:
-    """Outcomes of calls that an operator asked for by StartCalls (which says what a driver must do for them).
+    """Outcomes of calls that an operator requested with StartCalls, which states the driver's duties.
 
-    Each call of the attempt is here once, whatever came of it. The operator may emit, let event time go on and ask for
-    more calls; a call that it did not ask for is a broken invariant.
+    Each call of the attempt occurs once, whatever its outcome. The operator may emit, release event time and request
+    more calls. An outcome of a call that it did not request breaks an invariant.
     """
 
     task: TaskId
@@ -166,21 +167,21 @@ WorkerEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class AttemptClaimed:
-    """This attempt is ours alone."""
+    """The attempt number is claimed."""
 
     claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
 class MarkersSeen:
-    """The markers that the sink tasks of a job without a checkpoint have."""
+    """The markers of the sink tasks of a job without a checkpoint."""
 
     markers: Mapping[SinkTask, Marker | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PublishersOpened:
-    """Every older publisher is fenced, and these are the markers that the sink tasks have."""
+    """Every older publisher is fenced; these are the markers of the sink tasks."""
 
     markers: Mapping[SinkTask, Marker | None]
 
@@ -250,7 +251,7 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRecorded:
-    """It is noted durably that the attempt's last epoch is published."""
+    """The store has a durable record that the attempt's last epoch is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,17 +266,17 @@ class BaseWritten:
 
 @dataclass(frozen=True, slots=True)
 class SourcesExhausted:
-    """A bounded run has read everything up to its end positions: drain, unless a stop was asked for."""
+    """A bounded run has read all sources up to their end positions: drain, unless a stop was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Stop after a last checkpoint."""
+    """Stop after a final checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainRequested:
-    """Drain, then end after a last checkpoint. It replaces a stop whose barrier is not out yet."""
+    """Drain, then end after a final checkpoint. It replaces a stop whose barrier was not sent yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class PartitionsAdded:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRead:
-    """The newest manifest there is, or None; `published`: whether it is known that its own epoch is published."""
+    """The newest manifest, or None. `published`: whether its own epoch is known to be published."""
 
     manifest: Manifest | None
     published: bool = False

@@ -11,7 +11,7 @@ from rayflow.serde.codec import Codec
 
 
 def split(batch: Batch, partitioner: Partitioner, exchange: str) -> Iterator[tuple[int, Batch]]:
-    """The records of `batch` for each partition that gets any, order kept within a partition.
+    """Yield the records of `batch` for each partition that gets any, in order within a partition.
 
     Raises KeyNotUsable for a key that cannot be hashed or serialised.
     """
@@ -60,13 +60,13 @@ def through_codec(batch: Batch, codec: Codec, exchange: str) -> Batch:
 
 
 def _not_usable(batch: Batch, partitioner: Partitioner, exchange: str, error: TypeError | KeyNotUsable) -> KeyNotUsable:
-    """The error, with the place of the first key that gives it."""
+    """The error, with the place of the first key that causes it."""
     offset = None
     for key, at in zip(batch.keys, batch.offsets, strict=True):
         try:
             partitioner[key]
         except (TypeError, KeyNotUsable):
-            offset = at if at >= 0 else None  # a record that an operator made has none
+            offset = at if at >= 0 else None  # a record that an operator created has no offset
             break
     return KeyNotUsable(
         error.what if isinstance(error, KeyNotUsable) else "a key cannot be hashed",

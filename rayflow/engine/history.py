@@ -12,14 +12,14 @@ from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.ids import Epoch, TaskId
 
 BASE_FLOOR = 8 << 20
-"""Bytes of deltas below which no base is written, however small the state is."""
+"""With fewer bytes of deltas than this, their size is no reason for a base, however small the state is."""
 MAX_CHAIN = 200
-"""Epochs of deltas after which a base is written, however small they are."""
+"""A base is written after this many epochs of deltas, however small they are."""
 
 
 @dataclass(slots=True)
 class _TaskHistory:
-    """One task's chain: its base, and what has changed since."""
+    """One task's chain: its base, and the deltas since then."""
 
     base: BaseRef | None = None
     first_delta: Epoch | None = None
@@ -27,10 +27,11 @@ class _TaskHistory:
 
 
 class History:
-    """Segments and bases from the oldest that a restore still needs up to the newest.
+    """Segments and bases, from the oldest that a restore still needs to the newest.
 
     Attributes:
-        segments: names of the segments, by epoch. owed: tasks that need a base before a manifest may be written.
+        segments: names of the segments, by epoch.
+        owed: tasks that need a base before a manifest may be written.
     """
 
     def __init__(
@@ -40,9 +41,9 @@ class History:
         continued: Collection[TaskId] = (),
         regrouped: Collection[TaskId] = (),
     ) -> None:
-        """Take up what `manifest` names for the `continued` tasks. How large its old deltas are is not known: they
-        count as reason for a base. What it names for others is not theirs: those `regrouped` owe a base of their own.
-        """
+        """Take over the objects that `manifest` names for the `continued` tasks. The size of their old deltas is
+        unknown; they count as a reason for a base. Objects under the names of other tasks belong to other stages, so
+        the tasks in `regrouped` owe a new base."""
         self.segments: dict[Epoch, tuple[str, ...]] = {}
         self.owed = set(regrouped)
         self._tasks = {task: _TaskHistory() for task in tasks}
@@ -62,7 +63,7 @@ class History:
         return {task: history.base for task, history in self._tasks.items() if history.base is not None}
 
     def on_epoch(self, epoch: Epoch, names: tuple[str, ...], delta_bytes: Mapping[TaskId, int]) -> None:
-        """An epoch's segments are durable; `delta_bytes`: what each task changed."""
+        """An epoch's segments are durable. `delta_bytes`: bytes changed by each task."""
         self.segments[epoch] = names
         for task, size in delta_bytes.items():
             if size:
@@ -75,7 +76,7 @@ class History:
         self.segments = {epoch: names for epoch, names in self.segments.items() if epoch >= oldest}
 
     def on_base(self, task: TaskId, base: BaseRef, epoch: Epoch) -> None:
-        """A base is durable; `epoch` is the last one recorded. Deltas after the base keep the chain going."""
+        """A base is durable. `epoch` is the last one recorded. Deltas after the base remain in the chain."""
         self.owed.discard(task)
         history = self._tasks[task]
         history.base = base
@@ -85,8 +86,8 @@ class History:
     def wants_bases(self, epoch: Epoch, in_flight: Collection[TaskId]) -> list[TaskId]:
         """The tasks whose bases must begin now: those whose deltas most outweigh their last base.
 
-        With those `in_flight` they are no more than it takes for every task to have its turn within MAX_CHAIN epochs:
-        one at a time would let the chain, and so every manifest, grow with the number of tasks.
+        Together with the bases `in_flight` there are only as many as needed for every task to get a base within
+        MAX_CHAIN epochs. With one at a time, the chain, and so every manifest, would grow with the number of tasks.
         """
         room = -(-len(self._tasks) // MAX_CHAIN) - len(in_flight)
         if room <= 0:
@@ -95,7 +96,7 @@ class History:
         return [task for _, task in nlargest(room, (need for need in needs if need[0] >= 1.0))]
 
     def _need(self, history: _TaskHistory, epoch: Epoch) -> float:
-        """How much a base is worth: from 1 on it is."""
+        """How urgently a task needs a base; from 1 on, it gets one."""
         if history.first_delta is None:
             return 0.0
         size = history.base.bytes if history.base else 0

@@ -15,17 +15,17 @@ from rayflow.plan.physical import Edge, ExchangePlan, StagePlan
 
 
 class OperatorTime:
-    """The event time that each operator of a stage was given, and what it has let through.
+    """The event time that each operator of a stage received, and the event time that it let through.
 
-    An input is at the lowest of its edges. An edge is at what the operator before it has let through, or, into the
-    stage, at its entry: a source's "stream" operator, or an exchange. Operators that have no `on_watermark` of their
-    own let everything through, and are not called.
+    An input has the lowest time of its edges. An edge has the time that the operator before it let through, or, at the
+    start of the stage, the time of its entry: a source's "stream" operator, or an exchange. Operators without an
+    `on_watermark` method let everything through, and are not called.
     """
 
     def __init__(
         self, stage: StagePlan, exchanges: Mapping[str, ExchangePlan], operators: Mapping[str, Operator]
     ) -> None:
-        """`exchanges` by id; `operators` are those of the stage, in topological order."""
+        """`exchanges` by id. `operators`: those of the stage, in topological order."""
         edges: dict[str, dict[Input, list[str]]] = {id: {} for id in operators}
         self._exchanges: dict[str, list[str]] = {}
 
@@ -50,8 +50,9 @@ class OperatorTime:
         self._called = {id for id, each in operators.items() if type(each).on_watermark is not Operator.on_watermark}
 
     def advance(self, entries: Mapping[str, int]) -> Iterator[tuple[str, Mapping[Input, int]]]:
-        """The operators to call, in topological order, with the watermark of each of their inputs, once an entry has
-        moved to what `entries` says. Report what an operator lets through (`passes`) before the next one."""
+        """Yield the operators to call, in topological order, with the watermark of each of their inputs, after the
+        entries have advanced to `entries`. Report what an operator lets through (`passes`) before requesting the next
+        one."""
         self._passed.update(entries)
         passed = self._passed.__getitem__
         for id, edges in self._edges.items():
@@ -68,16 +69,16 @@ class OperatorTime:
                 self._passed[id] = min(given.values())
 
     def passes(self, id: str, watermark: int) -> None:
-        """An operator lets event time through up to `watermark`; what it has let through is never taken back.
+        """Record that an operator lets event time through up to `watermark`. It cannot be taken back.
 
-        Raises InvariantBroken when it was never given a time so late.
+        Raises InvariantBroken if the operator never received a time that late.
         """
         if watermark > min(self._given[id].values()):
             raise InvariantBroken(f"operator {id} lets event time through that has not reached it")
         self._passed[id] = max(self._passed[id], watermark)
 
     def given_to(self, id: str) -> int:
-        """The watermark that an operator was given last."""
+        """The watermark that an operator received last."""
         return min(self._given[id].values())
 
     def snapshot(self) -> dict[str, Any]:
@@ -86,21 +87,21 @@ class OperatorTime:
         return {"passed": passed} if passed else {}
 
     def restore(self, passed: Mapping[str, int]) -> None:
-        """Take up a snapshot."""
+        """Restore a snapshot."""
         self._passed.update({id: mark for id, mark in passed.items() if id in self._edges})
 
     def exchanges(self) -> list[tuple[str, int]]:
-        """Each exchange that the stage feeds, and the watermark that has come to it."""
+        """Each exchange that the stage feeds, and the watermark that has reached it."""
         passed = self._passed.__getitem__
         return [(id, min(map(passed, sources))) for id, sources in self._exchanges.items()]
 
     def draining(self) -> Iterator[tuple[str, Mapping[Input, int]]]:
-        """Every operator in topological order, with its inputs."""
+        """Yield every operator in topological order, with its inputs."""
         for id in self._operators:
             yield id, self._given.get(id, {IN: WATERMARK_MIN})
 
     def entry_for(self, id: str, watermark: int) -> int:
-        """The watermark that must enter the stage for operator `id` to be given `watermark`."""
+        """The watermark that must enter the stage so that operator `id` receives `watermark`."""
         needed = {id: watermark}
         for behind in reversed(self._edges):
             if behind in needed:

@@ -14,9 +14,9 @@ from rayflow.engine.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class ClaimAttempt:
-    """Claim the next attempt number, ours alone; then report AttemptClaimed.
+    """Claim the next attempt number, exclusively; then report AttemptClaimed.
 
-    `slots`: those of the attempt's workers. `lineage`: of its checkpoints, should the store be new.
+    `slots`: those of the attempt's workers. `lineage`: that of its checkpoints if the store is new.
     """
 
     slots: Sequence[WorkerId]
@@ -25,7 +25,7 @@ class ClaimAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LookAtMarkers:
-    """Read the markers without fencing anybody; then report MarkersSeen."""
+    """Read the markers without fencing any publisher; then report MarkersSeen."""
 
     slot: WorkerId
     sinks: Sequence[SinkTask]
@@ -33,7 +33,7 @@ class LookAtMarkers:
 
 @dataclass(frozen=True, slots=True)
 class OpenPublishers:
-    """Fence every publisher that these slots may have had, read the markers; then report PublishersOpened."""
+    """Fence every publisher that may have used these slots, and read the markers; then report PublishersOpened."""
 
     slots: Sequence[WorkerId]
     sinks: Sequence[SinkTask]
@@ -46,7 +46,7 @@ class ReadManifest:
 
 @dataclass(frozen=True, slots=True)
 class RepublishOutput:
-    """Publish what these sink tasks staged for the manifest's epoch; then report OutputRepublished."""
+    """Publish the staged output of these sink tasks for the manifest's epoch; then report OutputRepublished."""
 
     manifest: Manifest
     topology: Topology
@@ -63,9 +63,9 @@ class SetMarkers:
 
 @dataclass(frozen=True, slots=True)
 class StartTasks:
-    """Bring every task's store to the manifest, seek the sources and start; then report TasksStarted.
+    """Restore every task's store to the manifest, seek the sources and start; then report TasksStarted.
 
-    `manifest` is None for a job that has no checkpoint yet. The next barrier ends `epoch`.
+    `manifest` is None for a job without a checkpoint. The next barrier ends `epoch`.
     """
 
     attempt: Attempt
@@ -77,7 +77,7 @@ class StartTasks:
 
 @dataclass(frozen=True, slots=True)
 class InjectBarrier:
-    """To every worker: this epoch ends now. `drain`: for good, with everything fired."""
+    """Tell every worker to end this epoch now. `drain`: it is the end of a bounded run, so everything fires."""
 
     epoch: Epoch
     drain: bool
@@ -85,14 +85,14 @@ class InjectBarrier:
 
 @dataclass(frozen=True, slots=True)
 class WriteManifest:
-    """Create the manifest if nobody else has; then report ManifestWritten or ManifestConflict."""
+    """Create the manifest unless it exists; then report ManifestWritten or ManifestConflict."""
 
     manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class CommitEpoch:
-    """To every worker: the epoch is committed."""
+    """Tell every worker that the epoch is committed."""
 
     epoch: Epoch
 
@@ -107,7 +107,7 @@ class WriteBase:
 
 @dataclass(frozen=True, slots=True)
 class RecordPublished:
-    """Note durably that everything up to the attempt's last epoch is published; then report PublishedRecorded."""
+    """Record durably that everything up to the attempt's last epoch is published; then report PublishedRecorded."""
 
     lineage: str
     epoch: Epoch
@@ -115,21 +115,21 @@ class RecordPublished:
 
 @dataclass(frozen=True, slots=True)
 class CollectGarbage:
-    """Delete, in the background, what no kept checkpoint names."""
+    """Delete, in the background, the objects that no kept checkpoint names."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishAttempt:
     """The attempt is over: everything is checkpointed and published, or an older attempt has committed its epoch.
 
-    `ending`: how it has ended, whatever was asked for after its last barrier.
+    `ending`: how it has ended, whatever was requested after its last barrier.
     """
 
     ending: AttemptEnding
 
     @property
     def restart(self) -> bool:
-        """Whether to begin a new attempt at once."""
+        """Whether to start a new attempt at once."""
         return self.ending == "restart"
 
 

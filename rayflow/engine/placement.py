@@ -1,4 +1,4 @@
-"""Places tasks on workers: as evenly as possible, and moving as few as possible. Pure."""
+"""Places tasks on workers: as evenly as possible, with as few moves as possible. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rayflow.engine.spreading import spread
 def place(
     tasks: Sequence[TaskId], workers: Sequence[WorkerId], earlier: Mapping[TaskId, WorkerId] | None = None
 ) -> dict[TaskId, WorkerId]:
-    """A worker for every task. Of each stage workers have equally many, or one more; in all none has more than it must.
+    """Assign a worker to every task. The numbers of tasks per worker differ by one at most within a stage, and no
+    worker has more tasks in total than necessary.
 
-    Of all such placements it is one in which as many tasks as possible stay with their `earlier` worker, and of those
-    one in which workers have as equally many in all as can be.
+    Among all such placements, it keeps as many tasks as possible on their `earlier` worker, and among those it makes
+    the workers' total numbers as equal as possible.
 
     >>> tasks = [TaskId("s1", p) for p in range(4)]
     >>> two = place(tasks, [0, 1])

@@ -25,7 +25,7 @@ _ANEW = "To read the topic from its beginning, start over: rename the job, or us
 
 
 def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None:
-    """Refuse to lose state: every state of the checkpoint must have its operator, of the same kind and shape.
+    """Refuse to lose state: every state of the checkpoint must have its operator, with the same kind and shape.
 
     Raises StateDirectoryMismatch for another job's checkpoint, StateWouldBeDropped, StateKindChanged.
     """
@@ -65,10 +65,10 @@ def continues(before: str, now: str) -> bool:
 
 
 def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
-    """Refuse to take one topic's positions for another's: records would be skipped or read twice, silently.
+    """Refuse to use the positions of one topic for another: records would be skipped or read twice, silently.
 
-    Raises SourceMoved when a source is read from another system, SourceDataLost when it is another topic of
-    the same one, or when a partition of it is another file.
+    Raises SourceMoved if a source is read from another system, SourceDataLost if it is another topic of the same
+    system, or if one of its partitions is another file.
     """
     for source, identity in systems.items():
         before = manifest.systems.get(source, identity)
@@ -77,7 +77,7 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
         system, _, topic = identity.partition("#")
         system_before, _, topic_before = before.partition("#")
         if system != system_before:
-            # A checkpoint of before topics had identities names the system alone (of files: and the working directory).
+            # In old checkpoints an identity names only the system (for files: and the working directory), no topic.
             if not topic_before and system_before.startswith(system):
                 continue
             raise SourceMoved(
@@ -93,7 +93,7 @@ def check_systems(manifest: Manifest, systems: Mapping[str, str]) -> None:
 def check_unused(job: str, markers: Mapping[SinkTask, Marker | None]) -> None:
     """Refuse to start from the beginning if the job has published before: its output would appear twice.
 
-    A marker of epoch 0 is of a run that had only begun. Raises OutputOfAnotherRun.
+    A marker of epoch 0 comes from a run that published nothing. Raises OutputOfAnotherRun.
     """
     for sink, marker in markers.items():
         if marker is not None and marker.epoch > 0:
@@ -118,17 +118,17 @@ def unpublished(
 ) -> list[SinkTask]:
     """The sink tasks whose staged output of the manifest's epoch is not visible yet.
 
-    A manifest is written only once everything before its epoch is published, so only its own epoch can be open. And
-    every sink has a marker of the lineage before an epoch begins (`unmarked`), so one that is not there was lost, and
-    one of another lineage means that this one has taken over. Only the first manifest of a lineage (a start from a
-    savepoint or an older checkpoint), which has nothing to publish, may meet such markers.
+    A manifest is written only when everything before its epoch is published, so only its own epoch can be unpublished.
+    Every sink has a marker of the lineage before an epoch begins (`unmarked`). So a missing marker was lost, and a
+    marker of another lineage means that this other lineage has taken over. The only exception is the first manifest of
+    a lineage (a start from a savepoint or an older checkpoint), which has nothing to publish.
 
-    Raises MarkerLost when a marker that decides is gone, OutputOfAnotherRun when another lineage has taken over,
-    CheckpointsBehindOutput when a marker is ahead of the manifest.
+    Raises MarkerLost if a marker that is needed is lost, OutputOfAnotherRun if another lineage has taken over,
+    CheckpointsBehindOutput if a marker is ahead of the manifest.
     """
     _check_ahead(manifest, markers)
     missing: list[SinkTask] = []
-    # Sinks of operators that the job no longer has are not in `markers`: their output was given up.
+    # Sinks of operators that the job no longer has are not in `markers`: the user has dropped their output.
     for sink in [sink for sink in sink_tasks_of(manifest) if sink in markers]:
         marker = markers[sink]
         if marker is not None and marker.lineage == manifest.lineage:
@@ -185,7 +185,7 @@ def _another_topic(manifest: Manifest, source: str, before: Sequence[str], now: 
         )
     partition = next((i for i, (was, here) in enumerate(zip(before, now, strict=False)) if was != here), len(now))
     return SourceDataLost(
-        f"this partition is not the file that it was at the checkpoint of epoch {manifest.epoch}: files were moved, "
+        f"this partition was another file at the checkpoint of epoch {manifest.epoch}: files were moved, "
         "removed, or added before it",
         job=manifest.job,
         topic=source,

@@ -20,9 +20,9 @@ class StageOrigin:
     """The place of a stage's state in a checkpoint.
 
     Attributes:
-        held: the checkpoint's stage of each state that it holds as it is now; none when all are new. What it holds as
-            another kind or shape is given up.
-        whole: whether that is one stage with exactly these states, so that its rows can be taken as they are.
+        held: the checkpoint's stage of each state that it has with the current kind and shape; empty if all states are
+            new. A state with another kind or shape is dropped.
+        whole: whether this is one stage with exactly these states, so that its rows can be used unchanged.
         states: kind and shape of each of the stage's states, by name ("operator/name").
     """
 
@@ -32,12 +32,13 @@ class StageOrigin:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The checkpoint's stages that hold some of it."""
+        """The checkpoint's stages that contain some of the state."""
         return tuple(sorted(set(self.held.values())))
 
     @property
     def layout(self) -> str:
-        """Short hash of the states: a local store of another layout is not this stage's, whatever its stamp says."""
+        """Short hash of the states. A local store with another layout does not belong to this stage, whatever its stamp
+        says."""
         return f"{crc32(repr(sorted(self.states.items())).encode()):08x}"
 
 
@@ -51,7 +52,8 @@ def states_of(stage: StagePlan) -> dict[str, tuple[str, str]]:
 
 
 def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
-    """Where the state of `stage` lies in `manifest`. One of another kind or shape now (it is dropped) lies nowhere."""
+    """Where `manifest` contains the state of `stage`. A state with another kind or shape now is dropped, so it has no
+    place."""
     states = states_of(stage)
     entries = {} if manifest is None else manifest.states
     held = {
@@ -65,9 +67,9 @@ def origin_of(stage: StagePlan, manifest: Manifest | None) -> StageOrigin:
 
 
 def continued_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> set[TaskId]:
-    """The tasks whose rows lie in the checkpoint under their own name, and nobody else's do.
+    """The tasks whose rows are in the checkpoint under their own name, without rows of other tasks.
 
-    What the checkpoint holds under the name of any other task, if anything, is another stage's, or dropped.
+    What the checkpoint has under the name of any other task belongs to another stage, or is dropped.
     """
     return {
         TaskId(stage.id, p)
@@ -79,8 +81,8 @@ def continued_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest
 
 
 def regrouped_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest | None) -> list[TaskId]:
-    """The tasks with state that go on from a checkpoint but are not continued: they need a base before their next epoch
-    ends, since a later restore would look for their rows under their own name."""
+    """The tasks with state that resume from a checkpoint but are not continued. They need a base before their next
+    epoch ends, because a later restore would look for their rows under their own name."""
     if manifest is None:
         return []
     continued = continued_tasks(plan, stages, manifest)
@@ -89,9 +91,10 @@ def regrouped_tasks(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest
 
 
 def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
-    """How many partitions each stage's state has in the checkpoint; a stage without state may have any number.
+    """The number of partitions that each stage's state has in the checkpoint. A stage without state may have any
+    number.
 
-    Raises PartitionsChanged when a stage would unite states of different numbers of partitions.
+    Raises PartitionsChanged if a stage would combine states with different numbers of partitions.
     """
     found: dict[str, int] = {}
     for stage in plan.stages:
@@ -108,7 +111,8 @@ def earlier_partitions(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
 
 
 def progress_for(plan: JobPlan, stages: Mapping[str, int], manifest: Manifest, old: TaskProgress) -> TaskProgress:
-    """The progress that each task of the new plan starts from: by source, stream operator, and where its state was."""
+    """The progress from which each task of the new plan starts: by source, by stream operator, and by where its state
+    was."""
     positions = {(s, t.partition): v for t, part in old.items() for s, v in part["positions"].items()}
     newest = {(o, t.partition): v for t, part in old.items() for o, v in part["newest"].items()}
     entries = {(e, t.partition): v for t, part in old.items() for e, v in part.get("entries", {}).items()}

@@ -9,7 +9,7 @@ from rayflow.engine.actions import SendIdle, SendWatermark, TaskAction
 
 
 class SentTime:
-    """Sends what has changed. A watermark makes the channels of its exchange active again.
+    """Sends changes of event time. A watermark makes the channels of its exchange active again.
 
     Attributes:
         idle: whether the channels are idle now.
@@ -20,7 +20,8 @@ class SentTime:
         self._watermarks = dict.fromkeys(exchanges, WATERMARK_MIN)
 
     def send_watermarks(self, reached: Iterable[tuple[str, int]]) -> list[TaskAction]:
-        """For each exchange what event time has come to it: where it has moved, or for all when they were idle."""
+        """For each exchange, send the watermark that has reached it, if it has advanced, or to all if they were
+        idle."""
         actions: list[TaskAction] = []
         for exchange, watermark in reached:
             if watermark > self._watermarks[exchange] or self.idle:
@@ -30,7 +31,7 @@ class SentTime:
         return actions
 
     def send_idle(self) -> list[TaskAction]:
-        """Nothing comes any more, for the time being."""
+        """Send that the task is idle, if it was not idle before."""
         if self.idle:
             return []
         self.idle = True

@@ -1,8 +1,9 @@
-"""Chooses the workers that get one task of a stage more than the others, so that as few tasks as possible move.
+"""Chooses the workers that get one more task of a stage than the others, so that as few tasks as possible move.
 
-A flow of least cost: one unit from a stage to each worker that has one more of it, and on to the end, which takes no
-more from any worker than it must. It begins with a flow that is even, and each cycle of negative cost in what is left
-of the network makes it cheaper, until there is none (Klein's algorithm; Ahuja, Magnanti and Orlin, Network Flows, 9.6).
+This is a minimum-cost flow: one unit from a stage to each worker that has one more of its tasks, and from there to the
+sink, which takes no more from any worker than necessary. It starts with an even flow. Each cycle of negative cost in
+the residual network makes it cheaper, until there is none (Klein's algorithm; Ahuja, Magnanti and Orlin, Network Flows,
+9.6).
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from collections.abc import Collection, Mapping, Sequence
 from rayflow.core.ids import WorkerId
 
 Vertex = str | WorkerId | None
-"""A stage, a worker, or the end of the network."""
+"""A stage, a worker, or the sink of the network (None)."""
 Arc = tuple[Vertex, Vertex, int]
-"""From, to, and what it costs to use it."""
+"""From, to, and the cost of using it."""
 Extras = dict[str, set[WorkerId]]
 Kept = Mapping[str, Collection[WorkerId]]
 
 
 def spread(rests: Mapping[str, int], workers: Sequence[WorkerId], kept: Kept) -> Extras:
-    """By stage, the workers that get one task more: as many as `rests` says, fewer than there are workers.
+    """By stage, the workers that get one more task: `rests` has their number, which is less than the number of workers.
 
-    Of all stages together no worker gets more than the most loaded one has to have. Within that, as many as possible
-    are among those of `kept`, where the task is already; and within that, workers get as equally many as can be.
+    Over all stages, no worker gets more than necessary. Within that limit, as many as possible are workers of `kept`,
+    which have the task already. Within that, the workers' numbers are as equal as possible.
     """
     extras: Extras = {}
     loads = Counter(dict.fromkeys(workers, 0))
@@ -52,9 +53,9 @@ def _staying(extras: Extras, kept: Kept) -> int:
 
 
 def _arcs(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Arc]:
-    """What may be changed: a worker gets one of a stage, gives it back, or has one more or less in all.
+    """The possible changes: a worker gets one task of a stage, gives one back, or has one more or less in total.
 
-    One more in all costs more the more a worker has; a task that moves costs more than all of that together.
+    One more in total costs more, the more a worker has. Moving a task costs more than all of that together.
     """
     total = sum(loads.values())
     most = -(-total // len(loads))
@@ -71,7 +72,7 @@ def _arcs(extras: Extras, loads: Counter[WorkerId], kept: Kept) -> list[Arc]:
 
 
 def _negative_cycle(arcs: Sequence[Arc]) -> list[tuple[Vertex, Vertex]]:
-    """The arcs of a cycle whose costs are below 0 in all; none if there is no such cycle. Bellman and Ford's way."""
+    """The arcs of a cycle with a negative total cost; empty if there is none. The Bellman-Ford algorithm."""
     costs: dict[Vertex, int] = {vertex: 0 for arc in arcs for vertex in arc[:2]}
     before: dict[Vertex, Vertex] = {}
     while True:
@@ -88,7 +89,7 @@ def _negative_cycle(arcs: Sequence[Arc]) -> list[tuple[Vertex, Vertex]]:
 
 
 def _cycle(before: Mapping[Vertex, Vertex]) -> list[tuple[Vertex, Vertex]]:
-    """A cycle among nodes, each of which has at most one before it."""
+    """A cycle among nodes, each of which has at most one predecessor."""
     seen: dict[Vertex, Vertex] = {}
     for start in before:
         vertex = start

@@ -13,10 +13,10 @@ class StageEdges:
     """The edges of a task.
 
     Attributes:
-        outputs: of each operator, by where they leave it.
+        outputs: the edges of each operator, by its output.
         from_sources: the "stream" operators that take the records of each source.
-        from_exchanges: the edges that each exchange into the stage leads along.
-        partitioners: of each exchange that the stage feeds.
+        from_exchanges: the edges that lead from each exchange into the stage.
+        partitioners: one for each exchange that the stage feeds.
         channels: the task's input channels.
     """
 

@@ -1,6 +1,6 @@
 """The start of an attempt: claim, fence, read manifest and markers, publish what is missing, start the tasks.
 
-docs/concepts/exactly-once.md has the steps, under the names that the phases have here.
+docs/concepts/exactly-once.md describes the steps, under the names of the phases.
 """
 
 from __future__ import annotations
@@ -59,20 +59,20 @@ class StartingPoint:
 
     @property
     def epoch(self) -> Epoch:
-        """The last complete epoch; 0: there is none."""
+        """The last complete epoch; 0 if there is none."""
         return 0 if self.manifest is None else self.manifest.epoch
 
 
 class Startup:
-    """Takes an attempt from its claim to running tasks. `begin` first.
+    """Takes an attempt from its claim to running tasks. Call `begin` first.
 
     Attributes:
         attempt: 0 until it is claimed.
-        point: what the attempt starts from; None until nobody else can commit any more, and it is read.
+        point: what the attempt starts from; None until no other attempt can commit any more, and the manifest is read.
     """
 
     def __init__(self, plan: JobPlan, sources: Mapping[str, int], options: CoordinatorOptions) -> None:
-        """`sources`: the number of partitions that each source has now."""
+        """`sources`: the current number of partitions of each source."""
         self.phase = Phase.CLAIMING
         self.attempt: Attempt = 0
         self.point: StartingPoint | None = None
@@ -89,7 +89,7 @@ class Startup:
         return [ClaimAttempt(self._options.workers, self._options.lineage)]
 
     def handle(self, event: StartupEvent) -> list[Order]:
-        """Take one event. Raises Fenced, and what recovery may refuse (see `engine.recovery`, `engine.topology`)."""
+        """Handle one event. Raises Fenced, and the errors of `engine.recovery` and `engine.topology`."""
         match event:
             case AttemptClaimed():
                 self._enter(Phase.CLAIMING, Phase.READING)
@@ -120,7 +120,8 @@ class Startup:
                 return []
 
     def _on_markers(self, markers: Mapping[SinkTask, Marker | None]) -> list[Order]:
-        """An older attempt may have committed and published its first epoch since the manifest was read: read again."""
+        """Read the manifest again: an older attempt may have committed and published its first epoch since the first
+        read."""
         if any(marker is not None and marker.epoch > 0 for marker in markers.values()):
             self._enter(Phase.LOOKING, Phase.READING)
             self._markers = markers
@@ -130,9 +131,10 @@ class Startup:
         return [self._opening]
 
     def _on_manifest(self, manifest: Manifest | None) -> list[Order]:
-        """First to know which publishers to fence, then, when nobody else can commit any more, to go on from."""
+        """Handle a manifest. The first read decides which publishers to fence. The second one, when no other attempt
+        can commit any more, decides what to resume from."""
         if manifest is not None and manifest.attempt > self.attempt:
-            # Retention takes what an older attempt writes for garbage: it must not go on from a newer one's checkpoint.
+            # Retention deletes what an older attempt writes, so it must not resume from a newer one's checkpoint.
             raise Fenced(f"attempt {manifest.attempt} started after this one ({self.attempt})", job=self._plan.name)
         if manifest is not None:
             check_systems(manifest, self._options.systems)
@@ -153,7 +155,7 @@ class Startup:
             self._enter(Phase.READING, Phase.FENCING)
             self._opening = opening
             return [opening]
-        if opening != self._opening:  # a manifest came in between with other sinks or slots: fence those as well
+        if opening != self._opening:  # a newer manifest has other sinks or slots: fence those as well
             self._enter(Phase.READING_AGAIN, Phase.FENCING)
             self._opening = opening
             return [opening]
@@ -187,7 +189,7 @@ class Startup:
         return self._options.lineage if self._claim.lineage in used else self._claim.lineage
 
     def _mark(self, point: StartingPoint) -> list[Order]:
-        """See that every sink has a marker before its next epoch, so that a later loss of one is noticed."""
+        """Set missing markers: every sink needs one before its next epoch, so that a later loss is noticed."""
         sinks = unmarked(point.lineage, self._sinks(point.topology), self._markers)
         if sinks:
             return [SetMarkers(Marker(point.lineage, point.epoch), sinks)]

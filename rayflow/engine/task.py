@@ -41,7 +41,7 @@ from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
 
 CONTROL = "control"
-"""The channel on which the coordinator's barriers reach the tasks that read sources."""
+"""The channel that delivers the coordinator's barriers to the tasks that read sources."""
 
 
 def control_channel(partition: int) -> ChannelId:
@@ -52,13 +52,13 @@ def control_channel(partition: int) -> ChannelId:
 class Task:
     """Runs batches through the stage's operators; keeps event time; aligns, seals and completes epochs.
 
-    `start` first, then any of the other methods; each returns what the worker has to do, in order.
+    Call `start` first. Each method returns what the worker has to do, in order.
     """
 
     def __init__(
         self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock, epoch: Epoch
     ) -> None:
-        """`epoch` is the one that opens now: the one after the checkpoint that `state` holds."""
+        """`epoch`: the epoch that opens now, which follows the checkpoint that `state` contains."""
         self.id = task
         self.state = state
         stage = plan.stage(task.stage)
@@ -92,7 +92,7 @@ class Task:
 
     @property
     def pending_bytes(self) -> int:
-        """Estimate of the memory that the open epoch holds: overlay and staged output."""
+        """Estimate of the memory that the open epoch uses: overlay and staged output."""
         return self.state.pending_bytes + sum(sink.staged_bytes for sink in self._operators.sinks.values())
 
     @property
@@ -101,7 +101,7 @@ class Task:
         return self._positions
 
     def start(self, progress: Mapping[str, Any] | None) -> list[TaskAction]:
-        """Open the operators over restored state, and take up `progress` as a checkpoint has it (None at first)."""
+        """Open the operators over restored state, and restore `progress` from a checkpoint (None without one)."""
         self._operators.open()
         if progress is not None:
             self._positions = dict(progress["positions"])
@@ -115,7 +115,7 @@ class Task:
 
     def on_records(self, source: str, batch: Batch, next_position: int) -> list[TaskAction]:
         """Take undecoded records of a source."""
-        if len(batch):  # a source may only have moved past a gap
+        if len(batch):  # a source may only have skipped a gap
             streams = self._edges.from_sources[source]
             for id in streams:
                 self.time.on_records(id)
@@ -128,14 +128,15 @@ class Task:
         return self._done()
 
     def on_channel(self, event: ChannelEvent) -> list[TaskAction]:
-        """Take what arrived on an input channel: handled now, or once its channel is no longer ahead."""
+        """Handle an event of an input channel: now, or later if its channel is ahead."""
         self._take(event)
         return self._done()
 
     def on_clock(self, now: int, listened: Listened | None = None) -> list[TaskAction]:
-        """Fire what waits for the wall clock, and see which sources have gone idle.
+        """Fire what waits for the wall clock, and find sources that have become idle.
 
-        Not while the end of a bounded run waits for calls: what is behind them is told of time by the end alone.
+        It does nothing while the end of a bounded run waits for calls: then only the end advances the time of later
+        operators.
         """
         if self._draining is not None:
             return self._done()
@@ -163,7 +164,7 @@ class Task:
 
     @property
     def makes_calls(self) -> bool:
-        """Whether an operator of the task calls out of the engine."""
+        """Whether an operator of the task makes calls outside of the engine."""
         return bool(self._operators.calling)
 
     @property
@@ -172,15 +173,15 @@ class Task:
         return any(operator.full for operator in self._operators.calling.values())
 
     def complete(self, stamp: Stamp) -> None:
-        """The epoch of `stamp` is committed: its delta goes to the store."""
+        """Apply the delta of the committed epoch of `stamp` to the store."""
         self.state.complete(stamp)
 
     def completing(self, stamp: Stamp) -> Iterator[None]:
-        """`complete` bit by bit, with records in between; iterate to the end."""
+        """Like `complete`, but in small steps, so that records can be processed in between. Iterate to the end."""
         return self.state.completing(stamp)
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Release the state."""
         self.state.close()
 
     def _take(self, event: ChannelEvent) -> None:
@@ -199,12 +200,12 @@ class Task:
             self._seal()
 
     def _seal(self) -> None:
-        """End the epoch; at the end of a bounded run once everything has fired, and nothing is in flight any more."""
+        """End the epoch. At the end of a bounded run, first fire everything, and wait until no call is in flight."""
         epoch, drain = self.epoch, self.alignment.drain
         if drain:
             self._draining = self._draining or self._drain()
             for _ in self._draining:
-                return  # until calls are done
+                return  # continued when the calls are done
             self._draining = None
         for id, operator in self._operators.by_id.items():
             self._route(id, operator.on_epoch_end())
@@ -223,15 +224,15 @@ class Task:
             self._take(event)
 
     def _drain(self) -> Iterator[None]:
-        """Fire everything that waits for event time, once; to be gone on with as often as calls are to be waited for.
+        """Fire everything that waits for event time, once. The iterator pauses whenever it has to wait for calls.
 
-        The watermark that is kept is the time of the last thing fired, not infinity: a later run must not open again
-        what is closed now, but what it reads is not late because of this end.
+        The watermark that is kept is the time of the last thing fired, not infinity. A later run must not reopen what
+        is closed now, but its records are not late because of this end.
         """
         calling = self._operators.calling
         for id, inputs in self._operator_time.draining():
             operator = self._operators.by_id[id]
-            latest = operator.last_event_time()  # asked in turn: what fires before it may have opened its windows
+            latest = operator.last_event_time()  # in turn: operators before it may just have opened its windows
             if latest is not None:
                 self.time.raise_to(self._operator_time.entry_for(id, latest))
             self._route(id, operator.on_watermark(WATERMARK_MAX, dict.fromkeys(inputs, WATERMARK_MAX)))
@@ -244,9 +245,9 @@ class Task:
         self._send_idleness()
 
     def _send_idleness(self) -> None:
-        """Send to the exchanges that nothing comes, and nothing that has come is still to follow; or that it is over.
+        """Tell the exchanges that the task is idle and has nothing left to send, or that its idleness has ended.
 
-        A watermark makes the channels active again; it goes ahead of the records that end the idleness.
+        A watermark makes the channels active again. It precedes the records that end the idleness.
         """
         if self.time.idle and not any(operator.holding for operator in self._operators.holding):
             self._actions += self._sent.send_idle()
@@ -254,7 +255,7 @@ class Task:
             self._send_watermarks()
 
     def _pass_time_on(self) -> None:
-        """Give event time to the operators, in topological order, then to the exchanges. What one emits goes first."""
+        """Give event time to the operators, in topological order, then to the exchanges. Their output precedes it."""
         for id, inputs in self._operator_time.advance(self.time.entries):
             self._route(id, self._noting(id, self._operators.by_id[id].on_watermark(min(inputs.values()), inputs)))
         self._send_watermarks()
@@ -277,7 +278,7 @@ class Task:
         self._route(target, self._operators.by_id[target].process(batch, input))
 
     def _route(self, id: str, outputs: Outputs) -> None:
-        """Push what an operator returned through everything behind it, before anything else happens."""
+        """Push an operator's output through all operators after it, before anything else happens."""
         edges = self._edges.outputs[id]
         counters = self._operators.counters[id]
         for output, batch in outputs:
@@ -301,7 +302,7 @@ class Task:
         return actions
 
     def validate(self) -> None:
-        """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
+        """Raises InvariantBroken for an invalid state. Tests call it after each step."""
         self.alignment.validate(waits=self._draining is not None)
         self.time.validate()
         if self._actions:

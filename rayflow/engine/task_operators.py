@@ -1,4 +1,4 @@
-"""The operators of one task, and which of them the task treats in a way of their own."""
+"""The operators of one task, grouped by how the task treats them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from rayflow.state.task_state import TaskState
 
 
 class TaskOperators:
-    """Builds the operators of a stage for one task; `open` them before anything else.
+    """Builds the operators of a stage for one task. Call `open` first.
 
     Attributes:
-        by_id: all, in topological order. sinks, calling: those that stage output, and that call out of the engine.
+        by_id: all operators, in topological order.
+        sinks, calling: those that stage output, and those that make calls outside of the engine.
         holding: those that may hold event time back.
-        streams: those that take the records of a source, where it has a partition for this task; `absent`: the others.
-        counters: of each operator.
+        streams: those that take the records of a source that has a partition for this task.
+        absent: those whose source has no partition for this task.
+        counters: the counters of each operator.
     """
 
     def __init__(self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock) -> None:
@@ -44,6 +46,6 @@ class TaskOperators:
         self.counters = {id: context.counters for id, context in self._contexts.items()}
 
     def open(self) -> None:
-        """Give every operator its place and its state, which is restored by now."""
+        """Open every operator with its place and its state, which is already restored."""
         for id, operator in self.by_id.items():
             operator.open(self._contexts[id])

@@ -12,7 +12,7 @@ from rayflow.plan.physical import JobPlan, StagePlan
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Partitions of each source and each stage during one attempt."""
+    """The partitions of each source and each stage during one attempt."""
 
     sources: Mapping[str, int]
     stages: Mapping[str, int]
@@ -38,13 +38,14 @@ def resolve(
     *,
     allow_new_partitions: bool = False,
 ) -> Topology:
-    """Fix the number of partitions of every stage; `earlier`: of those whose state is in a checkpoint.
+    """Fix the number of partitions of every stage. `earlier`: the numbers of stages whose state is in a checkpoint.
 
-    A stage that reads only sources has as many as the widest of them, and grows with it; a stage behind an exchange
-    keeps what it had when the job first started (`earlier`), at first the number of the widest stage that feeds it.
+    A stage that reads only sources has as many partitions as the widest of them, and grows with it. A stage behind an
+    exchange keeps the number from the first start of the job (`earlier`), which is that of the widest stage that feeds
+    it.
 
-    Raises PartitionsChanged when a source of state that is keyed by the source's own partitioning has other
-    partitions than before, or a source has fewer.
+    Raises PartitionsChanged if a source of state that is keyed by the source's own partitioning has another number of
+    partitions than before, or if a source has fewer.
     """
     stages: dict[str, int] = {}
     for stage in plan.stages:
@@ -87,7 +88,7 @@ def _at_source(
         )
     if stage.keyed_by_source and not allow_new_partitions:
         raise PartitionsChanged(
-            f"the topic has {widest} partitions now, but state is keyed by the {before} that it had",
+            f"the topic has {widest} partitions now, but its state was partitioned into {before}",
             topic=topic,
             advice="Keys may have moved between partitions, away from their state. Use key_by() instead of "
             "group_by_key(), or accept that moved keys start with empty state: --allow-new-partitions",

@@ -53,12 +53,12 @@ from rayflow.plan.physical import JobPlan
 from rayflow.serde.codec import Codec
 
 CHECKED_BATCHES = 3
-"""How many batches of each exchange go through the codec although they stay in the process."""
+"""The number of batches of each exchange that go through the codec although they stay in the process."""
 
 
 @dataclass(slots=True)
 class EpochInFlight:
-    """An epoch between its first sealed task and its end."""
+    """An epoch from its first sealed task to its end."""
 
     parts: list[TaskSealed] = field(default_factory=list)
     bytes: int = 0
@@ -68,7 +68,7 @@ class EpochInFlight:
 
 
 class Worker:
-    """Hosts tasks: routes between them, gathers their sealed parts into one segment, and sees each epoch through.
+    """Hosts tasks: routes events between them, combines their sealed parts into one segment, and completes each epoch.
 
     `handle(event)` returns what the runtime has to do, in order. At most one epoch is in flight at a time.
     """
@@ -84,8 +84,8 @@ class Worker:
         codec: Codec,
         memory_limit: int,
     ) -> None:
-        """`memory_limit` in bytes, for the open epoch and the one in flight together: past it the sources are
-        held. At half of it a barrier is asked for, so that one epoch fills while the other goes out."""
+        """`memory_limit` in bytes, for the open epoch and the one in flight together. Above it the sources are held. At
+        half of it a barrier is requested, so that one epoch fills while the other one is published."""
         self.id = id
         self.tasks = dict(tasks)
         self.changed = False
@@ -105,13 +105,13 @@ class Worker:
 
     def start(self, progress: Mapping[TaskId, Mapping[str, object]]) -> list[WorkerAction]:
         """Start every task from its part of the checkpoint."""
-        # All are open before any receives from another: a restored task sends its watermark at once.
+        # All are open before any of them receives: a restored task sends its watermark at once.
         for task, actions in [(task, task.start(progress.get(id))) for id, task in self.tasks.items()]:
             self._run(task, actions)
         return self._done()
 
     def handle(self, event: WorkerEvent) -> list[WorkerAction]:
-        """Take one event to its end, through all tasks of this worker that it reaches."""
+        """Handle one event completely, through all tasks of this worker that it reaches."""
         match event:
             case RecordsPolled():
                 self.changed = True
@@ -151,16 +151,18 @@ class Worker:
 
     @property
     def sealing(self) -> bool:
-        """Whether tasks that read sources have yet to take the coordinator's barrier: give BarrierContinued."""
+        """Whether some tasks that read sources have not taken the coordinator's barrier yet. If so, give
+        BarrierContinued."""
         return bool(self._unsealed)
 
     @property
     def sealed(self) -> bool:
-        """Whether every task has sealed the epoch in flight: nothing that is read now can hold it up."""
+        """Whether every task has sealed the epoch in flight, so that records read now cannot delay it."""
         return self._epoch is not None and len(self._in_flight.parts) == len(self.tasks)
 
     def waiting(self, full: Collection[TaskId]) -> set[TaskId]:
-        """The tasks that must take nothing while those of `full` can send nothing: they, and what feeds them here."""
+        """The tasks that must receive nothing while the tasks in `full` cannot send: these tasks, and those that feed
+        them here."""
         found = set(full)
         stages = {task.stage for task in full}
         while stages:
@@ -171,23 +173,24 @@ class Worker:
 
     @property
     def saturated(self) -> set[TaskId]:
-        """The tasks that have as many calls in flight as they should: for `waiting`, until some are done."""
+        """The tasks that have reached their limit of calls in flight. Pass them to `waiting` until some calls are
+        done."""
         return {task.id for task in self._calling if task.full}
 
     @property
     def owing(self) -> set[TaskId]:
-        """The tasks with calls that have yet to seal the epoch in flight: what stands before its barrier in their
-        channels they take as state, however many calls they have in flight, so that the barrier comes through."""
+        """The tasks with calls that have not sealed the epoch in flight yet. They take the records that precede its
+        barrier in their channels into their state, however many calls are in flight, so that the barrier passes."""
         return {task.id for task in self._calling if task.epoch == self._epoch}
 
     @property
     def pending_bytes(self) -> int:
-        """Estimate of what the open epoch holds in memory."""
+        """Estimate of the memory that the open epoch uses."""
         return sum(task.pending_bytes for task in self.tasks.values())
 
     @property
     def staged_bytes(self) -> int:
-        """Bytes of values that are sealed and wait to be published."""
+        """Bytes of sealed values that wait to be published."""
         return sum(
             sum(map(len, filter(None, batch.values)))
             for part in self._in_flight.parts
@@ -202,7 +205,7 @@ class Worker:
             raise InvariantBroken(f"barrier {event.epoch} was injected while epoch {self._epoch} is in flight")
         self._unsealed.extend((task, event) for task in self.tasks.values() if task.reads_sources)
         self._continue()
-        if not self.tasks:  # no barrier will come through a channel: its part is empty, and the epoch waits for it
+        if not self.tasks:  # no barrier arrives through a channel: its part is empty, and the epoch waits for it
             self._actions.append(WriteSegment(event.epoch, ()))
 
     def _continue(self) -> None:
@@ -215,7 +218,7 @@ class Worker:
         self.changed = False
 
     def _run(self, task: Task, actions: list[TaskAction]) -> None:
-        """Do what a task asked for, and what follows from it in this worker, until nothing is left."""
+        """Carry out a task's actions, and everything that follows from them in this worker."""
         self._dispatch(task.id, actions)
         while self._queue:
             target, event = self._queue.popleft()
@@ -261,7 +264,7 @@ class Worker:
         self._run(self.tasks[target], self.tasks[target].on_channel(event))
 
     def _gather(self, action: EpochSealed) -> None:
-        if self._epoch is None:  # a barrier through an exchange may be ahead of the coordinator's own
+        if self._epoch is None:  # a barrier may arrive through an exchange before the coordinator's own
             self._open_way(action.epoch)
         self._expect(action.epoch)
         self._in_flight.parts.append(action.sealed)
@@ -305,7 +308,7 @@ class Worker:
         return actions
 
     def validate(self) -> None:
-        """Raises InvariantBroken for a state that must not occur. Called after each step in tests."""
+        """Raises InvariantBroken for an invalid state. Tests call it after each step."""
         for task in self.tasks.values():
             task.validate()
         if self._queue:

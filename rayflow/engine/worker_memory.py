@@ -1,4 +1,4 @@
-"""How much memory a worker's epochs hold: when sources are held, and when a barrier is requested before its time."""
+"""The memory that a worker's epochs use: when to hold the sources, and when to request a barrier early."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from rayflow.engine.task import Task
 
 
 class WorkerMemory:
-    """Counts the bytes of the open epoch. A barrier or a watermark reaches thousands of tasks: not all are asked, only
-    those whose size may have changed since the last `look`.
-    """
+    """Counts the bytes of the open epoch. A barrier or a watermark reaches thousands of tasks, so each `look` checks
+    only the tasks whose size may have changed since the last one."""
 
     def __init__(self, tasks: Mapping[TaskId, Task], limit: int) -> None:
         """`limit` in bytes, for the open epoch and the one in flight together."""
@@ -26,11 +25,11 @@ class WorkerMemory:
         self._requested = False
 
     def touched(self, tasks: Iterable[TaskId]) -> None:
-        """The size of these tasks may be another by now."""
+        """Note that the size of these tasks may have changed."""
         self._touched.update(tasks)
 
     def epoch_ended(self) -> None:
-        """No epoch is in flight any more: another barrier may be asked for."""
+        """Note that no epoch is in flight any more, so another barrier may be requested."""
         self._requested = False
 
     def look(self, in_flight: int | None) -> list[WorkerAction]:
@@ -42,15 +41,15 @@ class WorkerMemory:
         self._touched.clear()
         actions: list[WorkerAction] = []
         full = self._open_bytes + (in_flight or 0) > self._limit
-        if full != self._held:  # without an epoch in flight too: the barrier may have to wait for a base
+        if full != self._held:  # also without an epoch in flight: the barrier may have to wait for a base
             self._held = full
             actions.append(HoldSources() if full else ReleaseSources())
         if self._open_bytes > self._limit // 2 and in_flight is None and not self._requested:
             self._requested = True
-            actions.append(RequestBarrier())  # last: the barrier may be here before this returns
+            actions.append(RequestBarrier())  # last: the barrier may arrive before this call returns
         return actions
 
     def validate(self, worker: WorkerId) -> None:
-        """Raises InvariantBroken when the tasks hold more than was counted."""
+        """Raises InvariantBroken if the tasks use more than was counted."""
         if not self._touched and self._open_bytes < sum(task.pending_bytes for task in self._tasks.values()):
             raise InvariantBroken(f"worker {worker} holds more in memory than it has counted")

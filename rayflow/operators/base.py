@@ -38,8 +38,11 @@ class OperatorContext:
     """An operator instance's surroundings.
 
     Attributes:
-        job: the job's name. operator: this operator's id (also its state's identity). task: its task.
-        state: the task's state. clock: wall-clock ms; the only source of processing time.
+        job: the job's name.
+        operator: this operator's id, which is also its state's identity.
+        task: its task.
+        state: the task's state.
+        clock: wall-clock ms; the only source of processing time.
         counters: add to `errors`, `dead_letters`, `late`, `dropped`; the task counts records in and out.
     """
 
@@ -52,66 +55,67 @@ class OperatorContext:
 
     @property
     def origin(self) -> Origin:
-        """The origin of records that this operator makes itself."""
+        """The origin of records that this operator creates."""
         return Origin(self.operator, self.task.partition)
 
 
 class Operator(ABC):
     """One operator in one task. The task calls `open` once, then the other methods in any order.
 
-    Order within one step: the task pushes what a method returns through everything downstream before it calls the
-    next operator, and calls `on_watermark`, `on_clock` and `on_epoch_end` in topological order.
+    The task pushes the output of a method through all operators downstream before it calls the next operator. It calls
+    `on_watermark`, `on_clock` and `on_epoch_end` in topological order.
     """
 
     context: OperatorContext
     holds: bool = False
-    """Whether it may hold event time back by more than a fixed time: what it has let through is in the checkpoint."""
+    """Whether it may hold event time back by a varying amount: then the checkpoint includes what it has let through."""
 
     def __init__(self, spec: OperatorSpec) -> None:
-        """`spec`: what the job file says of it. Whatever belongs to one task is made in `open`."""
+        """`spec`: the operator's specification in the job file. What belongs to one task is created in `open`."""
 
     def open(self, context: OperatorContext) -> None:
-        """Take the place and get hold of state tables. Called after state is restored, before anything else."""
+        """Store the context, and open state tables. Called once, after state is restored."""
         self.context = context
 
     @property
     def holding(self) -> bool:
-        """Whether it holds records back at present: a task is not idle while they are to follow. With `holds` only."""
+        """Whether it currently holds records back: the task is not idle while they will follow. Only if `holds`."""
         return False
 
     def process(self, batch: Batch, input: Input) -> Outputs:
-        """Take a non-empty batch that came by `input`, one of the inputs of the operator's spec."""
+        """Process a non-empty batch from `input`, one of the inputs of the operator's spec."""
         return ((OUT, batch),)
 
     def on_watermark(self, watermark: int, inputs: Mapping[Input, int]) -> Passing:
-        """Event time has reached `watermark` (ms), the lowest of `inputs`: no earlier records are expected by them.
+        """Event time has reached `watermark` (ms), the lowest of `inputs`: they expect no earlier records.
 
-        Called whenever one of the inputs has moved on; none ever goes back. WATERMARK_MIN stands for an input that has
-        no event time yet. Returns what is let through to the operators behind this one: `watermark`, or less while
-        records may follow that are behind it. What was let through before is never taken back.
+        Called whenever one of the inputs has advanced; none ever goes back. WATERMARK_MIN means that an input has no
+        event time yet. Returns the watermark to let through to the operators after this one: `watermark`, or less if
+        earlier records may still follow. It never goes back.
 
         WATERMARK_MAX at the end of a bounded run: fire everything once; timers that this registers stay registered.
         Nothing but calls in flight, for which the task waits, is held back from it.
 
-        `inputs` is the task's own: read it during the call.
+        `inputs` belongs to the task: read it only during the call.
         """
         return watermark
-        yield  # which makes it a generator, without outputs
+        yield  # makes this a generator, without outputs
 
     def given_for(self, passed: int) -> int:
-        """The watermark that must reach this operator for `passed` to be let through, as far as that is fixed."""
+        """The watermark that must reach this operator so that it lets `passed` through, as far as the difference is
+        fixed."""
         return passed
 
     def last_event_time(self) -> int | None:
         """The latest event time that WATERMARK_MAX would fire (window end + grace, timer), or None.
 
-        Asked before the end of a bounded run: it becomes the task's watermark, so that a later run does not open again
+        Called before the end of a bounded run: it becomes the task's watermark, so that a later run does not reopen
         what this one closed.
         """
         return None
 
     def on_clock(self, now: int) -> Outputs:
-        """The wall clock is at `now` (ms). Called a few times a second; for processing-time timers."""
+        """The wall clock is at `now` (ms). Called a few times per second; for processing-time timers."""
         return ()
 
     def shown(self, table: str, rows: list[tuple[Any, Any]]) -> list[Any]:
@@ -120,5 +124,5 @@ class Operator(ABC):
         return [row for _, row in rows]
 
     def on_epoch_end(self) -> Outputs:
-        """The epoch's last records have been processed; what is returned still belongs to it."""
+        """The epoch's last records have been processed. The returned records still belong to this epoch."""
         return ()

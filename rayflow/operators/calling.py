@@ -15,8 +15,10 @@ class Call:
     """One call to make.
 
     Attributes:
-        number: names the call among those of its operator in its task; the same when it is made again after a recovery.
-        fn: what to call; a plain function, or one whose result is to be awaited. argument: with what.
+        number: identifies the call among those of its operator in its task; the same if it is repeated after a
+            recovery.
+        fn: what to call: a plain function, or one whose result is awaitable.
+        argument: its argument.
     """
 
     number: int
@@ -34,13 +36,13 @@ class Outcome:
 
 
 class CallingOperator(Operator):
-    """An operator that has calls made. Whatever it has in flight is in its state, before the step ends that it asked
-    in: a checkpoint waits for no call, and after a recovery `open` finds them and asks for them again.
+    """An operator that makes calls. Each call in flight is in its state before the step that requested it ends. So a
+    checkpoint waits for no call, and after a recovery `open` finds the calls and requests them again.
 
-    A task that is `full` is given no records until calls are done, except those that stand in a channel before the
-    barrier of the epoch in flight. They become state as well, calls that have not begun; else the barrier would wait
-    behind them for calls. They are few: what the channels' credit lets be on its way, and what the other workers send
-    until the barrier has reached them.
+    A task that is `full` receives no records until calls are done, except those that precede the barrier of the epoch
+    in flight in a channel. They become state, as calls that have not started; otherwise the barrier would wait for
+    calls. There are few of them: what the channels' credit allows in flight, and what other workers send before the
+    barrier reaches them.
 
     It holds event time back for what is in flight. At the end of a bounded run the task waits until nothing is, before
     it passes to the next operators.
@@ -51,7 +53,7 @@ class CallingOperator(Operator):
     @property
     @abstractmethod
     def in_flight(self) -> int:
-        """How many calls have no outcome yet, those that were not asked for yet included."""
+        """The number of calls without an outcome, including those that were not requested yet."""
 
     @property
     def holding(self) -> bool:
@@ -64,11 +66,11 @@ class CallingOperator(Operator):
 
     @abstractmethod
     def calls(self) -> list[Call]:
-        """The calls to make from now on, each asked for once; taken after each step, the first time after `open`."""
+        """The calls to make now, each requested once. Read after each step, for the first time after `open`."""
 
     @abstractmethod
     def on_calls(self, outcomes: Sequence[Outcome], watermark: int) -> Passing:
-        """Take the outcomes of calls, in any order. `watermark`: what `on_watermark` was given last.
+        """Handle the outcomes of calls, in any order. `watermark`: the last one passed to `on_watermark`.
 
-        Returns what is let through of it by now.
+        Returns the watermark that can be let through now.
         """

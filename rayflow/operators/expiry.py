@@ -1,11 +1,12 @@
-"""Time to live of state: what was not written for so long is forgotten, and leaves no row behind.
+"""Time to live of state: a row that was not written for that long is no longer visible, and is deleted.
 
-Time is event time: a row written at t is not seen at t + ttl and later, where "at" is the record's timestamp or the
-watermark, whichever is later (for a timer: its own time). While no watermark is known, a row is forgotten too once the
-wall clock has moved on by ttl since it was written, so that streams without event time do not keep state for ever.
+Time is event time: a row written at t is not visible at t + ttl and later. The time of an access is the record's
+timestamp or the watermark, whichever is later (for a timer: its own time). As long as there is no watermark, a row also
+expires when the wall clock has advanced by ttl since it was written, so that streams without event time do not keep
+state forever.
 
-Each row with a TTL has one internal timer, in coarse buckets of time. Writing the row again does not move it: when it
-is due, it looks at the row and is set again if the row is still wanted.
+Each row with a TTL has one internal timer, in coarse buckets of time. Writing the row again does not move it: when the
+timer fires, it checks the row, and is set again if the row has not expired.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from rayflow.core.ids import WATERMARK_MIN
 from rayflow.state.timer_table import TimerTable
 
 LiveRow = list[Any]
-"""[content], or with a TTL [content, written (event time), written (wall clock; 0 if kept by event time), timer]."""
+"""[content], or with a TTL [content, written (event time), written (wall clock; 0 if it expires by event time),
+timer]."""
 
 
 class Moment(Protocol):
@@ -33,23 +35,23 @@ class Moment(Protocol):
 
     @property
     def has_event_time(self) -> bool:
-        """Whether there has been a watermark."""
+        """Whether there was a watermark."""
 
 
 class Expiring(ABC):
-    """A state with a TTL, as the sweep sees it."""
+    """A state with a TTL, as seen by the sweep."""
 
     @abstractmethod
     def row_of(self, key: Any) -> LiveRow | None:
-        """The row that a timer with this key was set for."""
+        """The row for which a timer with this key was set."""
 
     @abstractmethod
     def put_back(self, key: Any, row: LiveRow) -> None:
-        """Store the row with the timer's new time."""
+        """Store the row with the new time of its timer."""
 
     @abstractmethod
     def forget(self, key: Any) -> None:
-        """Delete what the row stands for."""
+        """Delete the row of this key."""
 
 
 class Sweep:
@@ -61,11 +63,11 @@ class Sweep:
         self._states: dict[str, tuple[Expiring, TimeToLive]] = {}
 
     def register(self, name: str, state: Expiring, ttl: TimeToLive) -> None:
-        """Sweep this state too."""
+        """Include this state in the sweep."""
         self._states[name] = (state, ttl)
 
     def on_watermark(self, watermark: int) -> None:
-        """Forget what has expired by event time."""
+        """Delete what has expired by event time."""
         for _, key, name in self.by_event.due(watermark):
             state, ttl = self._states[name]
             row = state.row_of(key)
@@ -77,7 +79,7 @@ class Sweep:
                 state.put_back(key, ttl.armed(key, [*row[:2], 0, 0], row[1]))
 
     def on_clock(self, now: int, watermark: int) -> None:
-        """Forget what has expired by the wall clock; once there is a watermark, hand the rows over to event time."""
+        """Delete what has expired by the wall clock. When there is a watermark, switch the rows to event time."""
         for _, key, name in self.by_wall.due(now):
             state, ttl = self._states[name]
             row = state.row_of(key)
@@ -92,7 +94,7 @@ class Sweep:
 
 
 class TimeToLive:
-    """The TTL (ms) of one state: stamps its rows, and says which have expired."""
+    """The TTL (ms) of one state: stamps its rows, and decides which have expired."""
 
     def __init__(self, name: str, ttl: int, sweep: Sweep, moment: Moment) -> None:
         self.name = name
@@ -102,14 +104,14 @@ class TimeToLive:
         self._moment = moment
 
     def expired(self, row: LiveRow) -> bool:
-        """Whether the row must not be seen any more."""
+        """Whether the row must no longer be visible."""
         moment, ttl = self._moment, self.ttl
         if moment.now >= row[1] + ttl:
             return True
         return bool(row[2]) and not moment.has_event_time and moment.wall >= row[2] + ttl
 
     def stamped(self, old: LiveRow | None, content: Any, key: Any) -> LiveRow:
-        """The row to write now; `key` is what its timer is set with, `old` the row that it replaces."""
+        """The row to write now. `key`: the key of its timer. `old`: the row that it replaces."""
         moment = self._moment
         if old is not None:
             return [content, max(old[1], moment.now), moment.wall if old[2] else 0, old[3]]
@@ -125,7 +127,7 @@ class TimeToLive:
         return row
 
     def disarm(self, row: LiveRow | None, key: Any) -> None:
-        """Take back the timer of a row that is deleted."""
+        """Remove the timer of a deleted row."""
         if row is not None:
             self._timers(row).remove(row[3], key, self.name)
 

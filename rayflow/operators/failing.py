@@ -1,4 +1,4 @@
-"""Runs the user's functions over columns, and deals with the records that they fail on (`on_error=`).
+"""Runs the user's functions over columns, and handles the records on which they fail (`on_error=`).
 
 A function is called once per record, whatever happens: the columns are read through list iterators, so that after an
 exception the iterator itself shows which record was the last, and the loop continues after it. Records that do not fail
@@ -21,7 +21,7 @@ from rayflow.core.outputs import DEAD_LETTER, Output
 from rayflow.operators.base import OperatorContext
 
 DeadLetters = tuple[tuple[Output, Batch], ...]
-"""Nothing, or one batch for the DEAD_LETTER output."""
+"""Empty, or one batch for the DEAD_LETTER output."""
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _OF_ONE_RECORD = (KeyNotUsable, UserFunctionFailed, DecodeFailed, EncodeFailed)
@@ -29,9 +29,9 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 
 
 def users_line(traceback: TracebackType | None) -> str | None:
-    """The innermost line of the user's own code in a traceback, as "file.py:12 in fn"; None when there is none.
+    """The innermost line of the user's own code in a traceback, as "file.py:12 in fn"; None if there is none.
 
-    Lines of rayflow, of generated code and (unless there is nothing else) of libraries do not count.
+    Lines of rayflow, of generated code and (unless there are no others) of libraries do not count.
     """
     own = library = None
     while traceback is not None:
@@ -47,7 +47,7 @@ def users_line(traceback: TracebackType | None) -> str | None:
 
 
 def without(batch: Batch, rejected: list[int]) -> Batch:
-    """The records of `batch` but those at the indexes `rejected`."""
+    """The records of `batch`, except those at the indexes `rejected`."""
     if not rejected:
         return batch
     mask = [True] * len(batch)
@@ -61,8 +61,8 @@ class Failures:
 
     Args:
         error: the class of the error that names the record's place.
-        doing: for errors that are not of the user's code, what was tried: "decode a value as json".
-        during: what ran the user's code, where that is not a record: "a timer".
+        doing: for errors outside of the user's code, what failed: "decode a value as json".
+        during: what ran the user's code, if it was not a record: "a timer".
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Failures:
         self.during = during
 
     def apply(self, fn: Callable[[Any], Any], column: list[Any], batch: Batch) -> tuple[list[Any], Batch, DeadLetters]:
-        """`fn` of each element of `column`, which runs beside `batch`.
+        """Apply `fn` to each element of `column`, which is parallel to `batch`.
 
-        Returns the results, the records that they belong to, and what goes to the dead letter output. Raises
-        UserFunctionFailed (or the error this was made with) when the job is to stop.
+        Returns the results, the records to which they belong, and the batches for the dead letter output. Raises
+        UserFunctionFailed (or the error class of this object) if the job is to stop.
         """
         results, rejected, dead = self.attempt(fn, column, batch)
         return results, without(batch, rejected), dead
@@ -91,7 +91,7 @@ class Failures:
     def attempt(
         self, fn: Callable[[Any], Any], column: list[Any], batch: Batch
     ) -> tuple[list[Any], list[int], DeadLetters]:
-        """As `apply`, but with the indexes of the records that failed instead of those that did not."""
+        """Like `apply`, but returns the indexes of the failed records instead of the other records."""
         remaining = iter(column)
         results: list[Any] = []
 
@@ -104,8 +104,8 @@ class Failures:
     def each(self, batch: Batch, remaining: Iterator[Any], step: Callable[[], None]) -> tuple[list[int], DeadLetters]:
         """Call `step` until it has used up `remaining`, a list iterator over the records of `batch`.
 
-        `step` is called again behind the record that it raised at. Returns the indexes of the records that failed, in
-        order, and what goes to the dead letter output.
+        After an exception, `step` is called again for the records after the failed one. Returns the indexes of the
+        failed records, in order, and the batches for the dead letter output.
         """
         rejected: list[int] = []
         headers: dict[int, Headers] = {}
@@ -122,7 +122,7 @@ class Failures:
                 return rejected, self._dead_letters(batch, headers)
 
     def one(self, batch: Batch, index: int, error: Exception) -> DeadLetters:
-        """Deal with one record that failed, for callers that go through records themselves."""
+        """Handle one failed record, for callers that iterate over records themselves."""
         headers: dict[int, Headers] = {}
         self._decide(batch, index, error, headers)
         return self._dead_letters(batch, headers)
@@ -164,7 +164,7 @@ class Failures:
         return decision
 
     def _describe(self, batch: Batch, index: int, error: Exception) -> RayflowError:
-        """The error with the record's place; raises errors of rayflow's own that no record is to blame for."""
+        """The error with the record's place. Raises errors of rayflow itself that no record has caused."""
         place = self._place(batch, index)
         if isinstance(error, _OF_ONE_RECORD):
             return type(error)(error.what, advice=error.advice, **place)
@@ -181,7 +181,7 @@ class Failures:
     def _place(self, batch: Batch, index: int) -> dict[str, Any]:
         place: dict[str, Any] = {"job": self.context.job, "operator": self.context.operator}
         place["partition"] = batch.origin.partition
-        if batch.offsets[index] >= 0:  # else an operator made the record: it has no position
+        if batch.offsets[index] >= 0:  # otherwise an operator created the record: it has no position
             place["topic"] = batch.origin.topic
             place["offset"] = batch.offsets[index]
         return place

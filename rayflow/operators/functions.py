@@ -36,7 +36,7 @@ class FunctionOperator(Operator):
 
 @runs(MapSpec)
 class MapOperator(FunctionOperator):
-    """Replaces each value by the function's result; key, timestamp and headers stay."""
+    """Replaces each value by the function's result. Key, timestamp and headers stay the same."""
 
     def combine(self, batch: Batch, results: list[Any]) -> Batch:
         return batch.with_values(results)
@@ -52,9 +52,10 @@ class FilterOperator(FunctionOperator):
 
 @runs(FlatMapSpec)
 class FlatMapOperator(FunctionOperator):
-    """Emits each value that the function's iterable gives, in order, with key, timestamp and headers of the record.
+    """Emits each value of the iterable that the function returns, in order, with the record's key, timestamp and
+    headers.
 
-    None stands for no values. A generator is run to its end at once; when it fails, nothing of that record is emitted.
+    None means no values. A generator is run to its end at once. If it fails, nothing is emitted for this record.
     """
 
     def process(self, batch: Batch, input: Input) -> Outputs:
@@ -77,7 +78,7 @@ class FlatMapOperator(FunctionOperator):
 
 @runs(PeekSpec)
 class PeekOperator(FunctionOperator):
-    """Passes on every record that the function did not fail on. What it returns is not used."""
+    """Passes on every record on which the function does not fail. Its result is ignored."""
 
     def combine(self, batch: Batch, results: list[Any]) -> Batch:
         return batch
@@ -85,9 +86,9 @@ class PeekOperator(FunctionOperator):
 
 @runs(KeyBySpec)
 class KeyByOperator(FunctionOperator):
-    """Replaces each key by the function's result. The exchange behind it moves records to their partition.
+    """Replaces each key by the function's result. The exchange after it moves records to their partitions.
 
-    Keys that Python holds for equal become one: what a row of state is called must not depend on which came first.
+    Keys that are equal in Python become one key, so that the key of a state row does not depend on which came first.
     """
 
     def combine(self, batch: Batch, results: list[Any]) -> Batch:

@@ -1,4 +1,4 @@
-"""Records that wait for calls, as state: in every checkpoint, until a call has an outcome."""
+"""Stores records that wait for calls as state: each checkpoint contains them until their call has an outcome."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rayflow.operators.base import OperatorContext
 from rayflow.operators.calling import Call, Outcome
 
 CALLS = StateSpec("calls", "calls")
-"""The records that wait for calls, by the calls' numbers, in the order of their arrival."""
+"""The records that wait for calls, by the numbers of the calls, in order of arrival."""
 
 _ALL = 0
-"""The one namespace of the table."""
+"""The only namespace of the table."""
 
 
 class InFlight:
-    """The records of one operator in one task that calls are made for: one call each, with the record's value.
+    """The records of one operator in one task for which calls are made: one call per record, with its value.
 
     Attributes:
-        limit: how many calls are made at once; the others wait for their turn.
+        limit: the maximum number of calls in flight; the others wait.
     """
 
     def __init__(self, context: OperatorContext, fn: Callable[[Any], Any], limit: int) -> None:
-        """Find what was in flight at the checkpoint; every call is to be made again."""
+        """Restore the records from the checkpoint; every call is to be made again."""
         self.limit = limit
         self._operator = context.operator
         self._fn = fn
@@ -46,7 +46,7 @@ class InFlight:
         return len(self._rows)
 
     def add(self, batch: Batch) -> None:
-        """Have a call made for each record."""
+        """Request a call for each record."""
         rows = self._table.rows(_ALL)
         absent = repeat(None)
         columns = zip(  # noqa: B905 - columns of one length, or without end
@@ -67,7 +67,7 @@ class InFlight:
         self._next = added.stop
 
     def calls(self) -> list[Call]:
-        """The calls whose turn it is, oldest first."""
+        """The next calls to make, oldest first."""
         started: list[Call] = []
         while self._waiting and len(self._running) < self.limit:
             number = self._waiting.popleft()
@@ -79,7 +79,7 @@ class InFlight:
         """The records of these calls, which are no longer in flight, with their outcomes: one batch for each
         origin, in the order in which they are given.
 
-        Raises InvariantBroken for a call that is not being made.
+        Raises InvariantBroken for a call that is not in flight.
         """
         by_origin: dict[Origin, tuple[list[list[Any]], list[Outcome]]] = {}
         for outcome in outcomes:

@@ -19,11 +19,11 @@ from rayflow.serde.keys import all_as_equal
 
 @runs(LatestSpec)
 class LatestOperator(Operator):
-    """Keeps the newest value per key in the state "values"; None deletes the key and is emitted as None (a tombstone).
+    """Keeps the newest value per key in the state "values". None deletes the key and is emitted as None (a tombstone).
 
-    Records with a null key name no row: they are dropped and counted. emit="record" passes every update on;
-    emit="epoch" emits the newest value of each key that came, at the end of the epoch, in the order in which they
-    first came, all with the latest event time that the epoch has seen.
+    Records with a null key belong to no row: they are dropped and counted. emit="record" emits every update.
+    emit="epoch" emits the newest value of each key at the end of the epoch, in the order in which the keys first
+    arrived, all with the latest event time of the epoch.
     """
 
     def __init__(self, spec: LatestSpec) -> None:

@@ -1,6 +1,6 @@
-"""The states of a ProcessFunction at work: `rf.value`, `rf.list` and `rf.map` over state tables.
+"""The states of a running ProcessFunction: `rf.value`, `rf.list` and `rf.map` over state tables.
 
-Rows are lists around the user's object (see `expiry`), because a table holds no None.
+Rows are lists that contain the user's object (see `expiry`), because a table cannot store None.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LiveValue(ValueState[Any], Expiring):
 
 
 class LiveList(ListState[Any], Expiring):
-    """A row per item, numbered from 0, so that appending costs one row; the list's length is the row None."""
+    """A row per item, numbered from 0, so that appending costs one row; the row None contains the length."""
 
     def __init__(self, table: NestedTable, moment: Moment, ttl: TimeToLive | None) -> None:
         self._table = table
@@ -76,7 +76,7 @@ class LiveList(ListState[Any], Expiring):
         key, table = self._moment.key, self._table
         length = len(self)
         head = table.get(key, None)
-        if head is not None and length == 0:  # it has expired: its items must not come back
+        if head is not None and length == 0:  # it has expired: its items must not reappear
             table.drop(key)
         for index, item in enumerate(added, length):
             table.put(key, index, [item])
@@ -116,7 +116,7 @@ class LiveList(ListState[Any], Expiring):
 
 
 class LiveMap(MapState[Any, Any], Expiring):
-    """A row per entry; with a TTL each entry has its own."""
+    """A row per entry. With a TTL, each entry expires by itself."""
 
     def __init__(self, table: NestedTable, moment: Moment, ttl: TimeToLive | None) -> None:
         self._table = table

@@ -1,6 +1,6 @@
-"""Generates the loop over a batch for one aggregate or fold: all its aggregations in one pass, nothing interpreted.
+"""Generates the loop over a batch for one aggregate or fold: all its aggregations in one pass, without interpretation.
 
-The source of every loop can be read: it is kept beside the function, and tracebacks and debuggers show its lines.
+The source of every loop is kept beside the function, and tracebacks and debuggers show its lines.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def loop(records, emit):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A generated function, and the source it was made of."""
+    """A generated function, and its source."""
 
     run: Callable[..., None]
     source: str
@@ -101,7 +101,7 @@ def _loop(source: str, names: dict[str, Any]) -> Loop:
 
 
 class Loops:
-    """The loops of one aggregate or fold, each generated when it is asked for."""
+    """The loops of one aggregate or fold, each generated when it is requested."""
 
     def __init__(self, spec: AggregateSpec | FoldSpec) -> None:
         self._spec = spec
@@ -117,16 +117,16 @@ class Loops:
     def tumbling(self, window: Window, emit: bool) -> Loop:
         """`loop(records, open_window, emit)`: records are (key, value, timestamp), none of them late.
 
-        `open_window(end)` gives the rows of a window and the function that loads one.
+        `open_window(end)` returns the rows of a window and the function that loads one.
         """
         return self._generate(_TUMBLING, 8, emit, windowed=True, size=window.size)
 
     def hopping(self, emit: bool) -> Loop:
         """`loop(records, open_windows, emit, emit_key, emit_time)`: records are (key, value, timestamp, limit).
 
-        `open_windows(timestamp, limit)` gives from when until when its answer holds, and (start, end, rows, load) of
-        each window that is open for a record behind the watermark `limit`. All windows of a record are computed
-        before the first one is changed.
+        `open_windows(timestamp, limit)` returns the span of timestamps for which its answer is valid, and (start, end,
+        rows, load) of each window that is open for a record if the watermark is `limit`. All windows of a record are
+        computed before the first one is changed.
         """
         reducer = self._reducer
         names = [f"n{j}" for j in range(reducer.slots)]
@@ -152,20 +152,20 @@ class Loops:
         return _loop(_tidy(source), self._names)
 
     def finish(self, windowed: bool, dropped: bool) -> Loop:
-        """`loop(items, start, end, emit)`: the result of each (key, accumulator); `dropped`: they are not kept."""
+        """`loop(items, start, end, emit)`: the result of each (key, accumulator). `dropped`: the accumulators are not
+        kept."""
         results = self._reducer.last if dropped else self._reducer.stored
         return _loop(_FINISH.format(result=self._result(results, windowed)), self._names)
 
     def merge(self) -> Loop:
-        """`loop(pairs, emit)`: pairs are two accumulators, the one whose values came first before the other; what it
-        emits holds the values of both, and takes their place. Raises InvalidJob when one of the results has no merge.
-        """
+        """`loop(pairs, emit)`: a pair is two accumulators; the values of the first one came earlier. It emits an
+        accumulator of both, which replaces them. Raises InvalidJob if one of the results has no merge."""
         self._expect("merge")
         return _loop(_MERGE.format(slots=", ".join(self._reducer.merge)), self._names)
 
     def remove(self) -> Loop:
-        """`loop(records, emit)`: records are (accumulator, value); what it emits holds all values but that one, and
-        takes the accumulator's place. Raises InvalidJob when one of the results cannot take a value back."""
+        """`loop(records, emit)`: records are (accumulator, value). It emits an accumulator of all values except that
+        one, which replaces the old one. Raises InvalidJob if one of the results cannot remove a value."""
         self._expect("remove")
         evaluate = _lines(self._reducer.evaluate, 8)
         source = _REMOVE.format(evaluate=evaluate, slots=", ".join(self._reducer.remove))
@@ -196,8 +196,8 @@ class Loops:
         return _loop(_tidy(source), self._names)
 
     def _result(self, results: dict[str, str], windowed: bool) -> str:
-        """The expression for a result. A record is built with positional arguments as far as its signature allows:
-        msgspec builds it twice as fast so."""
+        """The expression for a result. A record is built with positional arguments as far as its signature allows,
+        because this is twice as fast in msgspec."""
         if isinstance(self._spec, FoldSpec):
             return results[""]
         given = {"key": "k", **({"window_start": "start", "window_end": "end"} if windowed else {}), **results}

@@ -1,4 +1,4 @@
-"""`print`: writes each record to standard output; the records pass unchanged."""
+"""`print`: writes each record to standard output, and passes it on unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayflow.operators.registry import runs
 
 @runs(PrintSpec)
 class PrintOperator(Operator):
-    """Prints one line a record: the label, the key (unless it is None) and the value, as `repr` shows them."""
+    """Prints one line per record: the label, the key (unless it is None) and the value, as `repr` shows them."""
 
     def __init__(self, spec: PrintSpec) -> None:
         self.start = f"{spec.text}: " if spec.text else ""

@@ -25,13 +25,13 @@ from rayflow.operators.timers import Timers
 
 @runs(ProcessSpec)
 class ProcessOperator(Operator):
-    """One instance of the function per task. Results have the record's key, timestamp and headers; those of a timer
-    its key and time.
+    """One instance of the function per task. Results have the record's key, timestamp and headers, or the key and time
+    of the timer.
 
-    A record that fails emits nothing; the changes to state that the function made before it raised remain when the job
-    goes on (`on_error`). A function that fails in `on_timer` is an error of that timer.
+    A failed record emits nothing. If the job continues (`on_error`), changes to state that the function made before it
+    raised are kept. A failure in `on_timer` is an error of that timer.
 
-    State: each declared one under its own name, timers under "timers" and "timers.processing", the internal timers of
+    State: each declared state under its own name, timers under "timers" and "timers.processing", the internal timers of
     TTLs under "timers.ttl" and "timers.ttl-processing".
     """
 
@@ -76,7 +76,7 @@ class ProcessOperator(Operator):
         if self.timers:
             yield from self._fire(self.timers["event"], watermark, before)
         if watermark >= WATERMARK_MAX:
-            # The end of a bounded run fires timers; it is not a time at which state could have expired.
+            # The end of a bounded run fires timers, but it is not a time at which state can expire.
             self.watermark = before if last is None else max(before, last)
         elif self.sweep is not None:
             self.sweep.on_watermark(watermark)
@@ -118,7 +118,7 @@ class ProcessOperator(Operator):
             made: ProcessFunction[Any, Any, Any] = self.spec.make()
         except Exception as error:
             line = users_line(error.__traceback__) or "a built-in function"
-            what = f"{type(error).__name__} while the ProcessFunction was made, at {line}"
+            what = f"{type(error).__name__} while the ProcessFunction was created, at {line}"
             raise UserFunctionFailed(what, operator=self.context.operator, advice="Correct its __init__") from error
         return made
 
@@ -132,7 +132,7 @@ class ProcessOperator(Operator):
         }
 
     def _bind(self, descriptor: StateDescriptor) -> None:
-        """Put a live state in the descriptor's place."""
+        """Replace a descriptor by its live state."""
         operator, state, name = self.context.operator, self.context.state, descriptor.name
         if not self.spec.keyed:
             raise InvalidJob(

@@ -1,4 +1,4 @@
-"""The `ctx` that a ProcessFunction is given."""
+"""The `ctx` argument of a ProcessFunction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class RecordContext(Context):
-    """One object for all records and timers of an operator: the operator moves it from one to the next.
+    """One object for all records and timers of an operator, which moves it from one to the next.
 
     Attributes:
-        wall: the wall clock in ms, as of the batch. floor: the watermark that state is read at, at least.
-        timers: by clock; {} where the function cannot have timers, for the reason in `no_timers`.
+        wall: the wall clock in ms at the start of the batch.
+        floor: the lowest watermark for reading state.
+        timers: by clock; {} if the function cannot have timers, for the reason in `no_timers`.
     """
 
     def __init__(self, operator: str, clock: Clock, timers: dict[TimerClock, Timers], no_timers: str) -> None:
@@ -45,12 +46,12 @@ class RecordContext(Context):
 
     @property
     def now(self) -> int:
-        """Event time for state: the record's, or the watermark if that is later."""
+        """Event time for state: the record's, or the watermark if it is later."""
         return self.timestamp if self.timestamp > self.floor else self.floor
 
     @property
     def has_event_time(self) -> bool:
-        """Whether there has been a watermark."""
+        """Whether there was a watermark."""
         return self.floor > WATERMARK_MIN
 
     def timer_at(self, at: int, *, clock: TimerClock = "event") -> None:

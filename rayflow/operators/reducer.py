@@ -1,8 +1,8 @@
-"""Aggregations and folds as fragments of source, from which `loops` generates one loop over a batch.
+"""Translates aggregations and folds to source fragments, from which `loops` generates one loop over a batch.
 
 The accumulator of a key is one flat list; each aggregation owns one or two of its slots. In the fragments `v` is the
-record's value, `s` the key's accumulator, `a<i>` what aggregation i takes of the value, `n<j>` the next content of slot
-j. Whatever can raise comes before anything in the state is changed, so a record that fails leaves no trace.
+record's value, `s` the key's accumulator, `a<i>` the argument of aggregation i, computed from the value, `n<j>` the
+next content of slot j. Everything that can raise precedes every change of state, so a failed record leaves no trace.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rayflow.api.aggregations import defines
 from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
-"""Types of accumulators that a function cannot change in place, so that emitting them needs no copy."""
+"""Types of accumulators that a function cannot change in place, so they are emitted without a copy."""
 
 
 @dataclass(slots=True)
 class Reducer:
-    """One aggregate or fold, taken apart.
+    """The fragments of one aggregate or fold.
 
     Attributes:
-        names: what the fragments refer to besides the variables above.
+        names: the objects to which the fragments refer besides the variables above.
         evaluate: statements that call the user's functions on the value.
         first, update: statements that compute every `n<j>` for a new accumulator, and from `s`.
-        commit: statements that put what `update` computed into `s`. add: statements that put the value into a
-            container in `n<j>`; they follow for new accumulators too.
-        fresh: per result, its name and the expression for it before anything is committed.
-        stored: the same from `s`; what it gives is not changed by later records. last: the same, when `s` is dropped
-            at once.
-        merge: per slot, the expression for its content in the accumulator of two, `s` and then `o`. remove: the same
-            for `s` without the value. What an accumulator holds of containers may be taken over, and changed.
-        fixed: per operation that some result has no expression for ("merge", "remove"), the names of these results.
+        commit: statements that store the results of `update` in `s`.
+        add: statements that add the value to a container in `n<j>`; they follow for new accumulators too.
+        fresh: for each result, its name and the expression for it before the commit.
+        stored: the same from `s`; later records do not change its value.
+        last: the same, if `s` is dropped at once.
+        merge: for each slot, the expression for its content in the accumulator of two, `s` and then `o`.
+        remove: the same for `s` without the value. Both may reuse and change the containers of an accumulator.
+        fixed: for each operation without an expression for some result ("merge", "remove"), the names of these results.
         slots: number of slots.
     """
 
@@ -64,7 +64,7 @@ class Reducer:
         merge: str | None,
         remove: str | None = None,
     ) -> int:
-        """Take a slot for the result `name`: expressions, with {s} and {o} for its contents. Returns its number."""
+        """Add a slot for the result `name`: expressions, with {s} and {o} for its contents. Returns its number."""
         j = self.slots
         self.slots += 1
         self.first.append(f"n{j} = {first}")
@@ -79,14 +79,14 @@ class Reducer:
         return j
 
     def result(self, name: str, fresh: str, stored: str, last: str | None = None) -> None:
-        """Name a result; see `fresh`, `stored` and `last`."""
+        """Add a result; see `fresh`, `stored` and `last`."""
         self.fresh[name] = fresh
         self.stored[name] = stored
         self.last[name] = last or stored
 
 
 def reducer_of(spec: AggregateSpec | FoldSpec) -> Reducer:
-    """The fragments of a reducer; a fold's only result is named ""."""
+    """The fragments of a reducer. A fold has one result, with the name ""."""
     reducer = Reducer()
     if isinstance(spec, FoldSpec):
         _fold(reducer, spec)
@@ -105,14 +105,14 @@ def reducer_of(spec: AggregateSpec | FoldSpec) -> Reducer:
 
 
 def copied(accumulator: Any) -> Any:
-    """A copy that later records do not change; immutable records stand for themselves."""
+    """A copy that later records do not change. Immutable records are not copied."""
     if isinstance(accumulator, Struct) and accumulator.__struct_config__.frozen:
         return accumulator
     return deepcopy(accumulator)
 
 
 def without_one(collected: list[Any], value: Any) -> list[Any]:
-    """A list without the first of its items that is equal to `value`."""
+    """A list without the first item that is equal to `value`."""
     rest = list(collected)
     rest.remove(value)
     return rest

@@ -1,4 +1,4 @@
-"""Turns accumulators into results: what tables and windows share."""
+"""Computes results from accumulators, for tables and windows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rayflow.operators.failing import Failures, without
 from rayflow.operators.loops import Loop
 
 CHUNK = 10_000
-"""Records in one batch that an operator makes of its own state."""
+"""Number of records in a batch that an operator creates from its state."""
 
 
 def results_of(
     finish: Loop, failures: Failures, items: Iterable[tuple[Any, Any]], timestamp: int, start: int = 0, end: int = 0
 ) -> Iterator[tuple[str, Batch]]:
-    """Batches with the result of each (key, accumulator), all with one timestamp.
+    """Yield batches with the result of each (key, accumulator), all with one timestamp.
 
     A result that cannot be computed counts as a failed record with a null value.
     """

@@ -1,7 +1,7 @@
-"""Which operator runs which spec: each says so itself.
+"""Maps each spec to its operator: each operator registers itself.
 
-Specs are below operators in the layers, so that the plan can be made and described without them: a spec cannot name its
-operator. A decorator at the operator keeps the two together instead, and a type checker follows it.
+Specs are in a layer below operators, so that a plan can be compiled and described without operators. So a spec cannot
+name its operator. Instead, a decorator of the operator names the spec, which a type checker can follow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPERATORS: dict[type[OperatorSpec], Callable[[Any], Operator]] = {}
 
 
 def runs(*specs: type[OperatorSpec]) -> Callable[[type[Made]], type[Made]]:
-    """Have tasks run the decorated operator for these specs. It is made with the spec alone."""
+    """Register the decorated operator for these specs. Its only argument is the spec."""
 
     def register(operator: type[Made]) -> type[Made]:
         _OPERATORS.update(dict.fromkeys(specs, operator))
@@ -33,7 +33,7 @@ def runs(*specs: type[OperatorSpec]) -> Callable[[type[Made]], type[Made]]:
 
 
 def build(operator: OperatorPlan) -> Operator:
-    """A new operator from its plan, for one task; it still has to be opened."""
+    """Create the operator of a plan, for one task. Call `open` before use."""
     spec = operator.spec
     if type(spec) not in _OPERATORS:
         _import_all()
@@ -44,7 +44,7 @@ def build(operator: OperatorPlan) -> Operator:
 
 @cache
 def _import_all() -> None:
-    """Import every module beside this one, so that each operator has registered."""
+    """Import every module of this package, so that each operator is registered."""
     package = __name__.rpartition(".")[0]
     for module in iter_modules(import_module(package).__path__):
         import_module(f"{package}.{module.name}")

@@ -1,4 +1,4 @@
-"""Operators that only decide where records go on: `group_by_key`, `merge`, `split`."""
+"""Operators that only choose where records go: `group_by_key`, `merge`, `split`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rayflow.serde.keys import all_as_equal
 
 @runs(GroupByKeySpec)
 class GroupByKeyOperator(Operator):
-    """Passes records on, but those with a null key: they belong to no group, and any partition may hold them.
+    """Passes records on, except those with a null key: they belong to no group, and may be in any partition.
 
-    Keys that Python holds for equal become one, as `key_by` has it.
+    Keys that are equal in Python become one key, as with `key_by`.
     """
 
     def process(self, batch: Batch, input: Input) -> Outputs:
@@ -28,12 +28,12 @@ class GroupByKeyOperator(Operator):
 
 @runs(MergeSpec)
 class MergeOperator(Operator):
-    """Passes every batch on, from whichever stream it came; each stream keeps its own order."""
+    """Passes every batch on. The records of each stream stay in order."""
 
 
 @runs(SplitSpec)
 class SplitOperator(Operator):
-    """Asks the branches in order, column at a time; what no branch takes goes to OUT."""
+    """Evaluates the branches in order, a column at a time. Records that no branch takes go to OUT."""
 
     def __init__(self, spec: SplitSpec) -> None:
         self.spec = spec

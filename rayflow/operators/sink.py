@@ -15,21 +15,22 @@ from rayflow.operators.time_column import are_times, checked_time
 from rayflow.serde.base import Serde
 
 MERGE_UP_TO = 2_000
-"""Records up to which batches are merged into one; a larger one is staged as it came."""
+"""Batches are merged up to this number of records; a larger batch is staged unchanged."""
 
 OVERHEAD = 128
-"""Bytes that a staged record takes besides those of its key and value: three objects and their places in lists."""
+"""Bytes of a staged record besides its key and value: three objects and their places in lists."""
 
 
 @runs(SinkSpec)
 class SinkOperator(Operator):
-    """Encodes what it is given; the runtime takes it at the end of the epoch, or at once (at-least-once).
+    """Encodes records; the runtime takes them at the end of the epoch, or at once (at-least-once).
 
-    A null value (a tombstone) is not shown to `timestamp=` and `headers=`: it keeps its own. Dead letters of records
-    that cannot be encoded carry their Python objects: the dead letter sink finds bytes for them.
+    `timestamp=` and `headers=` are not called for a null value (a tombstone), which keeps its own. Dead letters of
+    records that cannot be encoded contain their Python objects; the dead letter sink encodes them in another way.
 
     Attributes:
-        staged: what was encoded since the last `take`. staged_bytes: its size, an estimate.
+        staged: the batches encoded since the last `take`.
+        staged_bytes: their size, an estimate.
     """
 
     def __init__(self, spec: SinkSpec) -> None:
@@ -117,19 +118,19 @@ def _checked_headers(headers: Any) -> Headers:
     checked = list(headers or ())
     for header in checked:
         if not (isinstance(header, tuple) and len(header) == 2):
-            what = f"headers= gave a {type(headers).__name__} of {type(header).__name__}"
-            raise UserFunctionFailed(what, advice="Give a list of (str, bytes), or (str, None), one for each header")
+            what = f"headers= returned a {type(headers).__name__} of {type(header).__name__}"
+            raise UserFunctionFailed(what, advice="Return a list with (str, bytes) or (str, None) for each header")
         name, content = header
         if type(name) is not str or not (content is None or type(content) is bytes):
-            what = f"headers= gave a header ({type(name).__name__}, {type(content).__name__})"
-            raise UserFunctionFailed(what, advice="Give (str, bytes) for each header, or (str, None)")
+            what = f"headers= returned a header ({type(name).__name__}, {type(content).__name__})"
+            raise UserFunctionFailed(what, advice="Return (str, bytes) or (str, None) for each header")
     return checked
 
 
 def _encode(
     serde: Serde[Any], column: list[Any], batch: Batch, failures: Failures
 ) -> tuple[list[bytes | None], list[int], DeadLetters]:
-    """An encoded column, the indexes of the records that do not fit, and these as dead letters."""
+    """An encoded column, the indexes of the records that cannot be encoded, and these as dead letters."""
     try:
         return serde.encode(column), [], ()
     except Exception:  # noqa: BLE001 - whatever a serde raises; encoding is pure, so the second pass finds the records

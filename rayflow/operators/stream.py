@@ -1,4 +1,4 @@
-"""`stream`: decodes what a source delivers, gives records their event time, and makes the watermark."""
+"""`stream`: decodes the records of a source, sets their event time, and computes the watermark."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from rayflow.serde.base import Serde
 
 @runs(StreamSpec)
 class StreamOperator(Operator):
-    """Decodes one source partition; what it emits has event times and, where records are behind, their lateness.
+    """Decodes one source partition. Its output has event times and, for records behind the watermark, their lateness.
 
-    The watermark is the newest timestamp so far, less `out_of_order`, less 1 ms. A record with a timestamp in the
-    future is taken as it is, and takes the watermark with it: records behind it are late from then on (a source whose
-    clocks cannot be trusted wants a `timestamp=` that corrects or refuses them). A timestamp that is no time at all
-    (negative, not an int, or beyond the year 9999, as micro- and nanoseconds are) is an error of that record.
-    A null value (a tombstone) is not shown to `timestamp=`: it keeps the broker's.
+    The watermark is the newest timestamp so far, less `out_of_order`, less 1 ms. A timestamp in the future is accepted
+    and advances the watermark, so the records after it are late. (If the clocks of a source cannot be trusted, correct
+    or refuse such times in `timestamp=`.) An invalid timestamp (negative, not an int, or after the year 9999, as micro-
+    and nanoseconds would be) is an error of that record. `timestamp=` is not called for a null value (a tombstone): it
+    keeps the broker's timestamp.
 
-    Dead letters carry the raw bytes, whatever failed.
+    Dead letters contain the raw bytes, whatever failed.
 
     Attributes:
         max_timestamp: the newest timestamp so far; WATERMARK_MIN before the first record.
-        watermark: what event time has reached; WATERMARK_MIN before the first record, and always without a watermark
+        watermark: the current event time; WATERMARK_MIN before the first record, and always without a watermark
             strategy.
-        last_arrival: when records came last, or were known to wait (ms of the wall clock).
+        last_arrival: when records arrived last, or were known to wait (ms of the wall clock).
     """
 
     def __init__(self, spec: StreamSpec) -> None:
@@ -58,9 +58,10 @@ class StreamOperator(Operator):
         return self.max_timestamp - delay - 1
 
     def idle(self, since: int, until: int) -> bool:
-        """Whether nothing came for `idle_after` ms of wall clock, so that this partition must not hold time back.
+        """Whether nothing arrived for `idle_after` ms of wall clock, so that this partition must not hold event time
+        back.
 
-        Only silence that was listened to counts, from `since` to `until` (ms).
+        Only silence while the job listened counts, from `since` to `until` (ms).
         """
         return self.spec.idle_after is not None and until - max(self.last_arrival, since) >= self.spec.idle_after
 
@@ -69,7 +70,7 @@ class StreamOperator(Operator):
         return self.max_timestamp
 
     def restore(self, max_timestamp: int) -> None:
-        """Go on from a snapshot."""
+        """Restore a snapshot."""
         self.max_timestamp = max_timestamp
 
     def process(self, batch: Batch, input: Input) -> Outputs:
@@ -87,7 +88,7 @@ class StreamOperator(Operator):
         return (*dead_keys, *dead_values, *dead_times, (OUT, decoded))
 
     def _with_times(self, raw: Batch, decoded: Batch) -> tuple[Batch, DeadLetters]:
-        """`decoded` with event times; `raw` holds the same records for the dead letter output."""
+        """`decoded` with event times. `raw` has the same records, for the dead letter output."""
         dead: DeadLetters = ()
         fn = self.spec.timestamp
         times = decoded.timestamps
@@ -107,7 +108,7 @@ class StreamOperator(Operator):
         return self.time_failures.attempt(lambda pair: pair[1] if pair[0] is None else fn(pair[0]), pairs, raw)
 
     def _advance(self, times: list[int]) -> list[int] | None:
-        """Raise the newest timestamp. Returns the watermark that each record met, or None if none was behind it."""
+        """Raise the newest timestamp. Returns the watermark before each record, or None if no record was behind it."""
         before = self.max_timestamp
         ascending = is_ascending(times)
         self.max_timestamp = max(before, times[-1] if ascending else max(times))
@@ -122,7 +123,7 @@ class StreamOperator(Operator):
 def _decode(
     serde: Serde[Any], column: list[Any], raw: Batch, failures: Failures
 ) -> tuple[list[Any], list[int], DeadLetters]:
-    """A decoded column, the indexes of the records that do not fit, and these as dead letters."""
+    """A decoded column, the indexes of the records that cannot be decoded, and these as dead letters."""
     if serde.name == "bytes":
         return column, [], ()
     try:

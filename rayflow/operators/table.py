@@ -21,9 +21,9 @@ from rayflow.operators.registry import runs
 class TableOperator(Operator):
     """Keeps one accumulator per key in the state "values".
 
-    emit="record": one result per record, with its timestamp, in input order. emit="epoch": the newest result of each
-    key that changed, at the end of the epoch, in the order in which they first changed; all with the latest event time
-    that the epoch has seen. Results carry no headers: they are not the record's.
+    emit="record": one result per record, with its timestamp, in input order. emit="epoch": at the end of the epoch, the
+    newest result of each changed key, in the order in which the keys first changed; all with the latest event time of
+    the epoch. Results have no headers, because they belong to no single record.
     """
 
     def __init__(self, spec: TableSpec) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from rayflow.core.errors import UserFunctionFailed
 
 LAST_TIME = 253_402_300_799_999
-"""The end of the year 9999 in ms: what is beyond is taken for another unit, not for a time."""
+"""The end of the year 9999 in ms. A greater number is probably in another unit."""
 
 
 def are_times(column: list[Any]) -> bool:
-    """Whether all of a column are ms since the Unix epoch: int, not negative, not beyond the year 9999.
+    """Whether all elements of a column are ms since the Unix epoch: int, not negative, not after the year 9999.
 
     >>> are_times([0, 1_700_000_000_000]), are_times([1.5]), are_times([1_700_000_000_000_000])
     (True, False, False)
@@ -23,7 +23,7 @@ def are_times(column: list[Any]) -> bool:
 
 
 def span_of(times: list[int]) -> tuple[int, int]:
-    """The least and the greatest of a column that is not empty; most columns are in order, which is found out fast.
+    """The minimum and the maximum of a non-empty column. Most columns are sorted, which is checked fast.
 
     >>> span_of([3, 1, 2])
     (1, 3)
@@ -39,15 +39,15 @@ def is_ascending(times: list[int]) -> bool:
     >>> is_ascending([1, 2, 2]), is_ascending([2, 1])
     (True, False)
     """
-    return sorted(times) == times  # one pass over what is in order, in C
+    return sorted(times) == times  # one pass in C if it is sorted
 
 
 def checked_time(time: Any) -> int:
-    """`time`, if it is one. Raises UserFunctionFailed with what is wrong; it never shows the time itself."""
+    """Return `time` if it is valid. Raises UserFunctionFailed with the reason, which never contains the time itself."""
     if type(time) is int and 0 <= time <= LAST_TIME:
         return time
     if type(time) is not int:
         what = f"timestamp= gave a {type(time).__name__}, not an int"
     else:
         what = f"timestamp= gave a time {'before 1970' if time < 0 else 'beyond the year 9999'}"
-    raise UserFunctionFailed(what, advice="Give whole milliseconds since the Unix epoch")
+    raise UserFunctionFailed(what, advice="Return whole milliseconds since the Unix epoch (int)")

@@ -14,10 +14,10 @@ from rayflow.state.timer_table import TimerTable
 class Timers:
     """The timers of one clock. They fire in order of time, then key.
 
-    A timer that `on_timer` sets while timers fire, for a time after its own and up to which the clock has come, takes
-    its place in the same order: a timer that sets itself again every minute keeps up when the clock jumps an hour. One
-    set for an earlier time fires when the clock moves next. At the end of all time (WATERMARK_MAX) only those fire
-    that were there before; the others stay.
+    While timers fire, `on_timer` may set a timer for a time after its own that the clock has already reached. It fires
+    in the same order, so a timer that sets itself again every minute keeps up if the clock jumps an hour. A timer for
+    an earlier time fires when the clock advances next. At the end of all time (WATERMARK_MAX), only timers fire that
+    were set before; the others stay.
     """
 
     def __init__(self, table: TimerTable) -> None:
@@ -28,7 +28,7 @@ class Timers:
         self._added: list[tuple[int, bytes, Any]] = []
 
     def add(self, time: int, key: Any) -> None:
-        """Set a timer; setting it twice is setting it once."""
+        """Set a timer. Setting it twice has no further effect."""
         if self._at is None or not self._at < time <= self._upto:
             self.table.add(time, key)
         elif (time, key) not in self._known:
@@ -36,7 +36,7 @@ class Timers:
             heappush(self._added, (time, encode_canonical(key), key))
 
     def fire(self, upto: int) -> Iterator[tuple[int, Any]]:
-        """Give each timer that is due, (time, key), and forget it."""
+        """Yield each timer that is due, (time, key), and remove it."""
         due = self.table.due(upto)
         if not due:
             return

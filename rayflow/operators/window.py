@@ -26,21 +26,21 @@ OpenWindow = tuple[int, int, dict[Any, Any], Loader]
 class WindowOperator(Operator):
     """Keeps one accumulator per key and window in the state "windows", whose namespaces are the windows' ends.
 
-    A window [start, end) takes records until the watermark reaches end + grace. What counts for a record is the higher
-    one of the operator's watermark and, if it was behind, of its source partition's watermark when it was read
-    (`Batch.lateness`), so results do not depend on how the input was cut into batches. A record that is late for all
-    its windows is counted once, and goes to the LATE output as it came, if someone takes it.
+    A window [start, end) takes records until the watermark reaches end + grace. A record is compared with the
+    operator's watermark or, if it was behind it, the watermark that its source partition had when it was read
+    (`Batch.lateness`), whichever is higher. So results do not depend on how the input was cut into batches. A record
+    that is late for all its windows is counted once, and goes to the LATE output unchanged, if that output is used.
 
     emit="final": when a window closes, one result per key, with the timestamp end - 1, windows in order of their end,
     keys in order of their encoding. emit="updates": the new result for each record and window at once, with the
-    record's timestamp; the window closes silently. The result of a fold is its accumulator, without
-    the window's bounds.
+    record's timestamp; nothing is emitted when the window closes. The result of a fold is its accumulator, without the
+    window's bounds.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
         self.updates = spec.emit == "updates"
-        # A final result has the time of its window's end, and comes when event time is the grace further.
+        # A final result has the time of its window's end, and is emitted when event time is later by the grace.
         self.held = 0 if self.updates else spec.grace
         self.tumbles = spec.window.size == spec.window.every
         loops = Loops(spec.reducer)
@@ -77,7 +77,7 @@ class WindowOperator(Operator):
                 yield from results_of(self.finish, self.failures, items, end - 1, end - self.spec.window.size, end)
             self.table.drop(end)
             latest = end + self.spec.grace
-        # The end of a bounded run closes what there is; it is not a time that later records could be behind.
+        # The end of a bounded run closes all windows, but records of a later run are not behind it.
         ended = watermark >= WATERMARK_MAX
         self.watermark = latest if ended else watermark
         return watermark if ended else watermark - self.held
@@ -90,7 +90,7 @@ class WindowOperator(Operator):
         return ends[-1] + self.spec.grace if ends else None
 
     def _limits(self, batch: Batch) -> list[int] | None:
-        """The watermark that counts for each record; None when no record of the batch can be late for any window."""
+        """The watermark to compare with each record; None if no record of the batch can be late for any window."""
         watermark, lateness = self.watermark, batch.lateness
         if lateness is not None:
             return [own if own > watermark else watermark for own in lateness]
@@ -104,7 +104,7 @@ class WindowOperator(Operator):
     def _set_late_apart(
         self, batch: Batch, limits: list[int], outputs: list[tuple[str, Batch]]
     ) -> tuple[Batch, list[int]]:
-        """What is in time for at least its last window, the one that begins last."""
+        """The records that are in time for at least their last window, the one that begins last."""
         every = self.spec.window.every
         open_for = self.spec.window.size + self.spec.grace
         in_time = [
@@ -145,7 +145,7 @@ class WindowOperator(Operator):
         return dead, Batch.made(self.context.origin, keys, results, timestamps)
 
     def _open_windows(self, timestamp: int, limit: int) -> tuple[int, int, list[OpenWindow]]:
-        """The windows of `timestamp` that are open behind the watermark `limit`, oldest first, and the span of
+        """The windows of `timestamp` that are open if the watermark is `limit`, oldest first, and the span of
         timestamps [begin, until) that have the same windows."""
         size, every, grace = self.spec.window.size, self.spec.window.every, self.spec.grace
         newest = timestamp - timestamp % every

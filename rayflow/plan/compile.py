@@ -1,4 +1,4 @@
-"""From the logical graph of a job file to stages and exchanges."""
+"""Compiles the logical graph of a job file to stages and exchanges."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def plan_of(job: Job) -> JobPlan:
 
 
 class _Leaving(NamedTuple):
-    """An edge out of an operator: from which output, where to, and through which exchange, if any, and why."""
+    """An edge that leaves an operator: its output, its target, the exchange on it, if any, and the reason for the
+    exchange."""
 
     output: Output
     edge: Edge
@@ -168,7 +169,8 @@ class _Compiler:
         return OperatorPlan(self._dead_letter_id(stage, topic), "dead_letter", spec.label, spec, {}, location=location)
 
     def _dead_letter_id(self, stage: str, topic: TopicRef) -> str:
-        """The shared sink of a stage and topic; numbered within the stage, so that other stages do not matter."""
+        """The shared dead-letter sink of a stage and topic. It is numbered within the stage, so other stages do not
+        matter."""
         known = self._dead_letters
         if (stage, topic) not in known:
             before = sum(1 for other, _ in known if other == stage)
@@ -182,7 +184,8 @@ def _dead_letter_topic(node: Node) -> TopicRef | None:
 
 
 def _source_ids(topics: Sequence[TopicRef]) -> dict[TopicRef, str]:
-    """A source is called like its topic; of two systems' topics of one name, the later ones get a number."""
+    """The id of a source is its topic's name. If two systems have a topic with the same name, the later ones get a
+    number."""
     ids: dict[TopicRef, str] = {}
     names: dict[str, int] = {}
     for topic in topics:

@@ -1,4 +1,4 @@
-"""Which operators belong together: union-find."""
+"""Groups operators that belong together (union-find)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Components:
         self._parents = {name: name for name in names}
 
     def find(self, name: str) -> str:
-        """The name that stands for the group of `name`."""
+        """The name that represents the group of `name`."""
         parents = self._parents
         while parents[name] != name:
             parents[name] = name = parents[parents[name]]
         return name
 
     def union(self, one: str, other: str) -> None:
-        """Make two groups one."""
+        """Combine two groups."""
         self._parents[self.find(other)] = self.find(one)

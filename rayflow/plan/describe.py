@@ -1,4 +1,4 @@
-"""A plan for people and tools: text, a Mermaid diagram, JSON."""
+"""Describes a plan for people and tools: as text, as a Mermaid diagram, or as JSON."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def _topic_text(topic: TopicRef) -> str:
 
 
 def _mermaid(plan: JobPlan) -> str:
-    """https://mermaid.js.org/syntax/flowchart.html; names are numbered, for ids may hold what Mermaid does not take."""
+    """https://mermaid.js.org/syntax/flowchart.html. Names are numbered, because ids may contain characters that Mermaid
+    refuses."""
     operators = [operator for stage in plan.stages for operator in stage.operators]
     names = {operator.id: f"n{index}" for index, operator in enumerate(operators)}
     lines = ["flowchart LR"]
@@ -129,7 +130,7 @@ def _edges(stage: StagePlan, names: dict[str, str], topics: dict[TopicRef, str])
 
 
 def _arrow(names: dict[str, str], operator: str, arrow: str, edge: Edge, on: str) -> str:
-    """`on` is what the arrow is labelled with, besides the input of an operator that has several."""
+    """`on`: the label of the arrow, in addition to the input of an operator with several inputs."""
     text = _escaped(", ".join(part for part in (on, "" if edge.input == IN else edge.input) if part))
     return f"  {names[operator]} {arrow}{text and f'|{text}|'} {names[edge.target]}"
 

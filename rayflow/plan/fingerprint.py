@@ -1,4 +1,4 @@
-"""The plan's hash: it changes when what checkpoints hold may no longer fit."""
+"""The plan's hash: it changes when the contents of checkpoints may no longer fit."""
 
 from __future__ import annotations
 

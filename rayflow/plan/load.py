@@ -1,4 +1,4 @@
-"""Importing a job file, always under the same module name, and finding its Job."""
+"""Imports a job file, always under the same module name, and finds its Job."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rayflow.core.errors import JobFileFailed, NoJobFound, RayflowError, Several
 
 
 def load_job(target: str) -> Job:
-    """The job of "FILE", or of "FILE:VARIABLE" when the file has several.
+    """The job in "FILE", or in "FILE:VARIABLE" if the file has several.
 
-    The file is imported as a module under a name that follows from its place alone (see `module_name`), so record
-    classes have the same qualified names in every process. It runs once per process. Its folder is put on `sys.path`,
-    as plain `python FILE` does.
+    The file is imported as a module whose name depends only on its place (see `module_name`), so record classes have
+    the same qualified names in every process. It runs once per process. Its folder is added to `sys.path`, like with
+    `python FILE`.
 
-    Raises JobFileFailed, NoJobFound, SeveralJobs, and whatever RayflowError building the job raises.
+    Raises JobFileFailed, NoJobFound, SeveralJobs, and every RayflowError that the job file raises.
     """
     path, variable = _parse(target)
     module = _import(path)
@@ -41,10 +41,11 @@ def load_job(target: str) -> Job:
 
 
 def module_name(path: Path) -> tuple[str, Path]:
-    """The name under which a job file is imported, and the folder that it is relative to.
+    """The name under which a job file is imported, and the folder to which it is relative.
 
-    Inside packages (folders with `__init__.py`) the dotted name from the outermost one, such as "jobs.revenue", else
-    the file's stem. What cannot be in a name becomes "_"; "_job" is added to the name of a standard module.
+    Inside packages (folders with `__init__.py`) it is the dotted name from the outermost one, such as "jobs.revenue",
+    otherwise the file's stem. Characters that cannot be in a name become "_". "_job" is added to the name of a standard
+    module.
     """
     parts = [re.sub(r"\W", "_", path.stem)]
     folder = path.parent
@@ -104,7 +105,7 @@ def _forget(name: str, module: ModuleType) -> None:
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """The last line of the job file itself that was running, as "file.py:12"."""
+    """The last line of the job file itself that was executed, as "file.py:12"."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{Path(error.filename).name}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -1,4 +1,4 @@
-"""How every stream is spread over tasks, and where an exchange has to be so that a key's records meet."""
+"""The partitioning of every stream, and the exchanges that bring the records of a key together."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def of_topic(topic: TopicRef, key: Serde[Any]) -> Partitioning:
 
 
 def of_all(ways: Sequence[Partitioning]) -> Partitioning:
-    """How streams are partitioned that have become one."""
+    """The partitioning of streams that were merged."""
     different = list(dict.fromkeys(ways))
     if len(different) == 1:
         return different[0]
@@ -60,14 +60,14 @@ def of_all(ways: Sequence[Partitioning]) -> Partitioning:
 
 
 class Partitions:
-    """The partitioning of every stream of a graph, and the edges that an exchange is on.
+    """The partitioning of every stream of a graph, and the edges that need an exchange.
 
-    An exchange follows `key_by`, always. Where an operator that works by key would take records of a key from several
-    tasks, because streams were merged, or meet in it, that are partitioned in different ways, it takes those that no
-    exchange has brought through one: never is a record looked for in a task that it is not in.
+    An exchange always follows `key_by`. An operator that works by key also needs one if streams that reach it, or were
+    merged before it, are partitioned in different ways: then the records of a key could be in several tasks. Each of
+    these streams that has not passed an exchange gets one, so no record is looked for in the wrong task.
 
     Attributes:
-        of: by operator, how what it emits is partitioned.
+        of: by operator, the partitioning of its output.
     """
 
     def __init__(self, nodes: Mapping[str, Node]) -> None:
@@ -78,14 +78,14 @@ class Partitions:
             self.of[node.id] = self._place(node, nodes)
 
     def exchange_on(self, consumer: str, feed: InputEdge) -> str | None:
-        """The id of the exchange that an edge goes through; None where it is direct. What leaves an operator by one
-        output shares an exchange."""
+        """The id of the exchange on an edge; None if it is direct. Edges from the same output of an operator share an
+        exchange."""
         if (consumer, feed) not in self._moved:
             return None
         return f"{feed.operator}.exchange" if feed.output == OUT else f"{feed.operator}.{feed.output}.exchange"
 
     def why(self, consumer: str, feed: InputEdge) -> str:
-        """Why an exchange was put on an edge; "" where the job file asks for it."""
+        """Why an exchange was added to an edge; "" if the job file requests it."""
         return self._moved[consumer, feed]
 
     def _place(self, node: Node, nodes: Mapping[str, Node]) -> Partitioning:

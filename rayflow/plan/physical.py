@@ -14,9 +14,9 @@ from rayflow.plan.partitioning import Partitioning
 
 
 class Edge(NamedTuple):
-    """Where records go: to an operator by one of its inputs, or to an exchange (always by IN).
+    """The target of records: an operator and one of its inputs, or an exchange (always IN).
 
-    Its text names the input only where the operator has several: "count-1", "join-1:left".
+    As text it names the input only if the operator has several: "count-1", "join-1:left".
     """
 
     target: str
@@ -31,12 +31,16 @@ class OperatorPlan:
     """One operator of a stage.
 
     Attributes:
-        id: stable; the identity of its state. kind: "map", "window", "sink"... label: one line for people.
-        spec: what the job file said; each task builds its own instance from it.
+        id: stable; the identity of its state.
+        kind: "map", "window", "sink"...
+        label: one line for people.
+        spec: its specification in the job file; each task creates its own instance from it.
         outputs: by output, the edges to operators of this stage and to exchanges. Each edge delivers every batch of its
-            output, so an operator that has two edges to another delivers it twice.
-        states: what it keeps. location: "file.py:12", where the user wrote it.
-        partitioning: how what it emits is spread over tasks; None for a dead-letter sink, which gathers a stage's.
+            output, so two edges to the same operator deliver it twice.
+        states: the states that it keeps.
+        location: "file.py:12", its line in the job file.
+        partitioning: the partitioning of its output; None for a dead-letter sink, which has the dead letters of a
+            stage.
     """
 
     id: str
@@ -51,10 +55,10 @@ class OperatorPlan:
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it,
-    each of which takes what is read once, by its only input.
+    """A topic that a stage reads: task p reads partition p. `into`: the "stream" operators that decode it; each of them
+    receives every record once, by its only input.
 
-    `sample`: values to write first when the topic is on the embedded log and does not exist yet.
+    `sample`: values to write first if the topic is on the embedded log and does not exist.
     """
 
     id: str
@@ -65,7 +69,7 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class SinkPlan:
-    """A topic that a stage writes, and the operator that does it."""
+    """A topic that a stage writes, and the operator that writes it."""
 
     operator: str
     topic: TopicRef
@@ -73,10 +77,10 @@ class SinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class ExchangePlan:
-    """Re-partitions by key: what reaches it in `upstream` goes, by the key's hash, along each edge of `into` in
-    `downstream`; two edges to one operator deliver it twice.
+    """Repartitions by key: records that reach it in `upstream` are sent, by the hash of their key, along each edge of
+    `into` in `downstream`. Two edges to the same operator deliver them twice.
 
-    `why`: what is partitioned in different ways, where the job file does not ask for an exchange but needs one.
+    `why`: the different partitionings that require the exchange; "" if the job file requests it.
     """
 
     id: str
@@ -90,8 +94,8 @@ class ExchangePlan:
 class StagePlan:
     """The operators between two exchanges, in topological order.
 
-    `keyed_by_source` is true when state of this stage is keyed by its source's own partitioning (`group_by_key`), so
-    that a change of the topic's partitions would strand it.
+    `keyed_by_source`: whether state of this stage is keyed by its source's own partitioning (`group_by_key`), so that
+    it would no longer be found if the topic's number of partitions changed.
     """
 
     id: str
@@ -114,7 +118,7 @@ class JobPlan:
     delivery: str
 
     def stage(self, stage_id: str) -> StagePlan:
-        """The stage of that id. Raises KeyError."""
+        """The stage with that id. Raises KeyError."""
         for stage in self.stages:
             if stage.id == stage_id:
                 return stage
@@ -130,7 +134,7 @@ class JobPlan:
         }
 
     def operator(self, operator_id: str) -> OperatorPlan:
-        """The operator of that id. Raises KeyError."""
+        """The operator with that id. Raises KeyError."""
         for stage in self.stages:
             for operator in stage.operators:
                 if operator.id == operator_id:

@@ -1,4 +1,4 @@
-"""Whether the connectors that a job file names can do what the job asks of them, and what they say of serdes."""
+"""Checks whether the connectors in a job file support what the job needs, and chooses the serdes that they accept."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rayflow.plan.physical import JobPlan, OperatorPlan
 from rayflow.serde.base import Serde
 
 Accepting = Callable[[TopicRef, Serde[Any]], Serde[Any]]
-"""The serde for values that go to a topic: one that refuses those that its connector cannot hold (`Sink.accepting`)."""
+"""The serde for values that go to a topic: it refuses values that the connector cannot store (`Sink.accepting`)."""
 
 
 def check_systems(nodes: Iterable[Node], delivery: str) -> None:
-    """Raise ConnectorCannot when a topic that is read or written is pinned to a connector that cannot do that.
+    """Raise ConnectorCannot if the job reads or writes a topic whose connector does not support it.
 
     The broker of the run is not known here: a run checks it before it reads a record.
     """
@@ -48,7 +48,7 @@ def _asked(node: Node) -> Iterator[tuple[TopicRef, Part]]:
 
 
 def with_sink_serdes(plan: JobPlan, accepting: Accepting) -> JobPlan:
-    """The plan with sinks that encode only what their connectors hold."""
+    """The plan with sinks that encode only values that their connectors can store."""
 
     def accepted(operator: OperatorPlan) -> OperatorPlan:
         spec = operator.spec

@@ -1,4 +1,4 @@
-"""Whether a job can run as it is written, and whether a plan holds together."""
+"""Checks that a job is valid, and that a plan is consistent."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def check_graph(job: Job) -> None:
 
 
 def check_names(nodes: Mapping[str, Node], generated: Sequence[str]) -> None:
-    """Raise InvalidJob when an operator has an id that the plan gives to an exchange or a dead-letter sink."""
+    """Raise InvalidJob if an operator has an id that the plan generates for an exchange or a dead-letter sink."""
     for name in generated:
         if name in nodes:
             raise invalid(f"the operator id {name!r} is one that the plan uses", "Rename it", nodes[name].location)
 
 
 def check_stages(members: Mapping[str, Sequence[Node]], exchanges: Sequence[ExchangePlan]) -> tuple[str, ...]:
-    """The stages in topological order. Raises InvalidJob when they form a circle: a merge of records that have been
-    exchanged with records of the stage that they came from, whose barriers would wait for one another."""
+    """The stages in topological order. Raises InvalidJob if they form a cycle: if records after an exchange are merged
+    with records of the stage before it, the barriers of the two stages would wait for each other."""
     feeding: dict[str, set[str]] = {stage: set() for stage in members}
     for exchange in exchanges:
         feeding[exchange.downstream].add(exchange.upstream)
@@ -60,7 +60,7 @@ def _circle(node: Node) -> Exception:
 
 
 def validate(plan: JobPlan) -> None:
-    """Raise InvariantBroken unless every name in the plan refers to something that is where it must be."""
+    """Raise InvariantBroken unless every name in the plan refers to something in the right place."""
     exchanges = {exchange.id: exchange for exchange in plan.exchanges}
     ids = [operator.id for stage in plan.stages for operator in stage.operators] + list(exchanges)
     _expect(len(ids) == len(set(ids)), plan, "two operators or exchanges have one id")

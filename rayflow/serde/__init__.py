@@ -1,4 +1,4 @@
-"""Serdes: what is between the bytes of a topic and Python objects; and the codecs of state and exchanges."""
+"""Serdes, which convert between the bytes of a topic and Python objects, and the codecs of state and exchanges."""
 
 from rayflow.serde.auto import auto
 from rayflow.serde.base import Serde

@@ -1,4 +1,4 @@
-"""The serde of an output for which the job file says none: by the type of what is written."""
+"""The default serde of an output: it depends on the type of each value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AutoSerde(Serde[Any]):
             return data
 
     def encode_one(self, value: Any) -> bytes:
-        """Raises TypeError for a type that JSON has no form for."""
+        """Raises TypeError for a type that JSON cannot represent."""
         kind = type(value)
         if kind is bytes:
             return bytes(value)

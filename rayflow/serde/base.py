@@ -11,33 +11,33 @@ T = TypeVar("T")
 class Serde(ABC, Generic[T]):
     """Encodes and decodes the keys or the values of a stream. Stateless, so one instance serves all tasks.
 
-    None stands for a null key or a tombstone: it is never passed to `decode_one` and `encode_one`, and columns keep it.
-    Both may raise any exception for a record that does not fit; the operator adds where it happened.
+    None means a null key or a tombstone: it is never passed to `decode_one` and `encode_one`, and stays in columns.
+    Both may raise any exception for an invalid record; the operator adds the place.
     """
 
     name: str
     """Short name for `describe`: "json", "json Order", "text"."""
 
     type: Any = None
-    """The Python type that `decode` gives, when it is one class; else None."""
+    """The Python type of decoded objects, if it is one class; otherwise None."""
 
     @abstractmethod
     def decode_one(self, data: bytes) -> T:
-        """One object from its bytes."""
+        """Decode one object."""
 
     @abstractmethod
     def encode_one(self, value: T) -> bytes:
-        """The bytes of one object."""
+        """Encode one object."""
 
     def decode(self, column: list[bytes | None]) -> list[T | None]:
-        """A whole column; raises what `decode_one` raises for the first record that does not fit."""
+        """Decode a column. Raises the error of `decode_one` for the first invalid record."""
         one = self.decode_one
         if None in column:
             return [None if data is None else one(data) for data in column]
         return list(map(one, column))  # type: ignore[arg-type]
 
     def encode(self, column: list[T | None]) -> list[bytes | None]:
-        """A whole column; raises what `encode_one` raises for the first value that does not fit."""
+        """Encode a column. Raises the error of `encode_one` for the first invalid value."""
         one = self.encode_one
         if None in column:
             return [None if value is None else one(value) for value in column]

@@ -1,4 +1,4 @@
-"""The serde that a job file means by `key=` or `value=`."""
+"""Chooses the serde for `key=` or `value=` in a job file."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The one codec for values between stages and in state: Python objects to bytes and back, each with its exact type.
+"""The codec for values between stages and in state: it preserves the exact type of Python objects.
 
-MessagePack, with extension types (`extensions.py`) for what it lacks, and msgspec's typed codec for records
-(`record_codec.py`). Never pickle: bytes cannot name code to run, and a record's class is found only where it has been
-imported already.
+It uses MessagePack, with extension types (`extensions.py`) for types that MessagePack lacks, and msgspec's typed codec
+for records (`record_codec.py`). It never uses pickle: bytes cannot name code to run, and a record's class is found only
+if it has been imported already.
 
-A single value begins with the byte C1, which MessagePack never uses, when it is of an extension type itself: the
-code and the content follow. A column begins with the letter of its layout.
+If a single value is of an extension type itself, its bytes begin with C1, which MessagePack never uses, followed by the
+code and the content. A column begins with the letter of its layout.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _TOP_TUPLE = bytes([0xC1, extensions.TUPLE])
 _TOP_RECORD = bytes([0xC1, extensions.RECORD])
 _FIRST_BYTE = itemgetter(slice(1))
 _DEEPEST = 100
-"""How deep tuples, sets and records may be nested in one another."""
+"""The maximum nesting depth of tuples, sets and records."""
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError, struct.error)
 
 
 class Codec:
-    """Encodes and decodes what a job's functions hand on or keep. Used from one thread.
+    """Encodes and decodes the values that a job's functions emit or store. Used from one thread.
 
-    Carried with their exact type: None, bool, int (any size), float, str, bytes, list, dict (any keys, in order),
+    Types that keep their exact type: None, bool, int (any size), float, str, bytes, list, dict (any keys, in order),
     tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, and records: msgspec.Struct classes and
     dataclasses that are defined at the top level of a module, or registered (`register_record`). An aware datetime
-    keeps its offset from UTC, not the name of its zone. Anything else, subclasses of these too, is refused.
+    keeps its offset from UTC, not the name of its zone. All other types, including subclasses of these, are refused.
 
     >>> codec = Codec()
     >>> codec.decode(codec.encode({("u1", 5): [1.5, None]}))
@@ -69,7 +69,7 @@ class Codec:
         self._records_by_name: dict[bytes, RecordCodec] = {}
 
     def encode(self, value: Any) -> bytes:
-        """The bytes of one value. Raises ValueNotCarried."""
+        """Encode one value. Raises ValueNotCarried."""
         kind = type(value)
         try:
             if kind in _PLAIN:
@@ -91,16 +91,16 @@ class Codec:
             raise _not_carried(kind, error) from None
 
     def encode_all(self, values: Collection[Any]) -> list[bytes]:
-        """`encode` of each value; several times faster where all are scalars, or lists of them, as the rows of
-        aggregates are. Raises ValueNotCarried."""
+        """Encode each value. Several times faster than `encode` if all are scalars, or lists of scalars, like the rows
+        of aggregates. Raises ValueNotCarried."""
         kinds = set(map(type, values))
         if kinds <= _SCALARS or (kinds == {list} and set(map(type, chain.from_iterable(values))) <= _SCALARS):
-            with suppress(ValueError, OverflowError):  # encode tells it
+            with suppress(ValueError, OverflowError):  # `encode` raises the error
                 return list(map(self._pack_outermost, values))
         return list(map(self.encode, values))
 
     def decode(self, data: bytes) -> Any:
-        """The inverse of `encode`. Raises DamagedObject; ValueNotCarried for a record whose class is not known."""
+        """The inverse of `encode`. Raises DamagedObject; ValueNotCarried for a record whose class is unknown."""
         try:
             if data[0] != 0xC1:
                 return self._unpack(data)
@@ -113,15 +113,15 @@ class Codec:
             raise DamagedObject("a stored or received value cannot be read: its bytes are damaged") from None
 
     def decode_all(self, data: Collection[bytes]) -> list[Any]:
-        """`decode` of each; several times faster where none is of an extension type itself. Raises as `decode` does."""
+        """Decode each value. Several times faster than `decode` if none is of an extension type itself. Raises the
+        errors of `decode`."""
         if _EXTENSION not in set(map(_FIRST_BYTE, data)):
-            with suppress(ValueNotCarried, *_UNREADABLE):  # decode tells it
+            with suppress(ValueNotCarried, *_UNREADABLE):  # `decode` raises the error
                 return list(map(self._unpack, data))
         return list(map(self.decode, data))
 
     def encode_column(self, column: list[Any]) -> bytes:
-        """The bytes of many values; cheapest when all are of one class (None may be among them). Raises
-        ValueNotCarried."""
+        """Encode many values. Cheapest if all are of one class, or None. Raises ValueNotCarried."""
         kinds = set(map(type, column))
         try:
             if kinds == {tuple}:
@@ -141,7 +141,7 @@ class Codec:
             raise _not_carried(list, error) from None
 
     def decode_column(self, data: bytes) -> list[Any]:
-        """The inverse of `encode_column`. Raises as `decode` does."""
+        """The inverse of `encode_column`. Raises the errors of `decode`."""
         try:
             layout, body = data[:1], data[1:]
             if layout == b"r":
@@ -161,7 +161,7 @@ class Codec:
         return pack
 
     def _pack(self, value: Any) -> bytes:
-        """The bytes of a value that lies within another. A packer cannot be used while it packs: one per depth."""
+        """Encode a value inside of another one. A packer cannot be used while it packs, so there is one per depth."""
         depth = self._depth
         if depth == _DEEPEST:
             raise RecursionError
@@ -180,7 +180,7 @@ class Codec:
         return msgpack.ExtType(*self._extension(value))
 
     def _extension(self, value: Any) -> tuple[int, bytes]:
-        """The code and the content of a value of an extension type."""
+        """The code and the content of a value with an extension type."""
         kind = type(value)
         known = extensions.PACKERS.get(kind)
         if known is not None:
@@ -196,7 +196,7 @@ class Codec:
         return extensions.RECORD, name + codec.encode_one(value)
 
     def _decode_extension(self, code: int, data: memoryview) -> Any:
-        """The value of an extension type's code and content."""
+        """The value for an extension type's code and content."""
         from_bytes = extensions.UNPACKERS.get(code)
         if from_bytes is not None:
             return from_bytes(bytes(data))
@@ -205,7 +205,7 @@ class Codec:
         return _SEQUENCES[code](self._unpack(data))
 
     def _record(self, kind: type[Any]) -> tuple[bytes, RecordCodec] | None:
-        """The name (with the 00 that ends it) and the codec of a record class; None for another class."""
+        """The name of a record class, with a final 00, and its codec; None for another class."""
         try:
             return self._records[kind]
         except KeyError:
@@ -218,7 +218,7 @@ class Codec:
             return record
 
     def _record_of_all(self, kinds: set[type[Any]]) -> tuple[bytes, RecordCodec] | None:
-        """The codec of a column's class, where all its values but None are records of one."""
+        """The codec of a column's class, if all its values except None are records of one class."""
         if len(kinds) == 1 or (len(kinds) == 2 and _None in kinds):
             return self._record(next(kind for kind in kinds if kind is not _None or len(kinds) == 1))
         return None
@@ -237,9 +237,9 @@ class Codec:
 
 
 def _refuse_buffers(values: Iterable[Any]) -> None:
-    """Refuse bytearray and memoryview, which msgpack would write as bytes. Looked for level by level, at the speed of
-    `map`, and only where the packed bytes hold one of the marks of bytes (C4, C5, C6) at all. What is in tuples, sets
-    and records has been looked at when it was packed."""
+    """Refuse bytearray and memoryview, which msgpack would write as bytes. It checks level by level, at the speed of
+    `map`, and only if the packed bytes contain one of the marks of bytes (C4, C5, C6). The contents of tuples, sets and
+    records were checked when they were packed."""
     level = list(values)
     while level:
         kinds = set(map(type, level))

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def mapped(fn: Callable[[Any], Any], column: list[Any]) -> list[Any]:
-    """A function of single objects over a column; None stays.
+    """Apply a function to each object of a column; None stays.
 
     >>> mapped(str.encode, ["a", None])
     [b'a', None]
@@ -18,7 +18,7 @@ def mapped(fn: Callable[[Any], Any], column: list[Any]) -> list[Any]:
 
 
 def typed_name(kind: str, into: Any) -> str:
-    """A serde's name with what it reads into; None: plain Python.
+    """A serde's name with the type into which it decodes; None: plain Python.
 
     >>> typed_name("json", int), typed_name("json", dict[str, int]), typed_name("json", None)
     ('json int', 'json dict[str, int]', 'json')

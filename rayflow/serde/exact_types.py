@@ -1,7 +1,7 @@
-"""Which annotations msgspec carries exactly: what goes through its typed MessagePack codec comes back as it was.
+"""Finds the annotations whose values msgspec's typed MessagePack codec preserves exactly.
 
-msgspec writes a Decimal, a tuple or a set as text or array, and only the annotation tells it to read them back as what
-they were. So a field is fit for the typed codec only if its whole annotation says so.
+msgspec writes a Decimal, a tuple or a set as text or array, and only the annotation says how to read it back. So a
+field is suitable for the typed codec only if its whole annotation says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ABSENT = (type(None), msgspec.UnsetType)
 
 
 def hints_of(cls: type[Any]) -> dict[str, Any]:
-    """The annotations of a record class; Any for all where they cannot be resolved (names that exist only for type
+    """The annotations of a record class; Any for all if they cannot be resolved (names that exist only for type
     checkers)."""
     names = field_names(cls)
     try:
@@ -54,8 +54,8 @@ def is_exact(annotation: Any) -> bool:
 
 
 def datetimes_of(cls: type[Any]) -> tuple[str, ...] | None:
-    """The fields of a record class that are datetimes, where the typed codec carries the class exactly as long as these
-    are in UTC or without time zone (it turns others into UTC); None where it does not carry the class.
+    """The fields of a record class that are datetimes, if the typed codec preserves the class exactly as long as these
+    are in UTC or without time zone (it converts others to UTC); None if it does not preserve the class.
 
     >>> from datetime import datetime
     >>> Visit = msgspec.defstruct("Visit", [("user", str), ("at", datetime | None)])
@@ -67,7 +67,7 @@ def datetimes_of(cls: type[Any]) -> tuple[str, ...] | None:
 
 
 def holds_enum(annotation: Any) -> bool:
-    """Whether an enum is in an annotation, and not within a record class, which has its own codec."""
+    """Whether an annotation contains an enum, except inside of a record class, which has its own codec."""
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return True
     return any(map(holds_enum, get_args(annotation))) and get_origin(annotation) is not Literal
@@ -93,7 +93,7 @@ def _is_exact(annotation: Any, above: set[Any]) -> bool:
 
 
 def _decodes(annotation: Any) -> bool:
-    """Whether msgspec has a decoder for it: it refuses unions whose members look alike in MessagePack."""
+    """Whether msgspec can create a decoder for it: it refuses unions whose members look the same in MessagePack."""
     try:
         msgspec.msgpack.Decoder(annotation)
     except (TypeError, ValueError, NameError, AttributeError):

@@ -1,6 +1,6 @@
-"""The Python types that MessagePack lacks, as its extension types: the numbers and the bytes inside.
+"""The Python types that MessagePack lacks, as its extension types: their numbers and contents.
 
-These codes are part of the format of state and checkpoints: they are never changed or used again.
+These codes are part of the format of state and checkpoints, so never change or reuse them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rayflow.core.errors import ValueNotCarried
 TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, INTEGER, RECORD = range(1, 12)
 
 _FOLD = 0x80
-"""Set in a month, or the hour of a time: the second of two equal wall clock times, where the clock was put back."""
+"""Set in a month, or in the hour of a time: the second of two equal wall clock times, when the clock was set back."""
 
 _naive = struct.Struct(">HBBBBBI")
 _aware = struct.Struct(">HBBBBBIq")
@@ -78,7 +78,7 @@ PACKERS: dict[type[Any], tuple[int, Callable[[Any], bytes]]] = {
     UUID: (UUID_, lambda value: value.bytes),
     int: (INTEGER, _from_int),
 }
-"""Per type its code and the function to bytes. A datetime keeps its offset from UTC; the name of its zone is lost."""
+"""By type, its code and the function to bytes. A datetime keeps its offset from UTC; the name of its zone is lost."""
 
 UNPACKERS: dict[int, Callable[[bytes], Any]] = {
     DATETIME: _to_datetime,
@@ -89,4 +89,4 @@ UNPACKERS: dict[int, Callable[[bytes], Any]] = {
     UUID_: lambda data: UUID(bytes=data),
     INTEGER: lambda data: int.from_bytes(data, "big", signed=True),
 }
-"""Per code the function from bytes; the containers and records are the codec's own."""
+"""By code, the function from bytes; the codec itself handles containers and records."""

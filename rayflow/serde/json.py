@@ -36,11 +36,11 @@ class JsonSerde(Serde[Any]):
         self._decode = msgspec.json.Decoder(Any if type is None else type, strict=strict).decode
 
     def decode_one(self, data: bytes) -> Any:
-        """Raises msgspec.ValidationError where the type does not fit, msgspec.DecodeError for what is not JSON."""
+        """Raises msgspec.ValidationError if the type does not fit, msgspec.DecodeError for invalid JSON."""
         return self._decode(data)
 
     def encode_one(self, value: Any) -> bytes:
-        """Raises TypeError for a type that JSON has no form for."""
+        """Raises TypeError for a type that JSON cannot represent."""
         return _encode(value)
 
     def decode(self, column: list[bytes | None]) -> list[Any]:

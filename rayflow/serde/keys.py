@@ -1,7 +1,7 @@
 """Keys as bytes whose order is the keys' own order: what rows of state are sorted by, and exchanges hash.
 
 The encoding is modelled on FoundationDB's tuple layer: one byte for the type, then the value in a form that sorts as
-bytes. No encoding is the prefix of another, so encoded keys can be put one behind the other and taken apart again.
+bytes. No encoding is the prefix of another, so encoded keys can be concatenated and separated again.
 
 | type | after the type's byte |
 | --- | --- |
@@ -41,7 +41,7 @@ _SHORT = 8
 """Integers of at most this many bytes have their length in the type's byte; longer ones in the four bytes after it."""
 
 _AMBIGUOUS = frozenset([float, bool, tuple])
-"""Types with values that equal one of another type, or that may hold such a value."""
+"""Types with values that may equal one of another type, or that may contain such a value."""
 
 _float = struct.Struct(">Bd")
 _word = struct.Struct(">BQ")
@@ -56,9 +56,9 @@ _last_instant = (datetime.max.replace(tzinfo=timezone.utc) - _unix_epoch) // _mi
 
 
 def encode_key(key: Any) -> bytes:
-    """The bytes of a key, of exactly its type; bytes sort as keys of one type do.
+    """Encode a key of one of the supported types exactly; the bytes sort like the keys of one type.
 
-    Raises KeyNotUsable for a type that is not carried, NaN, a datetime without time zone, and text that is not Unicode.
+    Raises KeyNotUsable for an unsupported type, NaN, a datetime without time zone, and text that is not Unicode.
 
     >>> encode_key("a") < encode_key("ab") < encode_key("b")
     True
@@ -97,9 +97,9 @@ def decode_key(data: bytes, at: int = 0) -> tuple[Any, int]:
 
 
 def encode_canonical(key: Any) -> bytes:
-    """The canonical bytes of a key: as `encode_key`, but keys that Python holds for equal (1, 1.0 and True) give the
+    """The canonical bytes of a key: like `encode_key`, but keys that are equal in Python (1, 1.0 and True) have the
     same bytes. State keeps its rows in the order of these bytes, and an exchange hashes them: equal keys go to one
-    partition and share one row there, as they do in a dict. Raises KeyNotUsable.
+    partition and share one row there, like in a dict. Raises KeyNotUsable.
 
     >>> encode_canonical(1.0) == encode_canonical(True) == encode_canonical(1)
     True
@@ -108,7 +108,7 @@ def encode_canonical(key: Any) -> bytes:
 
 
 def as_equal(key: Any) -> Any:
-    """The key that stands for all that Python holds for equal to this one: an int rather than a bool or a float.
+    """The representative of all keys that are equal to this one in Python: an int instead of a bool or a float.
 
     >>> as_equal(2.0), as_equal((True, "a", 0.5))
     (2, (1, 'a', 0.5))
@@ -120,7 +120,7 @@ def as_equal(key: Any) -> Any:
 
 
 def all_as_equal(keys: list[Any]) -> list[Any]:
-    """`as_equal` of each key of a column; the column itself when nothing in it can differ."""
+    """`as_equal` of each key of a column; the column itself if none can differ."""
     kinds = set(map(type, keys))
     if kinds == {tuple}:
         kinds = set(map(type, chain.from_iterable(keys)))
@@ -128,11 +128,11 @@ def all_as_equal(keys: list[Any]) -> list[Any]:
 
 
 def encode_all_canonical(keys: Collection[Any]) -> list[bytes]:
-    """`encode_canonical` of each key of a column; several times faster where all are plain text."""
+    """`encode_canonical` of each key of a column; several times faster if all are plain text."""
     if set(map(type, keys)) == {str}:
         text = "".join(keys)
         if not ("\x00" in text or "\x01" in text):
-            with suppress(UnicodeEncodeError):  # encode_key tells it
+            with suppress(UnicodeEncodeError):  # `encode_key` raises the error
                 return [f"\x03{key}\x00".encode() for key in keys]
     return list(map(encode_key, all_as_equal(list(keys))))
 
@@ -155,7 +155,7 @@ def _encode_none(key: None) -> bytes:
 
 
 def _encode_bytes(key: bytes) -> bytes:
-    if 0 in key or 1 in key:  # a number is found several times faster than bytes are
+    if 0 in key or 1 in key:  # finding a number is several times faster than finding bytes
         key = _escape(key)
     return _BYTES_CODE + key + _END
 

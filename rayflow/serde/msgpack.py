@@ -13,7 +13,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class MsgpackSerde(Serde[Any]):
-    """MessagePack as other systems read and write it (for values between stages and in state there is `Codec`).
+    """MessagePack as other systems read and write it (values between stages and in state use `Codec`).
 
     Reads into `type` (a Record, any msgspec.Struct, a dataclass, a TypedDict, `dict[str, int]`...) and checks the
     fields; without one into dicts, lists, str, bytes, int, float, bool, None and aware datetimes.
@@ -28,11 +28,11 @@ class MsgpackSerde(Serde[Any]):
         self._decode = msgspec.msgpack.Decoder(Any if type is None else type).decode
 
     def decode_one(self, data: bytes) -> Any:
-        """Raises msgspec.ValidationError where the type does not fit, msgspec.DecodeError for damaged bytes."""
+        """Raises msgspec.ValidationError if the type does not fit, msgspec.DecodeError for damaged bytes."""
         return self._decode(data)
 
     def encode_one(self, value: Any) -> bytes:
-        """Raises TypeError for a type that MessagePack has no form for, OverflowError beyond 64 bits."""
+        """Raises TypeError for a type that MessagePack cannot represent, OverflowError beyond 64 bits."""
         return _encode(value)
 
     def decode(self, column: list[bytes | None]) -> list[Any]:

@@ -15,7 +15,7 @@ class BytesSerde(Serde[bytes]):
         return data
 
     def encode_one(self, value: bytes) -> bytes:
-        """Raises TypeError for what is not bytes."""
+        """Raises TypeError for any other type than bytes."""
         if type(value) is not bytes:
             raise TypeError(f"expected bytes, got {type(value).__qualname__}")
         return value
@@ -44,7 +44,7 @@ class TextSerde(Serde[str]):
         return data.decode()
 
     def encode_one(self, value: str) -> bytes:
-        """Raises TypeError for what is not str, UnicodeEncodeError."""
+        """Raises TypeError for any other type than str, UnicodeEncodeError."""
         return str.encode(value)
 
     def decode(self, column: list[bytes | None]) -> list[str | None]:

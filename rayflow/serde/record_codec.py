@@ -1,4 +1,4 @@
-"""Records of one class to bytes and back, one or a column at a time, by msgspec's typed MessagePack codec."""
+"""Encodes records of one class, one or a column at a time, with msgspec's typed MessagePack codec."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rayflow.serde.exact_types import datetimes_of, field_names, hints_of, holds
 _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 _OPAQUE = 1
-"""Code of the extension type that holds a field in the general codec's form; it occurs only directly in a record."""
+"""Code of the extension type for a field in the general codec's form; it occurs only directly in a record."""
 
 _ZONES = {None, timezone.utc}
-"""The time zones of datetimes that msgspec leaves as they are."""
+"""The time zones of datetimes that msgspec preserves."""
 
 _NOT_TYPED = (OverflowError, TypeError, ValueError)
 """Errors that msgspec raises for a value that its MessagePack cannot express."""
 
 
 class _Form:
-    """One way to write the records of a class: as they are, or as stand-ins.
+    """One form in which the records of a class are written: unchanged, or as stand-ins.
 
-    `opaque`: the positions of the fields that are opaque; `wire`: the names of the fields in the bytes.
+    `opaque`: the positions of the fields that are opaque. `wire`: the names of the fields in the bytes.
     """
 
     __slots__ = ("cls", "decode_column", "decode_one", "opaque", "wire")
@@ -45,15 +45,15 @@ class _Form:
 class RecordCodec:
     """Encodes the records of one class.
 
-    Where the annotations of the class let msgspec carry all its fields exactly (datetimes: those in UTC and those
+    If the annotations of the class let msgspec preserve all its fields exactly (datetimes: those in UTC and those
     without time zone), it writes the records themselves ("T"). Otherwise it writes stand-ins ("M"): structs with the
-    same fields, in which those that msgspec would not carry exactly are opaque, written by the general codec (`pack`,
-    `unpack`). A record with a value that MessagePack lacks (an int beyond 64 bits) travels with all its fields opaque
-    ("O") but enums, which only their annotation can bring back.
+    same fields, in which the fields that msgspec would not preserve are opaque, written by the general codec (`pack`,
+    `unpack`). A record with a value that MessagePack lacks (an int beyond 64 bits) is written with all its fields
+    opaque ("O") except enums, which only their annotation can restore.
 
-    What a record's fields hold comes back as their annotations say: an int in a float field is a float. A struct's
-    `__post_init__` runs again when it is decoded, a dataclass's does not. Fields are found by name, so a class may gain
-    fields with defaults, and lose fields, while its records lie in state.
+    Decoded fields have the types of their annotations: an int in a float field becomes a float. A struct's
+    `__post_init__` runs again when it is decoded, a dataclass's does not. Fields are found by name, so fields with
+    defaults may be added to a class, and fields removed, while state contains its records.
     """
 
     def __init__(self, cls: type[Any], pack: Callable[[Any], bytes], unpack: Callable[[bytes], Any]) -> None:
@@ -79,7 +79,7 @@ class RecordCodec:
         return _Form(msgspec.defstruct("StandIn", fields, gc=False), opaque)
 
     def encode_one(self, record: Any) -> bytes:
-        """The bytes of one record. Raises what `pack` raises."""
+        """Encode one record. Raises the errors of `pack`."""
         if self._is_typed((record,)):
             try:
                 return b"T" + _encode(record)
@@ -92,7 +92,7 @@ class RecordCodec:
             return b"O" + _encode(self._stand(record, self._forms[b"O"]))
 
     def encode_column(self, records: list[Any]) -> bytes:
-        """The bytes of a column of records and None. Raises what `pack` raises."""
+        """Encode a column of records and None. Raises the errors of `pack`."""
         if self._is_typed(records):
             try:
                 return b"T" + _encode(records)
@@ -116,7 +116,7 @@ class RecordCodec:
         return self._rebuild(self._decode_untyped(body), self._wire_names(tag))
 
     def decode_column(self, data: bytes) -> list[Any]:
-        """The inverse of `encode_column`. Raises as `decode_one` does."""
+        """The inverse of `encode_column`. Raises the errors of `decode_one`."""
         tag, body = data[:1], data[1:]
         form = self._forms.get(tag)
         if form is not None:
@@ -131,7 +131,7 @@ class RecordCodec:
         return [None if raw is None else self._rebuild(raw, names) for raw in self._decode_untyped(body)]
 
     def _is_typed(self, records: Iterable[Any]) -> bool:
-        """Whether the typed codec carries these records exactly."""
+        """Whether the typed codec preserves these records exactly."""
         if self._datetimes is None:
             return False
         for name in self._datetimes:
@@ -156,14 +156,14 @@ class RecordCodec:
         return self._made(self._build, *values)
 
     def _wire_names(self, tag: bytes) -> dict[str, str]:
-        """Name in the bytes -> field, for a record of that form."""
+        """Name in the bytes -> field, for a record in that form."""
         if tag == b"T" and issubclass(self.cls, msgspec.Struct):
             return dict(zip(self.cls.__struct_encode_fields__, self.cls.__struct_fields__, strict=True))
         return {name: name for name in self._hints}
 
     def _rebuild(self, raw: Any, names: dict[str, str]) -> Any:
-        """A record from bytes that do not fit the class as it is now: fields may have come, gone or changed their
-        annotation, or hold what their annotation does not allow for."""
+        """A record from bytes that do not match the current class: fields may have been added or removed, have another
+        annotation, or contain a value that their annotation does not allow."""
         if type(raw) is not dict:
             raise DamagedObject("a stored or received record is damaged")
         values = {names[name]: self._converted(value, names[name]) for name, value in raw.items() if name in names}
@@ -187,7 +187,7 @@ class RecordCodec:
             return build(*values, **named)
         except RayflowError:
             raise
-        except Exception as error:  # whatever the user's own __post_init__ raises
+        except Exception as error:  # any error of the user's own __post_init__
             raise ValueNotCarried(
                 f"a stored or received record does not fit the class {self.cls.__qualname__} as it is now "
                 f"({type(error).__name__})",

@@ -1,4 +1,4 @@
-"""Record classes by name: how a class that a value was encoded with is found again."""
+"""Names of record classes, by which the class of an encoded value is found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from rayflow.core.errors import InvalidJob, ValueNotCarried
 
 _REGISTERED = "@"
-"""Begins the names given to `register_record`; a module's name cannot begin so."""
+"""The first character of names for `register_record`; a module's name cannot begin with it."""
 
 _classes: dict[str, type[Any]] = {}
 _names: dict[type[Any], str] = {}
@@ -23,9 +23,10 @@ _BUILT_IN = (int, float, str, bytes, bytearray, list, tuple, dict, set, frozense
 
 
 def is_record_class(kind: Any) -> bool:
-    """Whether values of exactly this class are records: a msgspec.Struct or a dataclass, and no container besides.
+    """Whether values of exactly this class are records: a msgspec.Struct or a dataclass that is not also a container.
 
-    A subclass of a dataclass must be decorated as well: else its own attributes would be no fields, and be lost.
+    A subclass of a dataclass must be decorated, too; otherwise its own attributes would not be fields, and would be
+    lost.
 
     >>> is_record_class(msgspec.defstruct("Point", ["x", "y"])), is_record_class(dict)
     (True, False)
@@ -36,11 +37,10 @@ def is_record_class(kind: Any) -> bool:
 
 
 def register_record(cls: type[Any], name: str) -> None:
-    """Make a class that was built at run time known under a name that stays the same from one run to the next.
+    """Register a class that was created at run time under a name that stays the same from one run to the next.
 
     A class at a module's top level needs no registration: "module:qualname" finds it. Registering another class under
-    the same name replaces the earlier one for what is decoded from then on. Raises InvalidJob when `cls` is no record
-    class.
+    the same name replaces the earlier one for later decoding. Raises InvalidJob if `cls` is not a record class.
 
     >>> register_record(msgspec.defstruct("Total", [("total", float)]), "job/aggregate-1")
     """
@@ -52,7 +52,7 @@ def register_record(cls: type[Any], name: str) -> None:
 
 
 def name_of(cls: type[Any]) -> str:
-    """The name that finds `cls` again, in this process or another. Raises ValueNotCarried where there is none."""
+    """The name that finds `cls` again, in this process or another. Raises ValueNotCarried if there is none."""
     name = _names.get(cls)
     if name is None:
         name = f"{cls.__module__}:{cls.__qualname__}"
@@ -65,8 +65,8 @@ def name_of(cls: type[Any]) -> str:
 
 
 def class_of(name: str) -> type[Any]:
-    """The record class of that name. Looks only at modules that are imported already: what is decoded never imports
-    or runs anything. Raises ValueNotCarried."""
+    """The record class with that name. It looks only at modules that are imported already, so decoding never imports or
+    runs anything. Raises ValueNotCarried."""
     cls = find(name)
     if not is_record_class(cls):
         raise ValueNotCarried(

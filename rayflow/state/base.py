@@ -1,4 +1,4 @@
-"""The contracts of state: a store of completed checkpoints, and the delta that takes it from one to the next."""
+"""The contracts of state: a store with one completed checkpoint, and the delta from one checkpoint to the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayflow.core.ids import Epoch
 
 
 class Stamp(NamedTuple):
-    """Which completed checkpoint a store holds."""
+    """The completed checkpoint that a store contains."""
 
     lineage: str
     epoch: Epoch
@@ -19,7 +19,7 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Rows of one task that changed in one epoch: keys in ascending byte order, each once; None deletes."""
+    """Rows of one task that changed in one epoch: keys in ascending byte order, each once. None deletes a row."""
 
     keys: list[bytes]
     values: list[bytes | None]
@@ -33,7 +33,7 @@ Rows: TypeAlias = tuple[list[bytes], list[bytes]]
 
 
 class RowReader(ABC):
-    """What can be read of ordered rows, bytes to bytes. Used from one thread."""
+    """Read access to ordered rows, bytes to bytes. Used from one thread."""
 
     @abstractmethod
     def get(self, key: bytes) -> bytes | None:
@@ -45,13 +45,13 @@ class RowReader(ABC):
 
     @abstractmethod
     def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start <= key < stop in ascending order (stop None: to the end). A consistent view is kept while
-        iterating; finish or close the iterator before the next `apply` (one that goes on after it raises
-        InvariantBroken)."""
+        """Rows with start <= key < stop in ascending order (stop None: to the end). The view stays consistent during
+        the iteration. Finish or close the iterator before the next `apply`; after it, the iterator raises
+        InvariantBroken."""
 
     @abstractmethod
     def scan_back(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of `scan`, in descending order. The same holds for it."""
+        """The rows of `scan`, in descending order, under the same conditions."""
 
     @abstractmethod
     def scan_many(self, ranges: list[tuple[bytes, bytes]], limit: int | None = None) -> list[list[tuple[bytes, bytes]]]:
@@ -63,42 +63,42 @@ class RowReader(ABC):
 
 
 class Store(RowReader):
-    """Bytes to bytes, ordered, one per task; holds exactly one completed checkpoint. Used from one thread.
+    """Bytes to bytes, ordered, one per task. It contains exactly one completed checkpoint. Used from one thread.
 
-    Keys are at most 511 bytes (the tables above see to that).
+    Keys have at most 511 bytes (the tables ensure this).
     """
 
     @property
     @abstractmethod
     def stamp(self) -> Stamp | None:
-        """The checkpoint held; None for a store that was never stamped."""
+        """The checkpoint in the store; None if the store was never stamped."""
 
     @abstractmethod
     def apply(self, delta: Delta, stamp: Stamp) -> None:
-        """All of `delta` and the stamp, or nothing. Raises DiskFull."""
+        """Apply all of `delta` and the stamp, or nothing. Raises DiskFull."""
 
     def applying(self, delta: Delta, stamp: Stamp) -> Iterator[None]:
-        """`apply` bit by bit, about a ms each: iterate to the end. Until then, reads see the store as it was; closing
-        the iterator early leaves it so. Nothing else may write, nor `rows` be called, in between. Raises as `apply`.
-        """
+        """Like `apply`, but in steps of about a ms; iterate to the end. Until then, reads see the old state. Closing
+        the iterator early leaves the old state. No other write and no call of `rows` may happen in between. Raises the
+        errors of `apply`."""
         self.apply(delta, stamp)
         yield
 
     @abstractmethod
     def replace(self, rows: Iterable[Rows], stamp: Stamp) -> None:
-        """Forget everything and hold `rows` (runs in ascending order over all). Not atomic: the stamp comes last, and a
-        store that was cut off in between has none. Raises DiskFull."""
+        """Replace all contents by `rows` (runs in ascending order over all). Not atomic: the stamp comes last, so an
+        interrupted call leaves a store without a stamp. Raises DiskFull."""
 
     @abstractmethod
     def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
-        """Everything in runs of at most `chunk` rows, as of the call (later `apply`s are not seen).
+        """All rows in runs of at most `chunk` rows, as of the call (later `apply` calls have no effect on it).
 
-        Raises InvariantBroken when the store was replaced or closed in between.
+        Raises InvariantBroken if the store was replaced or closed in between.
         """
 
     @abstractmethod
     def count(self) -> int:
-        """Number of rows, the stamp not counted."""
+        """Number of rows, without the stamp."""
 
     @abstractmethod
     def size(self) -> int:
@@ -106,4 +106,4 @@ class Store(RowReader):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go. Closing twice is closing once."""
+        """Release all resources. Closing twice has no further effect."""

@@ -1,8 +1,8 @@
-"""The clean cache: live objects of rows that are safe below the open epoch.
+"""The clean cache: live objects of rows that the open epoch has not changed.
 
-Two generations: rows go into the young one; when it has had its share of bytes it becomes the old one, and the old
-one is forgotten. A row that is loaded to be changed leaves the cache and comes back at the next seal, so no object is
-ever in the cache and in the open epoch at once.
+There are two generations. New rows go to the young one. When it is full it becomes the old one, and the previous old
+one is dropped. A row that is loaded to be changed leaves the cache and returns at the next seal, so an object is never
+both in the cache and in the open epoch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 _PER_ROW = 250
-"""Bytes that a row costs besides its value: its key, and its share of dicts."""
+"""Bytes that a row uses in addition to its value: its key, and its part of the dicts."""
 
 _PER_BYTE = 3
 """Bytes of Python objects per encoded byte."""
@@ -28,7 +28,7 @@ def bytes_of(rows: int, encoded_bytes: int) -> int:
 
 
 class CleanCache:
-    """Keeps all tables' generations of one task within `limit` bytes, an estimate."""
+    """Limits the generations of all tables of one task to `limit` bytes, an estimate."""
 
     def __init__(self, limit: int) -> None:
         self._share = limit // 2
@@ -36,7 +36,7 @@ class CleanCache:
         self._parts: list[Generations] = []
 
     def join(self, part: Generations) -> None:
-        """Count what `part` holds."""
+        """Count the contents of `part`."""
         self._parts.append(part)
 
     def room(self, rows: int, encoded_bytes: int) -> int:
@@ -45,7 +45,8 @@ class CleanCache:
         return rows if size <= self._share else rows * self._share // size
 
     def grows(self, rows: int, new: int, mean: int) -> None:
-        """The young generation is about to get so many rows of `mean` encoded bytes each; `new` are not counted yet."""
+        """Prepare for more rows in the young generation, of `mean` encoded bytes each; `new` of them are not counted
+        yet."""
         self._filled += bytes_of(new, new * mean)
         if self._filled > self._share:
             for part in self._parts:
@@ -54,7 +55,7 @@ class CleanCache:
 
 
 class Generations(ABC):
-    """One table's part of the cache."""
+    """The part of the cache for one table."""
 
     def __init__(self, cache: CleanCache) -> None:
         self._cache = cache
@@ -65,14 +66,13 @@ class Generations(ABC):
         cache.join(self)
 
     def rotate(self) -> None:
-        """The young generation becomes the old one."""
+        """Turn the young generation into the old one."""
         self._old = self._young
         self._young = {}
         self._taken = 0
 
     def _grows(self, rows: int, encoded_bytes: int) -> None:
-        """Count `rows`, which are about to be added, less those that had been taken out of the young generation to be
-        changed."""
+        """Count `rows` that will be added, except those that were taken out of the young generation to be changed."""
         new = max(0, rows - self._taken)
         self._taken = 0
         if new:
@@ -81,14 +81,14 @@ class Generations(ABC):
 
     @abstractmethod
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """Take over an epoch's rows (the dict becomes the cache's own); together of so many bytes when encoded."""
+        """Add an epoch's rows (the dict becomes the cache's own). `encoded_bytes`: their total encoded size."""
 
 
 class ValueCache(Generations):
-    """By key."""
+    """A cache by key."""
 
     def take(self, key: Any) -> Any:
-        """The row, which leaves the cache; None when it is not there."""
+        """Remove the row from the cache, and return it; None if it is not there."""
         value = self._young.pop(key, None)
         if value is None:
             return self._old.pop(key, None) if self._old else None
@@ -96,7 +96,7 @@ class ValueCache(Generations):
         return value
 
     def find(self, key: Any) -> Any:
-        """The row, which stays; None when it is not there."""
+        """The row, which stays in the cache; None if it is not there."""
         value = self._young.get(key)
         if value is None and self._old:
             value = self._old.pop(key, None)
@@ -105,15 +105,15 @@ class ValueCache(Generations):
         return value
 
     def lacking(self, keys: set[Any]) -> set[Any]:
-        """Those of `keys` that are not there."""
+        """Those of `keys` that are not in the cache."""
         return keys.difference(self._young).difference(self._old)
 
     def keep(self, rows: dict[Any, Any], encoded_bytes: int) -> None:
         count = len(rows)
         room = self._cache.room(count, encoded_bytes)
         if room < count:
-            # Those that were wanted first: the frequent ones are among them. What is there goes, since it may hold
-            # older values of those that are left out.
+            # Keep the rows that were used first, which include the frequent ones. Drop the existing ones: they may be
+            # older values of rows that are not kept.
             rows = dict(islice(rows.items(), room))
             self._grows(room, encoded_bytes * room // count)
             self._young, self._old = rows, {}
@@ -130,7 +130,7 @@ class ValueCache(Generations):
         self._young[key] = value
 
     def forget(self, key: Any) -> None:
-        """Leave a deleted row out."""
+        """Remove a deleted row."""
         self._young.pop(key, None)
         if self._old:
             self._old.pop(key, None)

@@ -1,4 +1,4 @@
-"""Keys in the order of their canonical bytes, without encoding them where Python's own order is the same."""
+"""Sorts keys in the order of their canonical bytes, without encoding them if Python's own order is the same."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from rayflow.serde.keys import encode_canonical
 
 _ALIKE = {int, str, bytes}
-"""Types whose order in Python is the order of their encodings."""
+"""Types whose order in Python equals the order of their encodings."""
 
 _FEW = 8
-"""New keys up to which each is put in its place; more are sorted."""
+"""Up to this many new keys are inserted one by one; more are sorted."""
 
 
 def is_natural(keys: Collection[Any], *bounds: Any) -> bool:
-    """Whether Python's order of `keys`, and of them and `bounds` (None: no bound), is that of their encodings.
+    """Whether Python's order of `keys` and `bounds` (None: no bound) equals the order of their encodings.
 
     >>> is_natural([3, 1, 2], 0, None), is_natural([("a", 1), ("b", 2)], ("a",)), is_natural([1, True])
     (True, True, False)
@@ -63,9 +63,9 @@ def _between(keys: list[Any], natural: bool, start: Any, stop: Any, closed: bool
 
 
 class SortedKeys:
-    """The keys of a dict that grows, in order: only those that came since the last look are put in their place.
+    """The keys of a growing dict, in order. Each call inserts only the keys that were added since the last one.
 
-    Report what is removed from the dict by `remove`; what is added need not be reported.
+    Report keys that are removed from the dict with `remove`. Added keys need no report.
     """
 
     def __init__(self, rows: dict[Any, Any]) -> None:
@@ -77,11 +77,11 @@ class SortedKeys:
         """The keys with start <= key < stop (closed: <= stop; None: no bound)."""
         new = len(self._rows) - len(self._keys)
         if new:
-            self._add(list(islice(reversed(self._rows), new)))  # a dict has its newest keys at its end
+            self._add(list(islice(reversed(self._rows), new)))  # the newest keys of a dict are at its end
         return _between(self._keys, self._natural, start, stop, closed)
 
     def remove(self, key: Any) -> None:
-        """The key was removed from the dict, or was not there."""
+        """Report that a key was removed from the dict, or was not there."""
         keys = self._keys
         if self._natural and is_natural(keys[:1], key):
             at = bisect_left(keys, key)

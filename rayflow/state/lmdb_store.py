@@ -1,4 +1,4 @@
-"""The store of a task's state: one LMDB environment, which holds exactly one completed checkpoint."""
+"""The store of a task's state: one LMDB environment with exactly one completed checkpoint."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from rayflow.state.state_directory import StateDirectory
 T = TypeVar("T")
 
 _FIRST_RUN, _LONGEST_RUN = 4, 4_096
-"""Rows that a scan reads in one transaction: few at first, because many scans want only the first row."""
+"""Rows that a scan reads in one transaction: few at first, because many scans need only the first row."""
 
 _SLICE = 500
-"""Rows that are written before others may go on: about 1 ms."""
+"""Rows that are written before other work can continue: about 1 ms."""
 
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
 
 class LmdbStore(Store):
-    """Rows in LMDB, unsynced: a killed process loses no applied checkpoint; after an unclean reboot the store is empty.
+    """Rows in LMDB, not synced: a killed process loses no applied checkpoint. After an unclean reboot the store is
+    empty.
 
-    No transaction outlives a call, not even that of a scan: an open reader would bloat the file for good.
+    No transaction outlives a call, not even that of a scan, because an open reader would enlarge the file permanently.
 
     Args:
-        path: the store's own directory; made when missing.
-        map_size: bytes of address space to begin with; doubled when full.
+        path: the store's own directory; created if missing.
+        map_size: bytes of address space at the start; doubled when full.
 
-    Raises InvariantBroken when this process has the directory open already, AlreadyRunning when another has, DiskFull.
+    Raises InvariantBroken if this process has opened the directory already, AlreadyRunning if another process has,
+    DiskFull.
     """
 
     def __init__(self, path: str | Path, *, map_size: int = 1 << 30) -> None:
@@ -198,12 +200,12 @@ class LmdbStore(Store):
         self._stamp = stamp
 
     def _applied(self, delta: Delta, stamp: Stamp) -> Generator[None, None, bool]:
-        """One transaction, in slices; false when the map is full: it is larger then, and all is to be done again."""
+        """One transaction, in slices. False if the map is full: it was enlarged, and everything must be done again."""
         keys, values = delta.keys, delta.values
         transaction = self._env.begin(self._rows, write=True)
         try:
             cursor = transaction.cursor()
-            # Rows behind the last one are appended, which fills pages instead of splitting them.
+            # Rows after the last one are appended, which fills pages instead of splitting them.
             end = bisect_right(keys, cursor.key()) if cursor.last() else 0
             for start, stop in _slices(end, len(keys)):
                 some: list[bytes] = keys[start:stop]
@@ -224,7 +226,7 @@ class LmdbStore(Store):
         except lmdb.Error as error:
             raise self._failure(error) from error
         finally:
-            transaction.abort()  # nothing, after a commit
+            transaction.abort()  # no effect after a commit
         return True
 
     def replace(self, rows: Iterable[Rows], stamp: Stamp) -> None:
@@ -246,7 +248,7 @@ class LmdbStore(Store):
 
     def rows(self, chunk: int = 16_384) -> Iterator[Rows]:
         if self._applying:
-            raise InvariantBroken("the rows of a store were asked for in the middle of a change")
+            raise InvariantBroken("the rows of a store were requested during a change")
         snapshot = Snapshot(self._read, chunk)
         self._snapshots.add(snapshot)
         return snapshot
@@ -270,7 +272,7 @@ class LmdbStore(Store):
             self._env.sync(True)
             self._directory.mark_clean()
         except (lmdb.Error, OSError):
-            # Not clean, then: it stays good until the machine goes down.
+            # So it is not clean; it stays usable until the machine goes down.
             pass
         finally:
             self._env.close()
@@ -292,7 +294,8 @@ class LmdbStore(Store):
             raise self._failure(error) from error
 
     def _writing(self, change: Callable[[Any], None]) -> None:
-        """One transaction; begun again with a larger map as often as the map is full (that spoils a transaction)."""
+        """One transaction, repeated with a larger map as long as the map is full (a full map makes a transaction
+        unusable)."""
         while True:
             try:
                 with self._env.begin(self._rows, write=True) as transaction:
@@ -320,7 +323,7 @@ class LmdbStore(Store):
 
 
 def _slices(end: int, length: int) -> Iterator[tuple[int, int]]:
-    """Cuts 0 to `length` into slices, none of which goes across `end`.
+    """Cuts 0 to `length` into slices that do not cross `end`.
 
     >>> list(_slices(3, 5))
     [(0, 3), (3, 5)]
@@ -331,7 +334,7 @@ def _slices(end: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def _to_last(cursor: Any, stop: bytes | None) -> bool:
-    """Move to the last row before `stop`; whether there is one."""
+    """Move to the last row before `stop`. Returns whether there is one."""
     found: bool = cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last()
     return found
 
@@ -349,4 +352,4 @@ def _rows_of(cursor: Any, start: bytes, stop: bytes, limit: int | None) -> list[
 def _put(cursor: Any, keys: list[bytes], values: list[bytes], *, append: bool) -> None:
     count = len(keys)
     if count and cursor.putmulti(zip(keys, values, strict=True), append=append) != (count, count):
-        raise InvariantBroken("rows that should be in ascending order are not")
+        raise InvariantBroken("rows are not in ascending order")

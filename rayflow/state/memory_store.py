@@ -12,7 +12,7 @@ from rayflow.state.base import Delta, Rows, Stamp, Store
 
 
 class MemoryStore(Store):
-    """Rows in a sorted dict. Closing keeps them: the same object, used again, is the store opened again.
+    """Rows in a sorted dict. Closing keeps them: to reopen the store, use the same object again.
 
     >>> store = MemoryStore()
     >>> store.apply(Delta([b"a", b"b"], [b"1", b"2"]), Stamp("lineage", 1))
@@ -85,4 +85,4 @@ class MemoryStore(Store):
         return sum(map(len, self._rows.keys())) + sum(map(len, self._rows.values()))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there are no resources to release."""

@@ -1,4 +1,4 @@
-"""The namespaces of a nested table: what the open epoch holds of each, and what it hides of the rows below."""
+"""The namespaces of a nested table: the open epoch's rows of each, and the rows below that they hide."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from rayflow.state.row_keys import BEYOND
 
 _INTS_FROM = encode_canonical(-(1 << 72))[:1]
 _INTS_TO = bytes([encode_canonical(1 << 72)[0] + 1])
-"""Encodings of int are between these two."""
+"""Encodings of int are between these two bounds."""
 
 SMALL = 64
-"""Rows up to which a namespace is sorted at each look, and kept whole in the cache."""
+"""Up to this many rows, a namespace is sorted for each read, and kept whole in the cache."""
 
 _PATIENCE = 64
 """Rows of one namespace to read past before seeking its end."""
 
 
 class Namespaces:
-    """Rows, deletes and drops of one nested table's open epoch.
+    """Rows, deletes and drops in the open epoch of one nested table.
 
-    A namespace is *detached* when the open epoch hides all that is below it: it was dropped, or there is nothing.
-    Int namespaces are kept in a heap, and there is a lower bound for those below, so that asking what is due costs
-    nothing while nothing can be.
+    A namespace is *detached* if no row below is visible: the open epoch has dropped it, or there are none below. Int
+    namespaces are in a heap, and there is a lower bound for those below, so that a check for due namespaces is free
+    while none can be due.
     """
 
     def __init__(self, region: Region) -> None:
         self._region = region
         self._floor: float = -inf
-        """At most the first int namespace below."""
+        """A lower bound for the first int namespace below."""
         self._open()
 
     def _open(self) -> None:
@@ -69,7 +69,7 @@ class Namespaces:
         return None if space is None else space.get(key)
 
     def space(self, namespace: Any) -> dict[Any, Any]:
-        """The open epoch's rows of a namespace, to be read only."""
+        """The open epoch's rows of a namespace, read-only."""
         return self._spaces.get(namespace) or {}
 
     def keys(self, namespace: Any, start: Any, stop: Any, closed: bool) -> list[Any]:
@@ -86,29 +86,29 @@ class Namespaces:
         return index.between(start, stop, closed)
 
     def encoded(self, namespace: Any) -> bytes:
-        """The namespace's encoding, which its rows' encoded keys begin with."""
+        """The namespace's encoding, with which the encoded keys of its rows begin."""
         encoded = self._encoded.get(namespace)
         if encoded is None:
             encoded = self._encoded[namespace] = encode_canonical(namespace)
         return encoded
 
     def is_detached(self, namespace: Any) -> bool:
-        """Whether no row below can be seen."""
+        """Whether no row below is visible."""
         return namespace in self._detached
 
     def hides(self, namespace: Any, key: Any) -> bool:
-        """Whether a row below, if there is one, is hidden by a delete or a drop."""
+        """Whether a delete or a drop hides a row below, if there is one."""
         if namespace in self._detached:
             return True
         deleted = self._deleted.get(namespace)
         return deleted is not None and key in deleted
 
     def detach(self, namespace: Any) -> None:
-        """There is nothing below."""
+        """Note that there is no row below."""
         self._detached.add(namespace)
 
     def note_miss(self, namespace: Any) -> None:
-        """A row was looked for below and not found: see once whether the namespace has any, to spare further looks."""
+        """Note that a row was not found below: check once whether the namespace has any rows, to save further reads."""
         if namespace not in self._attached:
             base = self.encoded(namespace)
             if next(self._region.scan(base, base + BEYOND, base), None) is None:
@@ -141,7 +141,7 @@ class Namespaces:
             self._dropped.update([row_key for row_key, _, _ in self._region.scan(base, base + BEYOND, base)])
             self._detached.add(namespace)
 
-    # which namespaces there are
+    # the existing namespaces
 
     def every(self) -> list[Any]:
         """All namespaces with a row, in encoded order."""
@@ -163,7 +163,7 @@ class Namespaces:
         return sorted(live)
 
     def take(self, upto: int) -> list[tuple[int, Any]]:
-        """(namespace, key) of all rows in int namespaces up to and including `upto`, in order; they are deleted."""
+        """Delete all rows in int namespaces up to and including `upto`, and return their (namespace, key), in order."""
         taken = []
         namespaces = set()
         if self._floor <= upto:
@@ -210,7 +210,7 @@ class Namespaces:
         return low, encode_canonical(upto) + BEYOND
 
     def _first_from(self, low: bytes) -> float:
-        """At most the first int namespace below whose encoding is not before `low`."""
+        """A lower bound for the int namespaces below whose encoding is not before `low`."""
         short = next(self._region.scan_short(low, _INTS_TO), None)
         first: float = inf if short is None else decode_key(short[1])[0]
         for _, encoded, _ in self._region.scan_long(low, _INTS_TO):
@@ -218,7 +218,7 @@ class Namespaces:
         return first
 
     def _pop_open(self, upto: int) -> list[int]:
-        """Take those up to `upto` off the heap; gives those with a row, in order."""
+        """Remove namespaces up to `upto` from the heap. Returns those with a row, in order."""
         self._heap_created()
         heap = self._heap
         live = []
@@ -238,7 +238,7 @@ class Namespaces:
         self._created.clear()
 
     def _below(self, low: bytes, high: bytes) -> Iterator[Any]:
-        """Namespaces with low <= encoded < high that have a row below which can be seen; one may come twice."""
+        """Namespaces with low <= encoded < high that have a visible row below; a namespace may occur twice."""
         yield from self._below_long(low, high)
         seeking = True
         while seeking:
@@ -298,12 +298,12 @@ class Namespaces:
         return [*self._dropped, *self._region.existing(gone)]
 
     def whole(self) -> list[Any]:
-        """The namespaces, of few rows, that have none but those of the open epoch."""
+        """The small namespaces that have only rows of the open epoch."""
         spaces = self._spaces
         return [namespace for namespace in self._detached if 0 < len(spaces.get(namespace, ())) <= SMALL]
 
     def turn(self) -> dict[Any, dict[Any, Any]]:
-        """Open an empty epoch; gives the rows of the one that ends, by namespace."""
+        """Open an empty epoch. Returns the rows of the epoch that ends, by namespace."""
         spaces = self._spaces
         for namespace, space in spaces.items():
             if space and type(namespace) is int and namespace < self._floor:

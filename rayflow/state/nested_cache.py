@@ -9,11 +9,11 @@ from rayflow.state.cache import CleanCache, Generations
 
 
 class NestedCache(Generations):
-    """By namespace, then by key. A namespace is *whole* when all of its rows are here that are below the open epoch and
-    not hidden by it, but for those that left to be changed.
+    """A cache by namespace, then by key. A namespace is *whole* if the cache has all of its rows below the open epoch
+    that the open epoch does not hide, except those that left the cache to be changed.
 
     Attributes:
-        whole_spaces: the whole namespaces; what is not here of them, nor changed, is nowhere.
+        whole_spaces: the whole namespaces. A row of them that is neither here nor changed does not exist.
     """
 
     def __init__(self, cache: CleanCache, small: int) -> None:
@@ -21,7 +21,7 @@ class NestedCache(Generations):
         self._small = small
         self.whole_spaces: set[Any] = set()
         self._whole_young: set[Any] = set()
-        """Those all of whose rows are young; of the others some are old."""
+        """Those whose rows are all young; others also have old rows."""
 
     def rotate(self) -> None:
         super().rotate()
@@ -29,13 +29,13 @@ class NestedCache(Generations):
         self._whole_young = set()
 
     def whole(self, namespace: Any) -> dict[Any, Any] | None:
-        """The rows of a namespace if it is whole and small, to be read only."""
+        """The rows of a namespace if it is whole and small, read-only."""
         if namespace not in self.whole_spaces:
             return None
         if namespace not in self._whole_young:
             added = len(self._old.get(namespace, ()))
             self._cache.grows(added, added, self._mean)
-            if namespace not in self.whole_spaces:  # that was too much: what was old is gone
+            if namespace not in self.whole_spaces:  # the cache was too full: the old rows are gone
                 return None
             space: dict[Any, Any] = self._young.setdefault(namespace, {})
             for key, value in self._old.pop(namespace, {}).items():
@@ -53,7 +53,7 @@ class NestedCache(Generations):
         self._whole_young.discard(namespace)
 
     def keep_whole(self, namespace: Any, rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """Take over all rows that a namespace has."""
+        """Add all rows of a namespace."""
         self._grows(len(rows), encoded_bytes)
         self._old.pop(namespace, None)
         self._young[namespace] = rows
@@ -61,13 +61,13 @@ class NestedCache(Generations):
         self.whole_spaces.add(namespace)
 
     def keep_epoch(self, whole: list[Any], rows: dict[Any, Any], encoded_bytes: int) -> None:
-        """`keep`; the namespaces in `whole` have no other rows."""
+        """Like `keep`; the namespaces in `whole` have no other rows."""
         if self._keep(rows, encoded_bytes):
             self._whole_young.update(namespace for namespace in whole if namespace not in self._old)
             self.whole_spaces.update(whole)
 
     def take(self, namespace: Any, key: Any) -> Any:
-        """The row, which leaves the cache; None when it is not there."""
+        """Remove the row from the cache, and return it; None if it is not there."""
         space = self._young.get(namespace)
         if space is not None:
             value = space.pop(key, None)
@@ -78,7 +78,7 @@ class NestedCache(Generations):
         return None if space is None else space.pop(key, None)
 
     def find(self, namespace: Any, key: Any) -> Any:
-        """The row, which stays; None when it is not there."""
+        """The row, which stays in the cache; None if it is not there."""
         space = self._young.get(namespace)
         if space is not None:
             value = space.get(key)
@@ -97,11 +97,11 @@ class NestedCache(Generations):
         self._keep(rows, encoded_bytes)
 
     def _keep(self, rows: dict[Any, Any], encoded_bytes: int) -> bool:
-        """`keep`; whether there was room for all of them."""
+        """Like `keep`. Returns whether there was room for all of them."""
         count = sum(map(len, rows.values()))
         room = self._cache.room(count, encoded_bytes)
         if room < count:
-            # Those that were wanted first. What is there goes, since it may hold older values of what is left out.
+            # Keep the rows that were used first. Drop the existing ones: they may be older values of other rows.
             self._grows(room, encoded_bytes * room // count)
             self._young, self._old = _first(rows, room), {}
             self.whole_spaces, self._whole_young = set(), set()
@@ -126,14 +126,14 @@ class NestedCache(Generations):
         space[key] = value
 
     def forget(self, namespace: Any, key: Any) -> None:
-        """Leave a deleted row out."""
+        """Remove a deleted row."""
         for generation in (self._young, self._old):
             space = generation.get(namespace)
             if space is not None:
                 space.pop(key, None)
 
     def forget_all(self, namespace: Any) -> None:
-        """Leave a dropped namespace out."""
+        """Remove a dropped namespace."""
         self._young.pop(namespace, None)
         self._old.pop(namespace, None)
         self._part(namespace)

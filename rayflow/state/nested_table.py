@@ -21,8 +21,8 @@ from rayflow.state.state_table import StateTable
 class NestedTable(StateTable):
     """(namespace, key) to value, ordered by namespace, then key. A value is never None: None means no row.
 
-    `rows(namespace)` is for one namespace what `ValueTable.rows` is for a table. A namespace is there as long as it
-    has a row; dropping one costs a look at its rows in the store, and nothing when it is of this epoch.
+    `rows(namespace)` is for one namespace what `ValueTable.rows` is for a table. A namespace exists as long as it has a
+    row. Dropping one reads its rows in the store, and costs nothing if it only has rows of this epoch.
     """
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
@@ -38,9 +38,9 @@ class NestedTable(StateTable):
         return self._spaces.rows(namespace)
 
     def load(self, namespace: Any, key: Any) -> Any:
-        """Bring an earlier epoch's row into `rows(namespace)` to be changed in place; None when there is none.
+        """Load an earlier epoch's row into `rows(namespace)` to be changed in place; None if there is none.
 
-        It counts as changed from then on. Not for a key that is in `rows(namespace)`.
+        From then on it counts as changed. Do not call it for a key that is in `rows(namespace)`.
         """
         spaces = self._spaces
         value = self._cache.take(namespace, key)
@@ -48,7 +48,7 @@ class NestedTable(StateTable):
             if spaces.hides(namespace, key):
                 return None
             if namespace in self._cache.whole_spaces:
-                return None  # else it would be there
+                return None  # otherwise it would be in the cache
             data = self._region.get(spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 spaces.note_miss(namespace)
@@ -58,7 +58,7 @@ class NestedTable(StateTable):
         return value
 
     def get(self, namespace: Any, key: Any, default: Any = None) -> Any:
-        """The row at `key` of a namespace, to be read only."""
+        """The row at `key` of a namespace, read-only."""
         value = self._spaces.find(namespace, key)
         if value is not None:
             return value
@@ -67,7 +67,7 @@ class NestedTable(StateTable):
         value = self._cache.find(namespace, key)
         if value is None:
             if namespace in self._cache.whole_spaces:
-                return default  # else it would be there
+                return default  # otherwise it would be in the cache
             data = self._region.get(self._spaces.encoded(namespace) + encode_canonical(key))
             if data is None:
                 return default
@@ -76,11 +76,11 @@ class NestedTable(StateTable):
         return value
 
     def put(self, namespace: Any, key: Any, value: Any) -> None:
-        """Write a row, whatever there is."""
+        """Write a row, whether it exists or not."""
         self._spaces.rows(namespace)[key] = value
 
     def delete(self, namespace: Any, key: Any) -> None:
-        """Delete a row, if there is one."""
+        """Delete a row, if it exists."""
         self._cache.forget(namespace, key)
         self._spaces.delete(namespace, key)
 
@@ -90,7 +90,7 @@ class NestedTable(StateTable):
         self._spaces.drop(namespace)
 
     def range(self, namespace: Any, first: Any = None, last: Any = None) -> list[tuple[Any, Any]]:
-        """Rows of a namespace with first <= key <= last (None: no bound), to be read only, in the order of `scan`."""
+        """Rows of a namespace with first <= key <= last (None: no bound), read-only, in the order of `scan`."""
         spaces = self._spaces
         space = spaces.space(namespace)
         below = {} if spaces.is_detached(namespace) else self._whole(namespace)
@@ -109,10 +109,11 @@ class NestedTable(StateTable):
         return [(key, space[key] if key in space else below[key]) for key in keys]
 
     def scan(self, namespace: Any, start: Any = None, stop: Any = None) -> Iterator[tuple[Any, Any]]:
-        """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), to be
-        read only. Rows whose keys (with the namespace) have more than 507 bytes may come last.
+        """Rows of a namespace with start <= key < stop in encoded order (None: from the first, to the last), read-only.
+        Rows whose keys (with the namespace) have more than 507 bytes may come last.
 
-        Rows added while it runs are not seen; rows deleted meanwhile are left out. To be finished before the next seal.
+        It does not see rows that are added during the iteration, and omits rows that are deleted. Finish it before the
+        next seal.
         """
         keys = self._spaces.keys(namespace, start, stop, False)
         if self._spaces.is_detached(namespace):
@@ -122,14 +123,14 @@ class NestedTable(StateTable):
     def _laid_over(
         self, namespace: Any, keys: list[Any], start: Any, stop: Any, closed: bool
     ) -> Iterator[tuple[Any, Any]]:
-        """The open epoch's rows at `keys` over those below."""
+        """The open epoch's rows at `keys`, merged over those below."""
         spaces = self._spaces
         find, row_key = spaces.find, self._region.row_key
         base = spaces.encoded(namespace)
         low = base if start is None else base + encode_canonical(start)
         high = base + (BEYOND if stop is None else encode_canonical(stop))
         if closed and stop is not None:
-            high += b"\x00"  # no other key's encoding begins with this one's
+            high += b"\x00"  # no other key's encoding begins with this one
         mine = sorted((row_key(base + encode_canonical(key)), key) for key in keys)
         at = len(base)
         for key, encoded, data in overlay(mine, self._region.scan(low, high, base)):
@@ -156,8 +157,8 @@ class NestedTable(StateTable):
                 yield key, value
 
     def _whole(self, namespace: Any) -> dict[Any, Any] | None:
-        """All rows below of a namespace that are not hidden, out of the cache; None when they are many. Some may be
-        older than those of the open epoch."""
+        """All visible rows below of a namespace, from the cache; None if there are many. Some may be older than those
+        of the open epoch."""
         rows = self._cache.whole(namespace)
         if rows is not None or namespace in self._large:
             return rows
@@ -182,9 +183,8 @@ class NestedTable(StateTable):
         return rows
 
     def namespaces(self, upto: int | None = None) -> list[Any]:
-        """The namespaces that have a row, in order; with `upto`, which takes namespaces to be int, those up to and
-        including it. With `upto` it touches the store only when a namespace there can be due.
-        """
+        """The namespaces that have a row, in order. With `upto`, which requires int namespaces, those up to and
+        including it. With `upto` it reads the store only if a namespace there can be due."""
         return self._spaces.every() if upto is None else self._spaces.due(upto)
 
     @property

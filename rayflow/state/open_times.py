@@ -11,7 +11,7 @@ from rayflow.state.timed_rows import OpenRows, TimedRows
 
 
 class OpenTimes:
-    """Which key has its first row when. A key is registered once, under a time that is not after its first row."""
+    """When each key has its first row. A key is registered once, under a time that is not after its first row."""
 
     def __init__(self, opened: dict[Any, OpenRows]) -> None:
         self._opened = opened
@@ -20,12 +20,12 @@ class OpenTimes:
         self._number = count()
 
     def register(self, key: Any, rows: OpenRows, time: int) -> None:
-        """The key has a row at `time`, before all others."""
+        """Register that the key has a row at `time`, before all others."""
         rows.head = time
         self._added.append((time, next(self._number), key))
 
     def cut(self, before: int) -> Iterator[tuple[Any, TimedRows]]:
-        """Take out all rows with time < before, key by key. To be iterated to the end."""
+        """Remove all rows with time < before, and yield them by key. Iterate to the end."""
         heap = self._heap
         for entry in self._added:
             heappush(heap, entry)

@@ -19,12 +19,12 @@ from rayflow.state.timed_rows import OpenRows, TimedRows
 
 
 class OrderedTable(StateTable):
-    """Rows (key, time) -> value; those at one key and time stay in order of arrival, by a sequence number.
+    """Rows (key, time) -> value. Rows with the same key and time stay in order of arrival, by a sequence number.
 
-    Times are ms. A value is never None, and one that was read is not to be changed: `replace` it.
+    Times are ms. A value is never None. Do not change a value that was read: `replace` it.
 
-    It has no TTL: a row's own time says since when it counts, so `drop(now - ttl)` is one. There is an index by time,
-    so that dropping costs what is dropped; the price is an entry there for each row.
+    It has no TTL: a row's own time is the start of its life, so `drop(now - ttl)` has the same effect. An index by time
+    limits the cost of dropping to the dropped rows. In return, each row has an entry in the index.
     """
 
     def __init__(
@@ -41,8 +41,7 @@ class OrderedTable(StateTable):
         self._rows = 0
 
     def put(self, keys: Sequence[Any], times: Sequence[int], values: Sequence[Any]) -> None:
-        """Add rows, each behind those that are there at its key and time. Raises InvariantBroken for a time that is no
-        time."""
+        """Add rows, each after the existing ones of its key and time. Raises InvariantBroken for an invalid time."""
         if not times:
             return
         newest, first = self._below.last_time(), min(times)
@@ -73,7 +72,7 @@ class OrderedTable(StateTable):
             self._rows += added
 
     def replace(self, key: Any, time: int, sequence: int, value: Any) -> None:
-        """Write another value into a row that is there."""
+        """Replace the value of an existing row."""
         rows = self._opened.get(key)
         if rows is None:
             rows = self._opened[key] = OpenRows()
@@ -88,17 +87,17 @@ class OrderedTable(StateTable):
             self._times.register(key, rows, time)
 
     def delete(self, key: Any, time: int, sequence: int) -> None:
-        """Delete a row, if it is there."""
+        """Delete a row, if it exists."""
         rows = self._opened.get(key)
         if rows is not None and rows.remove(time, sequence):
-            self._rows -= 1  # it is hidden below, or was never there
+            self._rows -= 1  # a row below that is now hidden, or no row
         else:
             self._below.hide(key, time, sequence)
 
     def range(
         self, key: Any, first: int, last: int, *, newest_first: bool = False, limit: int | None = None
     ) -> TimedRows:
-        """The rows of a key with first <= time <= last, in order or the newest first; at most `limit` of them."""
+        """The rows of a key with first <= time <= last, in order or newest first; at most `limit` of them."""
         first, last = max(first, FIRST), min(last, LAST)
         if first > last:
             return TimedRows([], [], [])
@@ -111,11 +110,11 @@ class OrderedTable(StateTable):
         return rows.reversed() if newest_first else rows
 
     def prefetch(self, keys: Sequence[Any], firsts: Sequence[int], lasts: Sequence[int]) -> None:
-        """Read at once what `range` would read one by one: of each key the times from `firsts` to `lasts`."""
+        """Read at once what separate `range` calls would read: for each key the times from `firsts` to `lasts`."""
         self._below.prefetch(_spans(keys, firsts, lasts))
 
     def newest(self) -> int | None:
-        """The time of the last row of all keys; None when there is no row. It looks at every key of the open epoch."""
+        """The time of the last row of all keys; None if there is no row. It checks every key of the open epoch."""
         times = [rows.times[-1] for rows in self._opened.values() if rows.times]
         below = self._below.newest()
         if below is not None:
@@ -129,7 +128,7 @@ class OrderedTable(StateTable):
             self._rows -= len(gone)
 
     def take(self, before: int) -> list[tuple[int, Any, Any]]:
-        """`drop`, and give the rows: (time, key, value) in order of time, then key, then arrival."""
+        """Like `drop`, but returns the rows: (time, key, value) in order of time, then key, then arrival."""
         taken = self._below.dropped_rows(self._below.drop(min(before, LAST + 1)))
         for key, gone in self._times.cut(before):
             self._rows -= len(gone)
@@ -166,7 +165,7 @@ class OrderedTable(StateTable):
 
 
 def _spans(keys: Sequence[Any], firsts: Sequence[int], lasts: Sequence[int]) -> dict[Any, tuple[int, int]]:
-    """From when to when each key is wanted.
+    """The requested period of each key.
 
     >>> _spans(["a", "b", "a"], [1, 2, 3], [4, 5, 6])
     {'a': (1, 6), 'b': (2, 5)}

@@ -11,7 +11,8 @@ def overlay(
 ) -> Iterator[tuple[Any, bytes, bytes | None]]:
     """Merge a table's open epoch with the rows below, both in order of their row keys, or of their encoded keys.
 
-    Gives (key, b"", None) for each of `mine` (row key, key), and (None, encoded, data) for each row that is not in it.
+    Yields (key, b"", None) for each of `mine` (row key, key), and (None, encoded, data) for each row that is not in
+    `mine`.
     """
     remaining = iter(mine)
     own = next(remaining, None)

@@ -1,4 +1,4 @@
-"""The rows of one table below its open epoch: from encoded keys to rows of the store and back."""
+"""The rows of one table below its open epoch: translates encoded keys to rows of the store and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rayflow.state.row_keys import (
 def closed_range(first: Any, last: Any) -> tuple[bytes, bytes]:
     """The encoded keys from `first` to `last` (None: no bound): low <= encoded < high."""
     low = b"" if first is None else encode_canonical(first)
-    # No encoded key is the beginning of another.
+    # No encoded key is a prefix of another.
     return low, BEYOND if last is None else encode_canonical(last) + b"\x00"
 
 
@@ -34,11 +34,11 @@ _encoded = itemgetter(1)
 
 
 class Region:
-    """One table's part of a store. "Encoded" is a row's encoded key without the table: [namespace +] key.
+    """One table's part of a store. "Encoded" means a row's encoded key without the table: [namespace +] key.
 
     Args:
-        below: what rows are read from.
-        prefix: what the table's row keys begin with.
+        below: the reader of the rows.
+        prefix: the first bytes of the table's row keys.
         nested: whether encoded keys begin with a namespace.
     """
 
@@ -49,7 +49,7 @@ class Region:
         self._long: bool | None = None
 
     def row_key(self, encoded: bytes) -> bytes:
-        """Where the row is kept."""
+        """The key of the row in the store."""
         if len(encoded) <= LONGEST:
             return self._prefix + encoded
         return long_row_key(self._prefix, self._namespace(encoded), encoded)
@@ -71,13 +71,13 @@ class Region:
         ]
 
     def existing(self, encoded: Iterable[bytes]) -> list[bytes]:
-        """The row keys of those rows that there are."""
+        """The row keys of those rows that exist."""
         ordered = sorted(encoded)
         found = self.get_many(ordered)
         return [self.row_key(key) for key, data in zip(ordered, found, strict=True) if data is not None]
 
     def collect(self, changed: dict[bytes, bytes | None], encoded: list[bytes], data: list[bytes]) -> None:
-        """Put rows into `changed`, by row key. Raises InvariantBroken when two long keys have one hash."""
+        """Put rows into `changed`, by row key. Raises InvariantBroken if two long keys have the same hash."""
         if not encoded:
             return
         if len(max(encoded, key=len)) <= LONGEST:
@@ -96,20 +96,21 @@ class Region:
     def scan(self, low: bytes, high: bytes, namespace: bytes | None = None) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Rows with low <= encoded < high as (row key, encoded, data), in order of their row keys.
 
-        `namespace`: when all of them are in this encoded namespace; it spares a look at the long rows of the others.
+        `namespace`: the encoded namespace, if all of the rows are in one. Then it skips the long rows of other
+        namespaces.
         """
         yield from self.scan_short(low, high)
         if self._has_long():
             yield from self.scan_long(low, high, namespace)
 
     def scan_in_order(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """`scan` in order of the encoded keys; it reads all of the table's long rows first."""
+        """Like `scan`, in order of the encoded keys. It first reads all of the table's long rows."""
         long = sorted(self.scan_long(low, high), key=_encoded)
         short = self.scan_short(low, high)
         return merge(short, long, key=_encoded) if long else short
 
     def scan_short(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """The part of `scan` whose order is that of the encoded keys."""
+        """The part of `scan` with keys that are stored unchanged, in the order of the encoded keys."""
         start = (self._prefix + low)[:LIMIT]
         rows = self._below.scan(start, self._prefix + high)
         if len(low) <= LONGEST:
@@ -133,7 +134,7 @@ class Region:
                 yield row_key, encoded, data
 
     def last_short(self, high: bytes) -> bytes | None:
-        """The greatest encoded key below `high`, long ones left out."""
+        """The greatest encoded key below `high`, without long ones."""
         row_key = self._below.last(self._prefix, self._prefix + high)
         return None if row_key is None else row_key[PREFIX:]
 

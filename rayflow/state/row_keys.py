@@ -1,9 +1,9 @@
 """The keys of the rows of a task's tables in its store.
 
-A row key is four bytes that stand for the table, then the row's encoded key (of a nested table: namespace, then key).
-LMDB takes at most 511 bytes. A longer row goes to a region of its own behind the table's other rows: table, FF (no
+A row key is four bytes that identify the table, then the row's encoded key (of a nested table: namespace, then key).
+LMDB accepts at most 511 bytes. A longer row goes to a region after the table's other rows. Its key is: table, FF (no
 encoded key begins with it), a hash of the namespace so that a namespace's rows stay together, a hash of the whole
-encoded key. Its value then begins with the encoded key itself, so that it can be read back and a collision be seen.
+encoded key. Its value begins with the encoded key itself, so that it can be read back and a collision is noticed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from __future__ import annotations
 from hashlib import blake2b
 
 LIMIT = 511
-"""Bytes that a row key may have."""
+"""The maximum length of a row key in bytes."""
 
 PREFIX = 4
-"""Bytes of a row key that stand for the table."""
+"""The bytes of a row key that identify the table."""
 
 LONGEST = LIMIT - PREFIX
-"""Bytes that an encoded key may have to be stored as it is."""
+"""The maximum length of an encoded key that is stored unchanged, in bytes."""
 
 BEYOND = b"\xff"
-"""Sorts after every encoded key, and so ends any range of them."""
+"""Sorts after every encoded key, so it ends any range of them."""
 
 _GROUP = 16
 _DIGEST = 32
@@ -28,7 +28,7 @@ _LENGTH = 4
 
 
 def table_prefix(operator: str, name: str) -> bytes:
-    """The bytes that stand for a table.
+    """The bytes that identify a table.
 
     >>> table_prefix("totals", "sum").hex()
     'c4f32c59'
@@ -37,23 +37,23 @@ def table_prefix(operator: str, name: str) -> bytes:
 
 
 def table_end(prefix: bytes) -> bytes | None:
-    """The first row key after all of a table's; None when the table is the last that there can be."""
+    """The first row key after those of a table; None if no table can follow."""
     after = int.from_bytes(prefix, "big") + 1
     return None if after >> (8 * PREFIX) else after.to_bytes(PREFIX, "big")
 
 
 def long_group(prefix: bytes, namespace: bytes) -> bytes:
-    """What the long rows of one encoded namespace begin with."""
+    """The first bytes of the long rows of one encoded namespace."""
     return prefix + BEYOND + blake2b(namespace, digest_size=_GROUP).digest()
 
 
 def long_row_key(prefix: bytes, namespace: bytes, encoded: bytes) -> bytes:
-    """The row key of a long row. `encoded` holds the namespace too."""
+    """The row key of a long row. `encoded` includes the namespace."""
     return long_group(prefix, namespace) + digest(encoded)
 
 
 def digest(encoded: bytes) -> bytes:
-    """The hash that a long key is stored under."""
+    """The hash under which a long key is stored."""
     return blake2b(encoded, digest_size=_DIGEST).digest()
 
 

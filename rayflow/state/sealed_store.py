@@ -1,4 +1,4 @@
-"""A store with the sealed epoch's delta over it, which a task reads below its open epoch."""
+"""A store with the sealed epoch's delta over it; a task reads it below its open epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABSENT = b"absent"
 
 
 class SealedStore(RowReader):
-    """Reads go to the sealed delta first, then to the store. At most one delta is sealed at a time."""
+    """Reads the sealed delta first, then the store. At most one delta is sealed at a time."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -24,16 +24,16 @@ class SealedStore(RowReader):
 
     @property
     def completed(self) -> RowReader:
-        """The rows as of the last completed epoch, also while it is being applied. To be asked for at each read."""
+        """The rows as of the last completed epoch, even while the next is being applied. Get it again for each read."""
         return self if self._completing else self.store
 
     @property
     def is_sealed(self) -> bool:
-        """Whether a delta waits for its checkpoint."""
+        """Whether a sealed delta waits for its checkpoint."""
         return self._delta is not None
 
     def seal(self, rows: dict[bytes, bytes | None]) -> Delta:
-        """Lay `rows` over the store (the dict is kept, not copied)."""
+        """Seal `rows` over the store (the dict is kept, not copied)."""
         keys = sorted(rows)
         self._rows = rows
         self._delta = Delta(keys, list(map(rows.__getitem__, keys)))
@@ -45,7 +45,7 @@ class SealedStore(RowReader):
             pass
 
     def completing(self, stamp: Stamp) -> Iterator[None]:
-        """`complete` bit by bit: iterate to the end. See `Store.applying`."""
+        """Like `complete`, but in steps; iterate to the end. See `Store.applying`."""
         if self._delta is None:
             raise InvariantBroken(f"epoch {stamp.epoch} is complete but was not sealed")
         self._completing = True

@@ -1,4 +1,4 @@
-"""A snapshot of a store, read in chunks while the store changes. Copies only the rows that change meanwhile."""
+"""A snapshot of a store, read in chunks while the store changes. It copies only rows that change during the read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ ReadRows = Callable[[bytes, int], list[tuple[bytes, bytes]]]
 
 
 class Snapshot(Iterator[Rows]):
-    """Runs of rows as they were when it was made, each read in a short transaction of its own.
+    """Runs of rows as they were when the snapshot was created, each read in its own short transaction.
 
-    The store says before each change what will be lost by it. Once `end` was called with an error, going on raises it.
+    Before each change, the store reports the rows that it will overwrite. After `end` was called with an error, the
+    next read raises it.
     """
 
     def __init__(self, read: ReadRows, chunk: int) -> None:
@@ -25,14 +26,14 @@ class Snapshot(Iterator[Rows]):
         self._error: InvariantBroken | None = None
 
     def keep(self, keys: list[bytes], get_many: Callable[[list[bytes]], list[bytes | None]]) -> None:
-        """The rows at `keys` are about to change."""
+        """Report that the rows at `keys` are about to change."""
         at = self._at
         if at is not None:
             ahead = [key for key in keys if key >= at and key not in self._lost]
             self._lost.update(zip(ahead, get_many(ahead), strict=True))
 
     def end(self, error: InvariantBroken) -> None:
-        """The store cannot be read any more."""
+        """Report that the store cannot be read any more."""
         self._error = error
 
     def __next__(self) -> Rows:

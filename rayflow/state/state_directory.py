@@ -1,7 +1,7 @@
-"""The directory of one store: locked by one store at a time, and rebuilt after an unclean reboot.
+"""The directory of one store: locked for one store at a time, and rebuilt after an unclean reboot.
 
-LMDB runs without syncing, so its file survives a killed process but perhaps not a machine that went down. A file beside
-it records under which boot of the machine it was written, or that it was synced and closed.
+LMDB runs without syncing, so its file survives a killed process, but perhaps not a machine that went down. A file
+beside it records the boot of the machine in which it was written, or that it was synced and closed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from rayflow.core.errors import AlreadyRunning, DiskFull, InvariantBroken
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Where Linux names the boot. Elsewhere nothing is trusted."""
+"""Linux has the id of the boot here. On other systems nothing is trusted after a stop."""
 
 _CLEAN = "clean"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -24,12 +24,12 @@ _held: dict[Path, StateDirectory] = {}
 
 
 class StateDirectory:
-    """Holds a directory until `release`.
+    """Locks a directory until `release`.
 
-    Raises InvariantBroken when this process holds it already, AlreadyRunning when another does, DiskFull.
+    Raises InvariantBroken if this process has locked it already, AlreadyRunning if another process has, DiskFull.
 
     Attributes:
-        trusted: whether what the directory holds is what was written last.
+        trusted: whether the directory contains what was written last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,21 +58,21 @@ class StateDirectory:
             raise
 
     def wipe(self) -> None:
-        """Delete what LMDB keeps there."""
+        """Delete LMDB's files in the directory."""
         for name in ("data.mdb", "lock.mdb"):
             (self.path / name).unlink(missing_ok=True)
 
     def distrust(self) -> None:
-        """Have the next to open it find it untrusted."""
+        """Record that the next process must not trust the contents."""
         (self.path / "boot").unlink(missing_ok=True)
 
     def mark_clean(self) -> None:
-        """All was synced: trust it after a reboot too."""
+        """Record that everything was synced, so that the contents are trusted even after a reboot."""
         if self._recorded() is not None:
             self._record(_CLEAN)
 
     def is_full(self) -> bool:
-        """Whether LMDB's file cannot grow for want of space (LMDB reports a short write as an I/O error)."""
+        """Whether LMDB's file cannot grow because there is no space (LMDB reports a short write as an I/O error)."""
         try:
             file = os.open(self.path / "data.mdb", os.O_WRONLY | os.O_CLOEXEC)
             try:
@@ -85,7 +85,7 @@ class StateDirectory:
         return False
 
     def release(self) -> None:
-        """Let another open it."""
+        """Unlock the directory."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -99,7 +99,7 @@ class StateDirectory:
             return None
 
     def _record(self, text: str) -> None:
-        """Durable before it returns: a machine that goes down later must not leave an older word."""
+        """Durable before it returns: if the machine goes down later, an older record must not reappear."""
         fresh = self.path / "boot.new"
         with fresh.open("w") as file:
             file.write(text)

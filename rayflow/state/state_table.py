@@ -1,4 +1,4 @@
-"""The base class of the tables in a task's state: they take part in `seal`, and name themselves in errors."""
+"""The base class of the tables in a task's state: they take part in `seal`, and have their names in errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class StateTable(ABC):
 
     @abstractmethod
     def collect(self, changed: dict[bytes, bytes | None]) -> tuple[int, int]:
-        """Encode the open epoch into `changed`, by row key, None for a row to delete; change nothing else.
+        """Encode the open epoch into `changed`, by row key, None for a row to delete. It changes nothing else.
 
-        Gives the number of rows encoded and their bytes. Raises ValueNotCarried, KeyNotUsable.
+        Returns the number of rows encoded and their bytes. Raises ValueNotCarried, KeyNotUsable.
         """
 
     @abstractmethod
     def turn(self) -> None:
-        """What was collected is sealed: its live objects go to the clean cache, and an empty epoch opens."""
+        """Open an empty epoch after the collected rows were sealed; their live objects go to the clean cache."""
 
     def _encode(self, values: Collection[Any]) -> list[bytes]:
         try:

@@ -14,15 +14,15 @@ from rayflow.state.sealed_store import SealedStore
 
 
 class TableView(ABC):
-    """Reads rows by key. There are two views of a table, with one contract:
+    """Reads rows by key. There are two views of a table, with the same contract:
 
-    - a `ValueTable` itself, for operators of its task: as of now, the open epoch included;
-    - `TaskState.completed(operator, name)`, for everybody else: as of the last completed epoch, so that what is seen is
-      never taken back. Two reads can be of two epochs.
+    - a `ValueTable` itself, for operators of its task: the current rows, including the open epoch;
+    - `TaskState.completed(operator, name)`, for all other readers: the rows of the last completed epoch, which are
+      never rolled back. Two reads can see different epochs.
 
-    It is used from the task's thread; nothing blocks but for reads of the local store. Rows are read only: they are
-    the table's own objects. Keys that Python holds for equal are one key. Raises KeyNotUsable for what is no key,
-    DamagedObject when the store is damaged.
+    Use it on the task's thread; it blocks only to read the local store. Rows are read-only, because they are the
+    table's own objects. Keys that are equal in Python are one key. Raises KeyNotUsable for an invalid key,
+    DamagedObject if the store is damaged.
     """
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -32,20 +32,21 @@ class TableView(ABC):
 
     @abstractmethod
     def get_many(self, keys: Sequence[Any]) -> list[Any]:
-        """The row at each key, None where there is none: a batch's look-ups, in one read of the store."""
+        """The row at each key, None if there is none, with one read of the store for the whole batch."""
 
     @abstractmethod
     def scan(self, first: Any = None, last: Any = None, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
-        """Rows with first <= key <= last (None: no bound) in order of their keys' canonical bytes, at most `limit`: of
-        one type in its own order, of several types type by type. To go on, begin at the last key seen.
+        """At most `limit` rows with first <= key <= last (None: no bound), in order of their keys' canonical bytes:
+        keys of one type in their own order, and different types one after the other. To continue, begin at the last key
+        seen.
 
-        Rows that are added while it runs may not be seen; those deleted meanwhile are left out. To be finished before
-        the task's next seal or completed epoch.
+        It may not see rows that are added during the iteration, and omits rows that are deleted. Finish it before the
+        task's next seal or completed epoch.
         """
 
 
 class CompletedView(TableView):
-    """A value table as of the last completed epoch, also while that is being applied to the store."""
+    """A value table as of the last completed epoch, even while the next is being applied to the store."""
 
     def __init__(self, below: SealedStore, prefix: bytes, codec: Codec) -> None:
         self._below = below

@@ -1,4 +1,4 @@
-"""A task's state: its tables, the open epoch's overlay, the sealed epoch, and the store beneath."""
+"""A task's state: its tables, the open epoch's overlay, the sealed epoch, and the store below them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rayflow.state.timer_table import TimerTable
 from rayflow.state.value_table import ValueTable
 
 _FIRST_GUESS = 100
-"""Bytes of an encoded row as long as none was seen."""
+"""Assumed bytes of an encoded row, until one was encoded."""
 
 
 class TaskState:
@@ -56,7 +56,7 @@ class TaskState:
         self._bytes_seen = 0
 
     def values(self, operator: str, name: str) -> ValueTable:
-        """The table of that name, by key. Raises StateKindChanged when it was made as another kind."""
+        """The table of that name, by key. Raises StateKindChanged if it was created as another kind."""
         table = self._tables.get((operator, name))
         if table is None:
             table = ValueTable(operator, name, self._region(operator, name, nested=False), self._codec, self._cache)
@@ -66,7 +66,7 @@ class TaskState:
         return table
 
     def nested(self, operator: str, name: str) -> NestedTable:
-        """The table of that name, by namespace and key. Raises StateKindChanged when it was made as another kind."""
+        """The table of that name, by namespace and key. Raises StateKindChanged if it was created as another kind."""
         table = self._tables.get((operator, name))
         if table is None:
             table = NestedTable(operator, name, self._region(operator, name, nested=True), self._codec, self._cache)
@@ -76,7 +76,7 @@ class TaskState:
         return table
 
     def timers(self, operator: str, name: str) -> TimerTable:
-        """The timers of that name. Raises StateKindChanged when it was made as another kind."""
+        """The timers of that name. Raises StateKindChanged if the table was created as another kind."""
         table = self._tables.get((operator, name))
         if table is None:
             table = TimerTable(operator, name, self._region(operator, name, nested=True), self._codec)
@@ -86,7 +86,7 @@ class TaskState:
         return table
 
     def ordered(self, operator: str, name: str) -> OrderedTable:
-        """The table of that name, by key and time. Raises StateKindChanged when it was made as another kind."""
+        """The table of that name, by key and time. Raises StateKindChanged if it was created as another kind."""
         table = self._tables.get((operator, name))
         if table is None:
             prefix = self._prefix(operator, name)
@@ -97,17 +97,17 @@ class TaskState:
         return table
 
     def completed(self, operator: str, name: str) -> TableView:
-        """The value table of that name as of the last completed epoch. Raises StateKindChanged when it is of another
+        """The value table of that name as of the last completed epoch. Raises StateKindChanged if it is of another
         kind."""
         if not isinstance(self._tables.get((operator, name)), ValueTable | None):
             raise _other_kind(operator, name)
         return CompletedView(self._below, table_prefix(operator, name), self._codec)
 
     def seal(self) -> Delta:
-        """End the open epoch: every changed row, encoded once. Its lists are not to be changed.
+        """End the open epoch, and return every changed row, encoded once. Do not change the lists.
 
-        Raises InvariantBroken when the epoch before is not complete, ValueNotCarried (naming operator and state) for a
-        value that the codec cannot carry; the epoch then stays open.
+        Raises InvariantBroken if the epoch before is not complete, ValueNotCarried (which names operator and state) for
+        a value that the codec cannot encode; the epoch then stays open.
         """
         if self._below.is_sealed:
             raise InvariantBroken("an epoch was sealed before the one before it was complete")
@@ -122,14 +122,15 @@ class TaskState:
         return delta
 
     def complete(self, stamp: Stamp) -> None:
-        """Apply the sealed delta to the store, in one transaction with `stamp`. An empty delta stamps too.
+        """Apply the sealed delta to the store, in one transaction with `stamp`. An empty delta is stamped, too.
 
-        Raises DiskFull (the delta stays sealed), InvariantBroken when nothing is sealed.
+        Raises DiskFull (the delta stays sealed), InvariantBroken if nothing is sealed.
         """
         self._below.complete(stamp)
 
     def completing(self, stamp: Stamp) -> Iterator[None]:
-        """`complete` bit by bit, about a ms each, with reads in between. Iterate to the end before the next seal."""
+        """Like `complete`, but in steps of about a ms, with reads in between. Iterate to the end before the next
+        seal."""
         return self._below.completing(stamp)
 
     @property
@@ -139,7 +140,7 @@ class TaskState:
 
     @property
     def pending_bytes(self) -> int:
-        """Memory that the open epoch takes, an estimate."""
+        """Estimate of the memory that the open epoch uses."""
         rows = self.pending_rows
         mean = self._bytes_seen // self._rows_seen if self._rows_seen else _FIRST_GUESS
         return bytes_of(rows, rows * mean)

@@ -5,9 +5,10 @@
 | row | table, encoded key, time, sequence | its data |
 | index | table, 00, time, encoded key, sequence | nothing |
 
-Time is 8 bytes (signed, the sign bit turned), the sequence 4: together they are a row's *position*. No encoded key
-begins with 00, so the index lies before the rows. An encoded key of more than LONGEST bytes is replaced by FF and its
-hash in both, and put before the data of the row and into the value of the index: the order by time stays.
+The time has 8 bytes (signed, with the sign bit inverted), the sequence 4. Together they are a row's *position*. No
+encoded key begins with 00, so the index precedes the rows. An encoded key of more than LONGEST bytes is replaced in
+both by FF and its hash, and stored before the data of the row and in the value of the index. The order by time stays
+the same.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from rayflow.state import row_keys
 from rayflow.state.row_keys import BEYOND, LIMIT, PREFIX, pack_long, unpack_long
 
 FIRST, LAST = WATERMARK_MIN, WATERMARK_MAX
-"""The first and the last time that there can be."""
+"""The first and the last possible time."""
 
 _TIME, _SEQUENCE = 8, 4
 _POSITION = _TIME + _SEQUENCE
 _INDEX = PREFIX + 1
 LONGEST = LIMIT - _INDEX - _POSITION
-"""Bytes that an encoded key may have to be stored as it is."""
+"""The maximum length of an encoded key that is stored unchanged, in bytes."""
 
 _position = Struct(">QI")
 _SIGN = 1 << 63
 
 
 def position(time: int, sequence: int) -> bytes:
-    """What a row's key ends with.
+    """The last part of a row's key.
 
     >>> position(-1, 0) < position(5, 1) < position(5, 2) < position(6, 0)
     True
@@ -61,13 +62,13 @@ class TimeKeys:
         self._index = prefix + b"\x00"
 
     def base(self, encoded: bytes) -> bytes:
-        """What the rows of an encoded key begin with."""
+        """The first part of the keys of an encoded key's rows."""
         if len(encoded) <= LONGEST:
             return self._prefix + encoded
         return self._prefix + BEYOND + row_keys.digest(encoded)
 
     def span(self, base: bytes, first: int, last: int) -> tuple[bytes, bytes]:
-        """Where the rows of a key with first <= time <= last are: start and stop."""
+        """The range of the rows of a key with first <= time <= last: start and stop."""
         return base + position(first, 0), base + position(last, 0)[:_TIME] + BEYOND * (_SEQUENCE + 1)
 
     def row_and_index(self, base: bytes, time: int, sequence: int) -> tuple[bytes, bytes]:
@@ -76,26 +77,26 @@ class TimeKeys:
         return base + at, self._index + at[:_TIME] + base[PREFIX:] + at[_TIME:]
 
     def index_from(self, time: int) -> bytes:
-        """Where the index of a time begins."""
+        """The start of the index of a time."""
         return self._index + position(time, 0)[:_TIME]
 
     @property
     def index_end(self) -> bytes:
-        """Where the index ends."""
+        """The end of the index."""
         return self._index + BEYOND * (_TIME + 1)
 
     @staticmethod
     def indexed_time(index_key: bytes) -> int:
-        """The time of the row that an index is for."""
+        """The time of an index entry's row."""
         return int.from_bytes(index_key[_INDEX : _INDEX + _TIME], "big") - _SIGN
 
     @staticmethod
     def indexed_sequence(index_key: bytes) -> int:
-        """The sequence of the row that an index is for."""
+        """The sequence of an index entry's row."""
         return int.from_bytes(index_key[-_SEQUENCE:], "big")
 
     def indexed_row(self, index_key: bytes) -> bytes:
-        """The key of the row that an index is for."""
+        """The key of an index entry's row."""
         return (
             self._prefix
             + index_key[_INDEX + _TIME : -_SEQUENCE]
@@ -105,7 +106,7 @@ class TimeKeys:
 
     @staticmethod
     def indexed_key(index_key: bytes, value: bytes) -> bytes:
-        """The encoded key of the row that an index is for."""
+        """The encoded key of an index entry's row."""
         return value or index_key[_INDEX + _TIME : -_SEQUENCE]
 
 
@@ -115,12 +116,12 @@ def stored(encoded: bytes, data: bytes) -> bytes:
 
 
 def index_value(encoded: bytes) -> bytes:
-    """The value of an index."""
+    """The value of an index entry."""
     return b"" if len(encoded) <= LONGEST else encoded
 
 
 def data_of(encoded: bytes, value: bytes) -> bytes:
-    """The data of a row that was found for an encoded key. Raises InvariantBroken when it is another key's."""
+    """The data of a row that was found for an encoded key. Raises InvariantBroken if it belongs to another key."""
     if len(encoded) <= LONGEST:
         return value
     found, data = unpack_long(value)
@@ -129,6 +130,6 @@ def data_of(encoded: bytes, value: bytes) -> bytes:
 
 
 def check_hash(encoded: bytes, found: bytes) -> None:
-    """Of two long keys with one hash. Raises InvariantBroken when they are not the same."""
+    """Check two long keys with the same hash. Raises InvariantBroken if they differ."""
     if found != encoded:
         raise InvariantBroken("two long keys of one state have the same hash", advice="Use shorter keys")

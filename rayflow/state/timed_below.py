@@ -13,16 +13,16 @@ from rayflow.state.timed_cache import TimedCache
 from rayflow.state.timed_rows import CleanRows, OpenRows, TimedRows
 
 WHOLE = 16
-"""Rows of a key up to which it is read whole, so that it is read once."""
+"""A key with at most this many rows is read whole, so that it is read once."""
 
 Found = list[tuple[bytes, bytes]]
 
 
 class TimedBelow:
-    """Reads the sealed epoch and the store, keeps what it has read, and leaves out what the open epoch hides.
+    """Reads the sealed epoch and the store, keeps what it has read, and omits what the open epoch hides.
 
-    What is kept of a key is all of its rows in a span of time; a seal adds those of the epoch. So a key is read again
-    only for times that nobody asked for before.
+    For each key it keeps all rows in a span of time; a seal adds the rows of the epoch. So a key is read again only for
+    times that were not requested before.
     """
 
     def __init__(
@@ -33,19 +33,19 @@ class TimedBelow:
         self._decode_all = decode_all
         self._cache = cache
         self._oldest = FIRST
-        """At most the first time."""
+        """A lower bound for the first time."""
         self._newest: int | None = None
-        """At least the last time; None: not known."""
+        """An upper bound for the last time; None if unknown."""
         self._begin()
 
     def _begin(self) -> None:
         self._floor = FIRST
-        """Rows before it were dropped."""
+        """Rows before this time were dropped."""
         self._hidden: dict[Any, set[tuple[int, int]]] = {}
         self._hidden_rows = 0
         self._dropped: list[bytes] = []
         self._ahead: dict[Any, CleanRows] = {}
-        """What the last `prefetch` was asked for, in the cache or not."""
+        """The rows that the last `prefetch` requested, in the cache or not."""
 
     # reading
 
@@ -64,11 +64,11 @@ class TimedBelow:
         return clean.some(first, last, newest, limit)
 
     def prefetch(self, wanted: Mapping[Any, tuple[int, int]]) -> None:
-        """Read what `rows` would read, for each key from first to last, and hold it until the next call."""
+        """Read what `rows` would read, for each key from first to last, and keep it until the next call."""
         self._ahead = self.read(wanted)
 
     def read(self, wanted: Mapping[Any, tuple[int, int]]) -> dict[Any, CleanRows]:
-        """The clean rows of each key, from first to last at least; they go to the cache."""
+        """The clean rows of each key, at least from first to last; they go to the cache."""
         known = {key: self._clean(key) for key in wanted}
         known.update(self._read_whole([key for key, rows in known.items() if rows is None]))
         result: dict[Any, CleanRows] = {}
@@ -85,14 +85,14 @@ class TimedBelow:
         return result
 
     def last_time(self) -> int:
-        """No row is later."""
+        """An upper bound: no row is later."""
         if self._newest is None:
             index = self._below.last(self._keys.index_from(FIRST), self._keys.index_end)
             self._newest = FIRST - 1 if index is None else self._keys.indexed_time(index)
         return self._newest
 
     def newest(self) -> int | None:
-        """The time of the last row that the open epoch does not hide; None when there is none."""
+        """The time of the last row that the open epoch does not hide; None if there is none."""
         keys, start = self._keys, max(self._oldest, self._floor)
         for index, value in self._below.scan_back(keys.index_from(start), keys.index_end):
             hidden = self._hidden.get(decode_key(keys.indexed_key(index, value))[0], ()) if self._hidden else ()
@@ -102,7 +102,7 @@ class TimedBelow:
         return None
 
     def next_sequence(self, key: Any, time: int) -> int:
-        """That of a row to be added behind those at `time`."""
+        """The sequence for a row that is added after those at `time`."""
         if time < self._floor or time > self.last_time():
             return 0
         clean = self._clean(key)
@@ -115,7 +115,7 @@ class TimedBelow:
         return self._cache.find(key) if rows is None else rows
 
     def _read_whole(self, keys: list[Any]) -> dict[Any, CleanRows]:
-        """Those of `keys` that have few rows, and no clean ones."""
+        """The clean rows of those of `keys` that have few rows, and none in the cache."""
         if not keys:
             return {}
         encoded = encode_all_canonical(keys)
@@ -140,7 +140,7 @@ class TimedBelow:
         self._cache.keep({key: clean[key] for key in keys}, size)
 
     def _loaded(self, keys: list[Any], encoded: list[bytes], found: list[Found]) -> tuple[list[TimedRows], int]:
-        """The rows that were found for each key and are not hidden, and their bytes."""
+        """The visible rows among those found for each key, and their bytes."""
         read: list[tuple[list[int], list[int]]] = []
         data: list[bytes] = []
         for key, own, rows in zip(keys, encoded, found, strict=True):
@@ -157,7 +157,7 @@ class TimedBelow:
         return loaded, sum(map(len, data))
 
     def _few(self, key: Any, first: int, last: int, newest: bool, limit: int) -> TimedRows:
-        """The first or last `limit` rows, of a key with too many to keep them for that."""
+        """The first or last `limit` rows of a key that has too many rows to keep them."""
         encoded = encode_canonical(key)
         start, stop = self._keys.span(self._keys.base(encoded), max(first, self._floor), last)
         scanned = self._below.scan_back(start, stop) if newest else self._below.scan(start, stop)
@@ -168,7 +168,7 @@ class TimedBelow:
     # hiding
 
     def hide(self, key: Any, time: int, sequence: int) -> None:
-        """The row is deleted or replaced by the open epoch, if there is one."""
+        """Record that the open epoch deletes or replaces the row, if it exists."""
         hidden = self._hidden.setdefault(key, set())
         if (time, sequence) not in hidden:
             hidden.add((time, sequence))
@@ -178,7 +178,7 @@ class TimedBelow:
             clean.remove(time, sequence)
 
     def drop(self, before: int) -> list[tuple[bytes, bytes]]:
-        """Hide all rows with time < before; gives the index of those that were not dropped before."""
+        """Hide all rows with time < before. Returns the index of those that were not dropped before."""
         start = max(self._oldest, self._floor)
         if before <= start:
             return []
@@ -196,7 +196,7 @@ class TimedBelow:
         return gone
 
     def dropped_rows(self, gone: list[tuple[bytes, bytes]]) -> list[tuple[bytes, Any, Any]]:
-        """What `drop` gave, as (index, key, value), without the rows that had been hidden before."""
+        """The rows for a result of `drop`, as (index, key, value), without the rows that were hidden before."""
         seen: list[tuple[bytes, Any, bytes]] = []
         for index, value in gone:
             encoded = self._keys.indexed_key(index, value)
@@ -216,13 +216,13 @@ class TimedBelow:
     # the end of the epoch
 
     def check_hash(self, base: bytes, encoded: bytes) -> None:
-        """Raises InvariantBroken when there are rows of another long key with this one's hash."""
+        """Raises InvariantBroken if there are rows of another long key with the same hash."""
         row = next(self._below.scan(*self._keys.span(base, FIRST, LAST)), None)
         if row is not None:
             data_of(encoded, row[1])
 
     def tombstones(self) -> list[bytes]:
-        """Rows, and their index, that the open epoch deletes (and may have written again)."""
+        """Rows that the open epoch deletes (and may have written again), with their index."""
         gone = list(self._dropped)
         for key, hidden in self._hidden.items():
             base = self._keys.base(encode_canonical(key))
@@ -234,7 +234,7 @@ class TimedBelow:
         return gone
 
     def turn(self, opened: Mapping[Any, OpenRows]) -> None:
-        """The open epoch's rows are below now."""
+        """Move the open epoch's rows below."""
         for key, rows in opened.items():
             if not rows.times:
                 continue

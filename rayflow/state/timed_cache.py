@@ -9,10 +9,10 @@ from rayflow.state.timed_rows import CleanRows
 
 
 class TimedCache(Generations):
-    """Clean rows by key. A key takes the room of one row more than it has: that none is there must be kept too."""
+    """Clean rows by key. A key counts as one row more than it has, because the absence of rows must be cached, too."""
 
     def find(self, key: Any) -> CleanRows | None:
-        """What is known of the key."""
+        """The known rows of the key."""
         rows: CleanRows | None = self._young.get(key)
         if rows is None and self._old:
             rows = self._old.pop(key, None)
@@ -28,13 +28,13 @@ class TimedCache(Generations):
             self.keep_one(key, own)
 
     def keep_one(self, key: Any, rows: CleanRows) -> None:
-        """Add what was read of a key, unless it is more than a generation may hold."""
+        """Add rows that were read of a key, unless they are more than a generation can hold."""
         if self._fits(rows):
             self._cache.grows(len(rows) + 1, len(rows) + 1, self._mean)
             self._young[key] = rows
 
     def grew(self, key: Any, rows: CleanRows, added: int) -> None:
-        """So many rows were added to those of a key."""
+        """Note that rows were added to those of a key."""
         if not self._fits(rows):
             self._young.pop(key, None)
             self._old.pop(key, None)
@@ -43,7 +43,7 @@ class TimedCache(Generations):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of any key."""
+        """Whether nothing is known about any key."""
         return not self._young and not self._old
 
     def _fits(self, rows: CleanRows) -> bool:

@@ -12,7 +12,7 @@ _by_position = itemgetter(0, 1)
 
 
 class TimedRows:
-    """Columns of one length, in order of time (ms), then sequence: which of the rows at one time came first.
+    """Columns of the same length, in order of time (ms), then sequence, which orders rows with the same time.
 
     >>> rows = TimedRows([5, 5, 9], [0, 1, 0], ["a", "b", "c"])
     >>> rows.part(*rows.between(5, 8)).values
@@ -46,7 +46,7 @@ class TimedRows:
         return TimedRows(self.times[start:stop], self.sequences[start:stop], self.values[start:stop])
 
     def merged(self, other: TimedRows) -> TimedRows:
-        """These rows and those of `other`, which has none in common with them."""
+        """These rows merged with those of `other`; they have none in common."""
         if not other.times:
             return self
         if not self.times:
@@ -64,22 +64,22 @@ class TimedRows:
         return TimedRows(times, sequences, values)
 
     def reversed(self) -> TimedRows:
-        """The newest first."""
+        """The rows, newest first."""
         return TimedRows(self.times[::-1], self.sequences[::-1], self.values[::-1])
 
     def next_sequence(self, time: int) -> int:
-        """That of a row that is added at `time`."""
+        """The sequence for a row that is added at `time`."""
         end = bisect_right(self.times, time)
         return self.sequences[end - 1] + 1 if end and self.times[end - 1] == time else 0
 
     def find(self, time: int, sequence: int) -> int | None:
-        """Where a row is."""
+        """The index of a row."""
         start, stop = self.between(time, time)
         at = bisect_left(self.sequences, sequence, start, stop)
         return at if at < stop and self.sequences[at] == sequence else None
 
     def add(self, time: int, sequence: int, value: Any) -> None:
-        """Put a row that is not there in its place."""
+        """Insert a row that is not there yet."""
         start, stop = self.between(time, time)
         at = bisect_left(self.sequences, sequence, start, stop)
         self.times.insert(at, time)
@@ -87,7 +87,7 @@ class TimedRows:
         self.values.insert(at, value)
 
     def remove(self, time: int, sequence: int) -> bool:
-        """Take a row out; whether it was there."""
+        """Remove a row. Returns whether it was there."""
         at = self.find(time, sequence)
         if at is None:
             return False
@@ -95,7 +95,7 @@ class TimedRows:
         return True
 
     def cut(self, before: int) -> TimedRows:
-        """Take out the rows with time < before, and give them."""
+        """Remove the rows with time < before, and return them."""
         end = bisect_left(self.times, before)
         gone = self.part(0, end)
         if end:
@@ -107,7 +107,7 @@ class OpenRows(TimedRows):
     """Rows of one key that the open epoch has written.
 
     Attributes:
-        head: the time that the key is registered under among those to be dropped, or None.
+        head: the time under which the key is registered for drops, or None.
     """
 
     __slots__ = ("head",)
@@ -118,7 +118,7 @@ class OpenRows(TimedRows):
 
 
 class CleanRows(TimedRows):
-    """All rows of one key with low <= time <= high that are below the open epoch and not hidden by it."""
+    """All rows of one key with low <= time <= high that are below the open epoch and that it does not hide."""
 
     __slots__ = ("high", "low")
 
@@ -132,7 +132,8 @@ class CleanRows(TimedRows):
         return self.low <= first and last <= self.high
 
     def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
-        """What must be read to cover first to last too. When that does not touch what is here, all of it goes."""
+        """The spans to read in order to cover first to last, too. If they do not touch the rows here, all of these are
+        dropped."""
         if first > self.high + 1 or last < self.low - 1:
             self.times, self.sequences, self.values = [], [], []
             self.low, self.high = first, first - 1
@@ -145,7 +146,7 @@ class CleanRows(TimedRows):
         return gaps
 
     def fill(self, rows: TimedRows, first: int, last: int, bounds: tuple[int, int]) -> None:
-        """Take over the rows of a gap. `bounds`: times that no row of the table is before or behind."""
+        """Add the rows of a gap. `bounds`: no row of the table is before or after these times."""
         merged = self.merged(rows)
         self.times, self.sequences, self.values = merged.times, merged.sequences, merged.values
         self.low, self.high = min(self.low, first), max(self.high, last)
@@ -155,7 +156,7 @@ class CleanRows(TimedRows):
             self.high = LAST
 
     def take_over(self, rows: OpenRows) -> int:
-        """Add the rows of an epoch that was sealed, as far as they are covered; gives their number."""
+        """Add the covered rows of a sealed epoch. Returns their number."""
         if self.low > FIRST or self.high < LAST:
             start, stop = rows.between(self.low, self.high)
             added = rows.part(start, stop)

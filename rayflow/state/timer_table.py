@@ -19,20 +19,20 @@ class TimerTable(StateTable):
         self._times = Namespaces(region)
 
     def add(self, time: int, key: Any, tag: str = "") -> None:
-        """Register a timer; registering it twice is registering it once."""
+        """Register a timer. Registering it twice has no further effect."""
         self._times.rows(time)[key, tag] = True
 
     def remove(self, time: int, key: Any, tag: str = "") -> None:
-        """Take a timer back, if it is there."""
+        """Remove a timer, if it is registered."""
         self._times.delete(time, (key, tag))
 
     def due(self, upto: int) -> list[tuple[int, Any, str]]:
-        """The timers up to and including `upto` (ms), in order; they are removed by this call."""
+        """Remove the timers up to and including `upto` (ms), and return them in order."""
         return [(time, key, tag) for time, (key, tag) in self._times.take(upto)]
 
     @property
     def last_time(self) -> int | None:
-        """The latest time for which there is a timer. It looks at all timers of the epoch: not for hot paths."""
+        """The latest time of a timer. It checks all timers of the epoch: not for hot paths."""
         last: int | None = self._times.last()
         return last
 

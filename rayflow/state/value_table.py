@@ -33,8 +33,8 @@ class ValueTable(StateTable, TableView):
                 row = table.rows[key] = new
 
     Attributes:
-        rows: the open epoch's rows, to be changed in place; rows are removed by `delete` only.
-        deleted: keys deleted in the open epoch. A key that is in `rows` too was written again after that.
+        rows: the open epoch's rows, to be changed in place; only `delete` removes rows.
+        deleted: keys deleted in the open epoch. A key that is also in `rows` was written again later.
     """
 
     def __init__(self, operator: str, name: str, region: Region, codec: Codec, cache: CleanCache) -> None:
@@ -44,15 +44,15 @@ class ValueTable(StateTable, TableView):
         self.deleted: set[Any] = set()
         self._cache = ValueCache(cache)
         self._ahead: dict[Any, Any] = {}
-        """What the last `prefetch` read, None where there is no row; good until the next seal."""
+        """What the last `prefetch` has read, None for a missing row; valid until the next seal."""
         self._misses = 0
         self._sorted: SortedKeys | None = None
-        """The open epoch's keys in order, once they were asked for."""
+        """The open epoch's keys in order, after they were requested."""
 
     def load(self, key: Any) -> Any:
-        """Bring an earlier epoch's row into `rows` to be changed in place; None when there is none.
+        """Load an earlier epoch's row into `rows` to be changed in place; None if there is none.
 
-        It counts as changed from then on. Not for a key that is in `rows`.
+        From then on it counts as changed. Do not call it for a key that is in `rows`.
         """
         if self.deleted and key in self.deleted:
             return None
@@ -71,10 +71,10 @@ class ValueTable(StateTable, TableView):
         return value
 
     def prefetch(self, keys: Iterable[Any], share: float = MISSES) -> None:
-        """Read with one read what `load` would read one by one, of `keys` that are about to be loaded.
+        """Read at once what separate `load` calls would read for `keys`.
 
-        Does nothing unless, since the last call, single reads have been more than a `share` of the keys: a look at
-        each key costs more than it saves while the open epoch and the cache have nearly all.
+        It does nothing unless, since the last call, more than a `share` of the keys were read one by one: checking each
+        key costs more than it saves as long as the open epoch and the cache have nearly all of them.
         """
         chosen = list(keys)
         misses, self._misses = self._misses, 0
@@ -121,11 +121,11 @@ class ValueTable(StateTable, TableView):
         return found
 
     def put(self, key: Any, value: Any) -> None:
-        """Write a row, whatever there is."""
+        """Write a row, whether it exists or not."""
         self.rows[key] = value
 
     def delete(self, key: Any) -> None:
-        """Delete a row, if there is one."""
+        """Delete a row, if it exists."""
         self.rows.pop(key, None)
         if self._sorted is not None:
             self._sorted.remove(key)

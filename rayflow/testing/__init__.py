@@ -1,4 +1,4 @@
-"""What tests of a job need: `rf.testing.Driver`."""
+"""Tools for tests of a job: `rf.testing.Driver`."""
 
 from rayflow.testing.driver import Driver, OutputRecord
 

@@ -232,7 +232,7 @@ class Driver:
         return sum(task.state.row_count() for task in self._worker.tasks.values())
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         for task in self._worker.tasks.values():
             task.close()
 
@@ -270,7 +270,7 @@ class Driver:
 
 
 def _times_of(spec: Any, batch: Batch) -> list[int]:
-    """The event times of records that are about to be sent; none for those that will fail."""
+    """The event times of records that will be sent, without those that will fail."""
     if spec.timestamp is None:
         return batch.timestamps
     times: list[int] = []
@@ -283,7 +283,7 @@ def _times_of(spec: Any, batch: Batch) -> list[int]:
 
 
 def _outcome_of(call: Call) -> Outcome:
-    """Make a call here and now; a result that is to be awaited is, on an event loop of its own."""
+    """Make a call immediately; an awaitable result is awaited on a new event loop."""
 
     async def awaited(result: Any) -> Any:
         return await result

@@ -30,9 +30,9 @@ from rayflow.testing.simulation.simulation import Simulation, SimulationFailed
 from rayflow.testing.simulation.world import Report
 
 SHOWN = 20
-"""Failed crash points that are printed for each job."""
+"""Maximum number of failed crash points that are printed for each job."""
 MOST_RUNS = 600
-"""After which shrinking is content with what it has."""
+"""Maximum number of runs for shrinking."""
 
 
 @click.command()
@@ -126,7 +126,7 @@ def _many(first: int, seeds: int, jobs: int) -> bool:
 
 
 def run_seed(seed: int) -> Report | str:
-    """What came of a seed; the message if it failed."""
+    """The outcome of a seed; the message if it failed."""
     try:
         return Simulation(seed).run()
     except SimulationFailed as error:

@@ -13,9 +13,9 @@ from rayflow.core.outputs import IN, Input
 class StateSpec:
     """One state of an operator; `ttl` in ms or None.
 
-    `kind`: value, list, map, timers, windows, ordered (by key and time), calls (records that wait for calls), or
-    expiry (when rows with a TTL end; it may go without loss).
-    `shape`: what its rows hold, in words, where the job file decides it: the windows, the columns of an aggregation.
+    `kind`: value, list, map, timers, windows, ordered (by key and time), calls (records that wait for calls), or expiry
+    (when rows with a TTL expire; it may be lost without harm). `shape`: a description of its rows, if the job file
+    determines them: the windows, the columns of an aggregation.
     """
 
     name: str
@@ -28,10 +28,10 @@ class OperatorSpec:
     """One operator as the job file defines it. Subclasses are frozen dataclasses; each has an operator that runs it.
 
     Attributes:
-        inputs: the names of its inputs. One that has several gives each a name of its own, and does not use IN.
+        inputs: the names of its inputs. An operator with several inputs names each of them, and does not use IN.
         moves_by_key: whether an exchange follows it, which brings the records of a key to one task.
-        keeps_source_keys: whether what follows relies on the keys and the partitioning of the source.
-        has_effect: whether a job that ends in it does something.
+        keeps_source_keys: whether later operators rely on the keys and the partitioning of the source.
+        has_effect: whether a job that ends with it has an effect.
     """
 
     __slots__ = ()
@@ -43,7 +43,7 @@ class OperatorSpec:
 
     @property
     def label(self) -> str:
-        """One line for people on what the operator does, without its kind; "" when there is nothing to add."""
+        """One line for people that describes the operator, without its kind; "" if there is nothing to add."""
         return ""
 
     @property
@@ -53,7 +53,7 @@ class OperatorSpec:
 
     @property
     def by_key(self) -> bool:
-        """Whether it needs all records of a key in one task, and brings no such order about itself."""
+        """Whether it needs all records of a key in one task, and does not ensure this itself."""
         return False
 
     @property
@@ -63,5 +63,5 @@ class OperatorSpec:
 
 
 def joined(*parts: str, by: str = ", ") -> str:
-    """The parts of a label, those left out that are empty."""
+    """The non-empty parts of a label."""
     return by.join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Where records leave a job."""
+"""The outputs of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rayflow.serde.base import Serde
 
 @dataclass(frozen=True, slots=True)
 class SinkSpec(OperatorSpec):
-    """Encodes records and hands them to a topic. `timestamp`, `headers`: from the value; None keeps the record's."""
+    """Encodes records, and writes them to a topic. `timestamp`, `headers`: functions of the value; None keeps the
+    record's."""
 
     topic: TopicRef
     key: Serde[Any]

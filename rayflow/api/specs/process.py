@@ -23,9 +23,9 @@ CLOCK_TTL_TIMERS = StateSpec("timers.ttl-processing", "expiry")
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec(OperatorSpec):
-    """Runs a ProcessFunction; `make` builds one instance per task. `keyed` is False on an unkeyed stream.
+    """Runs a ProcessFunction; `make` creates one instance per task. `keyed` is False on an unkeyed stream.
 
-    `function`: the class of what `make` builds; None: not known before it is built.
+    `function`: the class of what `make` creates; None: unknown before it is called.
     """
 
     make: Callable[[], Any]
@@ -39,7 +39,7 @@ class ProcessSpec(OperatorSpec):
 
     @property
     def made(self) -> type[Any]:
-        """The ProcessFunction class that `make` builds."""
+        """The ProcessFunction class that `make` creates."""
         return self.function or type(self.make())
 
     @property

@@ -1,4 +1,4 @@
-"""How the values of a key become one, in the specs of tables and windows."""
+"""The specs that reduce the values of a key to one, for tables and windows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rayflow.core.failures import OnError, Stop
 
 @dataclass(frozen=True, slots=True)
 class AggregateSpec:
-    """Named aggregations per key; the result is a record with `key`, for windows `window_start` and `window_end`, and
-    the aggregates' names. `result` is built with these as keyword arguments that it has fields for."""
+    """Named aggregations per key. The result is a record with `key`, for windows `window_start` and `window_end`, and
+    the aggregates' names. `result` is created with those of them as keyword arguments for which it has fields."""
 
     aggregations: tuple[tuple[str, Any], ...]
     result: type[Any]
@@ -37,11 +37,11 @@ class AggregateSpec:
 
 @dataclass(frozen=True, slots=True)
 class FoldSpec:
-    """accumulator = fn(accumulator, value), from `initial()`; the accumulator is the result. `reduce` and `count` are
+    """accumulator = fn(accumulator, value), from `initial()`. The accumulator is the result. `reduce` and `count` are
     folds: for `reduce`, `initial` is None and the first value is the first accumulator.
 
-    `merge`: the accumulator of two, the first one's values before the other's; None where there is none. A `reduce`
-    merges by its `fn`.
+    `merge`: combines two accumulators; the values of the first one came earlier. None if there is none. A `reduce`
+    merges with its `fn`.
     """
 
     initial: Callable[[], Any] | None
@@ -66,6 +66,6 @@ ReducerSpec: TypeAlias = AggregateSpec | FoldSpec
 
 
 def one_more(count: int, value: Any) -> int:
-    """The `fn` of the fold behind `count()` (its `initial` is `int`). An operator may know it by identity and count
+    """The `fn` of the fold for `count()` (its `initial` is `int`). An operator may recognise it by identity, and count
     without a call per record."""
     return count + 1

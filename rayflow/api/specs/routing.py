@@ -1,4 +1,4 @@
-"""Operators that only decide where records go on."""
+"""Operators that only choose where records go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MergeSpec(OperatorSpec):
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec(OperatorSpec):
-    """Sends each record to the output of the first predicate that holds, else to OUT (the rest)."""
+    """Sends each record to the output of the first predicate that is true, otherwise to OUT (the rest)."""
 
     branches: tuple[tuple[str, Callable[[Any], Any]], ...]
     on_error: OnError = field(default_factory=Stop)

@@ -1,4 +1,4 @@
-"""Reading a topic: decoding, event time, and values to begin with."""
+"""Reading a topic: decoding, event time, and sample values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rayflow.serde.base import Serde
 
 @dataclass(frozen=True, slots=True)
 class WatermarkStrategy:
-    """How event time advances with what a source partition has delivered.
+    """How event time advances with the records of a source partition.
 
     Attributes:
         out_of_order: ms that a record may be behind the newest one of its partition (the watermark is the newest
-            timestamp less this, less 1 ms); None when event time never advances (`no_watermark`).
+            timestamp less this, less 1 ms); None if event time never advances (`no_watermark`).
     """
 
     out_of_order: int | None
@@ -36,7 +36,8 @@ class Sample:
     """Sample data for a topic that does not exist yet, when the job runs on the embedded log.
 
     Attributes:
-        values: gives the values, a finite number of them; keys are null. value: the stream's serde.
+        values: returns the values, a finite number of them; keys are null.
+        value: the stream's serde.
         timestamp: event time (ms) from the value; None: the time of writing.
     """
 
@@ -47,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec(OperatorSpec):
-    """Decodes a source's records, gives them timestamps and makes the watermark.
+    """Decodes a source's records, sets their timestamps, and computes the watermark.
 
     Attributes:
         timestamp: event time (ms) from the decoded value; None keeps the broker's.

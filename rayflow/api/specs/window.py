@@ -18,7 +18,7 @@ WINDOWS = StateSpec("windows", "windows")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Windows of `size` ms, one beginning every `every` ms since the epoch; tumbling when both are equal."""
+    """Windows of `size` ms, one starting every `every` ms since the epoch; tumbling if both are equal."""
 
     size: int
     every: int
@@ -35,7 +35,7 @@ class Window:
 class WindowSpec(OperatorSpec):
     """An aggregate per key and window. A window [start, end) is final when the watermark reaches end + grace (ms).
 
-    `late`: whether someone takes the LATE output; late records are counted in any case.
+    `late`: whether the LATE output is used; late records are counted in any case.
     """
 
     window: Window

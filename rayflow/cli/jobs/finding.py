@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def job_at(name: str, address: str | None, state: str | None) -> Iterator[JobControl]:
-    """A running job. `address`: search this cluster only. Raises JobNotFound, which says where we looked,
+    """A running job. `address`: search this cluster only. Raises JobNotFound, which names the places searched,
     ClusterUnavailable, WorkerLost."""
     from rayflow.runtimes.local.control import local_job
 

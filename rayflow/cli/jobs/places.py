@@ -1,4 +1,4 @@
-"""Paths as every process of a cluster reads them: a relative one means something else in each of them."""
+"""Makes paths absolute, because a relative path means something else in each process of a cluster."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _value_lines(batch: Batch) -> list[bytes]:
 
 
 def shown(data: bytes | None) -> Any:
-    """Bytes as JSON output: the JSON that they contain, else text, else base64."""
+    """Bytes as JSON output: the JSON that they contain, otherwise text, otherwise base64."""
     if data is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Record batches as the embedded log stores them: a checksum, then the columns as MessagePack."""
+"""The format of record batches in the embedded log: a checksum, then the columns as MessagePack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHECKSUM = struct.Struct(">I")
 
 
 class Columns(NamedTuple):
-    """Records of one partition as columns of one length. `headers` is None when no record has any."""
+    """Records of one partition as columns of the same length. `headers` is None if no record has any."""
 
     keys: list[bytes | None]
     values: list[bytes | None]
@@ -22,13 +22,13 @@ class Columns(NamedTuple):
     headers: list[Headers] | None = None
 
     def part(self, start: int, stop: int) -> Columns:
-        """The records from `start` up to `stop`."""
+        """The records from `start` to `stop`, exclusive."""
         headers = None if self.headers is None else self.headers[start:stop]
         return Columns(self.keys[start:stop], self.values[start:stop], self.timestamps[start:stop], headers)
 
 
 class Damaged(ValueError):
-    """The bytes are not what was stored."""
+    """The bytes differ from those that were stored."""
 
 
 _decoder = msgspec.msgpack.Decoder(Columns)

@@ -19,7 +19,7 @@ from rayflow.core.ids import TopicPartition
 
 
 class EmbeddedAppender(Appender):
-    """Collects records and writes them by transactions of about a blob."""
+    """Collects records, and writes them in transactions of about one blob."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -51,10 +51,10 @@ class EmbeddedAppender(Appender):
 
 
 class EmbeddedConnector(Source, Sink, TopicAdmin, Appendable):
-    """Topics in an LMDB environment, for any number of processes of one machine; each commit is synced to disk.
+    """Topics in an LMDB environment, for any number of processes on one machine. Each commit is synced to disk.
 
     Args:
-        path: the environment's folder; made when there is none.
+        path: the environment's folder; created if it does not exist.
 
     >>> import tempfile
     >>> log = EmbeddedConnector(Path(tempfile.mkdtemp()))
@@ -107,7 +107,7 @@ class EmbeddedConnector(Source, Sink, TopicAdmin, Appendable):
         return f"embedded log at {self.path}: {len(topics)} topics, {records} records (LMDB {version})"
 
     def positions(self, group: str) -> dict[TopicPartition, int]:
-        """The positions that a group (a job) shows. For people, not for recovery."""
+        """The positions that a group (a job) shows: for people, not for recovery."""
         with self._environment.read() as txn:
             return layout.positions_of(txn, group)
 

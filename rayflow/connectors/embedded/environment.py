@@ -1,4 +1,5 @@
-"""LMDB environments, one per process and path however many users it has: opening one twice in a process raises."""
+"""LMDB environments: one per process and path, shared by all its users, because LMDB cannot open one twice in a
+process."""
 
 from __future__ import annotations
 
@@ -16,21 +17,21 @@ from rayflow.core.errors import BrokerRefused, DamagedObject, DiskFull, InvalidC
 from rayflow.core.lmdb_file import check_data_file
 
 LmdbTransaction: TypeAlias = Any
-"""An lmdb.Transaction (the library carries no types)."""
+"""An lmdb.Transaction (the library has no type annotations)."""
 
 ADVICE = "Restore the folder from a backup, or delete it and write the topics again"
 MAP_SIZE = 256 << 30
-"""Bytes that one log may grow to; address space only, the file is as large as what it holds."""
+"""The maximum size of a log in bytes. It takes address space only: the file has the size of its contents."""
 _MAX_PROCESSES = 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""LMDB calls a write that was cut short EIO, whatever the reason; a full disk is the usual one."""
+"""LMDB reports EIO for a write that was cut short, whatever the reason; usually the disk is full."""
 
 _open: dict[str, Environment] = {}
 _lock = Lock()
 
 
 class Environment:
-    """One open LMDB environment, synced at every commit; safe to use from several threads and processes."""
+    """One open LMDB environment, synced at every commit. Several threads and processes may use it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -46,28 +47,29 @@ class Environment:
                 self._lmdb = lmdb.open(path, map_size=MAP_SIZE, max_readers=_MAX_PROCESSES, readahead=False)
             except (lmdb.ReadonlyError, lmdb.LockError) as error:
                 raise InvalidConnector(f"The embedded log at {path} cannot be opened: {error}") from error
-            # A reader that was killed would keep its pages from being used again.
+            # A killed reader would prevent its pages from being reused.
             self._lmdb.reader_check()
         _sync_folder(path)
 
     @contextmanager
     def read(self) -> Iterator[LmdbTransaction]:
-        """A consistent view; values are memoryviews that end with it. Keep it short: pages it sees cannot be freed."""
+        """A consistent view. Its values are memoryviews that end with it. Keep it short: pages that it sees cannot be
+        freed."""
         with self._errors(), self._lmdb.begin(buffers=True) as transaction:
             yield transaction
 
     @contextmanager
     def write(self) -> Iterator[LmdbTransaction]:
-        """A transaction that is durable at the end of the block, or leaves nothing when the block raises.
+        """A transaction that is durable at the end of the block, or has no effect if the block raises.
 
-        Waits for writers of other threads and processes. Raises DiskFull, then nothing of it is visible.
+        Waits for writers of other threads and processes. Raises DiskFull; then none of its changes is visible.
         """
         with self._errors(), self._lmdb.begin(write=True) as transaction:
             yield transaction
 
     @property
     def commits(self) -> int:
-        """Number of the last transaction of any process: while it stays, nothing has changed."""
+        """Number of the last transaction of any process. If it is the same, nothing has changed."""
         return int(self._lmdb.info()["last_txnid"])
 
     @contextmanager
@@ -90,7 +92,7 @@ class Environment:
             raise BrokerRefused(f"The embedded log at {self.path} refused: {error}") from error
 
     def release(self) -> None:
-        """Give back what `acquire` gave; the last one closes the environment."""
+        """Return an environment from `acquire`. The last release closes it."""
         with _lock:
             self._users -= 1
             if self._users == 0:
@@ -99,9 +101,9 @@ class Environment:
 
 
 def acquire(path: Path) -> Environment:
-    """The environment at `path`, opened if nobody in this process has it open, created if there is none.
+    """The environment at `path`: shared if this process has it open, and created if it does not exist.
 
-    Give it back with `release`. Raises InvalidConnector, DamagedObject, DiskFull.
+    Return it with `release`. Raises InvalidConnector, DamagedObject, DiskFull.
     """
     real = os.path.realpath(path)
     with _lock:
@@ -113,7 +115,7 @@ def acquire(path: Path) -> Environment:
 
 
 def _sync_folder(path: str) -> None:
-    """Make the names in a folder durable, and its own name in the folder above."""
+    """Make the names in a folder durable, and the folder's own name in its parent."""
     for folder in (path, os.path.dirname(path)):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -3,8 +3,8 @@
 | key | value |
 | --- | --- |
 | `v` | format |
-| `i` | 16 random bytes that tell this log from any other, wherever its folder is moved |
-| `n` | number that the next topic gets; a topic made again under its old name is another topic |
+| `i` | 16 random bytes that identify this log, even if its folder is moved |
+| `n` | number of the next topic; a topic that is recreated under its old name is another topic |
 | `t` name | topic number, partitions |
 | `e` topic number, partition | end position |
 | `r` topic number, partition, base position | a record batch (see `blob.py`) |
@@ -38,7 +38,7 @@ _LONGEST = 500
 
 
 class Topic(NamedTuple):
-    """A topic as stored: its number, and how many partitions it has."""
+    """A topic as stored: its number, and its number of partitions."""
 
     number: int
     partitions: int
@@ -51,7 +51,7 @@ _encode = msgspec.msgpack.encode
 
 
 def prepare(environment: Environment) -> None:
-    """Write the format into a new environment; refuse one of a newer rayflow. Raises FormatTooNew."""
+    """Write the format into a new environment. Raises FormatTooNew if a newer rayflow has written it."""
     with environment.read() as txn:
         found = txn.get(b"v")
         version = None if found is None else _NUMBER.unpack(found)[0]
@@ -115,7 +115,7 @@ def delete_topic(txn: LmdbTransaction, name: str) -> None:
 
 
 def end_of(txn: LmdbTransaction, topic: int, partition: int) -> int:
-    """The position that the partition's next record gets."""
+    """The position of the partition's next record."""
     found = txn.get(b"e" + _PARTITION.pack(topic, partition))
     return 0 if found is None else int(_NUMBER.unpack(found)[0])
 
@@ -128,7 +128,7 @@ def append(txn: LmdbTransaction, topic: int, partition: int, blob: bytearray, co
 
 
 def batch_at(txn: LmdbTransaction, topic: int, partition: int, position: int) -> tuple[int, memoryview] | None:
-    """The batch that holds a position, and the position of its first record; None when there is no such batch."""
+    """The batch that contains a position, and the position of its first record; None if there is no such batch."""
     cursor = txn.cursor()
     key = _RECORDS.pack(b"r", topic, partition, position)
     if cursor.set_range(key):
@@ -143,7 +143,7 @@ def batch_at(txn: LmdbTransaction, topic: int, partition: int, position: int) ->
 
 
 def raise_fence(txn: LmdbTransaction, job: str, slot: int) -> int:
-    """Shut out every earlier publisher of the slot; the number of the new one."""
+    """Fence every earlier publisher of the slot. Returns the number of the new one."""
     fence = fence_of(txn, job, slot) + 1
     txn.put(_key(b"f", job, slot), _NUMBER.pack(fence))
     return fence
@@ -179,7 +179,7 @@ def positions_of(txn: LmdbTransaction, group: str) -> dict[TopicPartition, int]:
 
 def _key(prefix: bytes, *parts: str | int) -> bytes:
     key = _encode(parts)
-    # LMDB's keys end at 511 bytes; names of jobs and operators need not.
+    # LMDB's keys are limited to 511 bytes; names of jobs and operators are not.
     return prefix + (key if len(key) <= _LONGEST else hashlib.blake2b(key).digest())
 
 

@@ -1,4 +1,4 @@
-"""Turns output batches into blobs for partitions, which it chooses as Kafka's Java client does."""
+"""Packs output batches into blobs per partition. It chooses partitions like Kafka's Java client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rayflow.core.errors import RecordTooLarge, UnknownTopic
 from rayflow.core.hashing import Partitioner, murmur2
 
 BLOB_BYTES = 1 << 20
-"""Keys and values of one blob, about; a record that is larger has a blob to itself."""
+"""Approximate bytes of keys and values in one blob; a larger record has its own blob."""
 BLOB_RECORDS = 16_384
 RECORD_BYTES = 64 << 20
 """The largest key or value, in bytes."""
@@ -22,7 +22,7 @@ RECORD_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A blob on its way to a partition."""
+    """A blob for a partition."""
 
     topic: str
     number: int
@@ -33,7 +33,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class _Pile:
-    """Records of one partition that wait until they are enough for a blob."""
+    """Records of one partition that wait until they fill a blob."""
 
     pieces: list[Columns] = field(default_factory=list)
     records: int = 0
@@ -41,16 +41,16 @@ class _Pile:
 
 
 class Packer:
-    """Packs output batches. Keeps what it knows of keys, so keep one per writer."""
+    """Packs output batches. It remembers the partitions of keys, so keep one per writer."""
 
     def __init__(self) -> None:
         self._partitioners: dict[int, Partitioner] = {}
         self._turn = 0
 
     def pack(self, batches: Iterable[EncodedBatch], find: Callable[[str], Topic]) -> Iterator[Chunk]:
-        """The batches as chunks, each partition's records in their order; one chunk a step.
+        """Yield the batches as chunks, with each partition's records in their order; one chunk per step.
 
-        Raises RecordTooLarge; UnknownTopic for a partition that the topic does not have, and what `find` raises.
+        Raises RecordTooLarge, UnknownTopic for a partition that the topic does not have, and the errors of `find`.
         """
         piles: dict[tuple[str, Topic, int], _Pile] = {}
         for batch in batches:
@@ -87,7 +87,7 @@ class Packer:
             if len(counts) == 1:
                 yield targets[0], whole
                 return
-            # Sorting is stable, so each partition's records become one slice, in their order.
+            # Sorting is stable, so the records of each partition become one slice, in their order.
             order = sorted(range(len(targets)), key=targets.__getitem__)
             pick = itemgetter(*order)
             moved = Columns(*(None if column is None else list(pick(column)) for column in whole))  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ class Packer:
                 start += counts[partition]
 
     def _targets(self, keys: list[bytes | None], partitions: int) -> list[int]:
-        """Per key its partition; null keys of one batch go to one partition, the next one at each batch."""
+        """The partition of each key. Null keys of one batch go to one partition, which changes with each batch."""
         partitioner = self._partitioners.get(partitions)
         if partitioner is None:
             partitioner = self._partitioners[partitions] = Partitioner(partitions, bytes, murmur2)

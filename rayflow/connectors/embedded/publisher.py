@@ -16,7 +16,7 @@ from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
 
 def write_chunks(txn: LmdbTransaction, chunks: Iterable[Chunk]) -> None:
-    """Add the chunks to their partitions. Raises UnknownTopic when a topic was deleted since they were packed."""
+    """Add the chunks to their partitions. Raises UnknownTopic if a topic was deleted since they were packed."""
     known: set[tuple[str, int]] = set()
     for chunk in chunks:
         if (chunk.topic, chunk.number) not in known:
@@ -27,7 +27,7 @@ def write_chunks(txn: LmdbTransaction, chunks: Iterable[Chunk]) -> None:
 
 
 def pack(packer: Packer, environment: Environment, batches: Iterable[EncodedBatch]) -> Iterator[Chunk]:
-    """The batches as chunks for the topics as they are now. Raises UnknownTopic, RecordTooLarge."""
+    """The batches as chunks for the current topics. Raises UnknownTopic, RecordTooLarge."""
     topics: dict[str, layout.Topic] = {}
 
     def find(name: str) -> layout.Topic:
@@ -40,7 +40,7 @@ def pack(packer: Packer, environment: Environment, batches: Iterable[EncodedBatc
 
 
 class EmbeddedPublisher(Publisher):
-    """Packs records between steps, without holding a lock; then one short transaction checks the fence and writes."""
+    """Packs records between steps, without a lock. Then one short transaction checks the fence and writes."""
 
     def __init__(self, environment: Environment, job: str, slot: int) -> None:
         self._environment = environment

@@ -17,14 +17,14 @@ from rayflow.core.errors.brokers import RECREATED
 from rayflow.core.ids import Epoch, TopicPartition
 
 _PAUSE = 0.005
-"""Seconds between two looks at a log in which nothing has changed."""
+"""Seconds between two checks of a log that has not changed."""
 _POLL_BYTES = 16 << 20
 """A poll stops after this many stored bytes."""
 
 
 @dataclass(slots=True)
 class _Assigned:
-    """A partition that is read, and the stored batch that its position lies in."""
+    """A partition that is read, and the stored batch that contains its position."""
 
     place: TopicPartition
     topic: int
@@ -34,7 +34,7 @@ class _Assigned:
 
 
 class EmbeddedReader(Reader):
-    """Reads by short transactions, and looks for new commits every few ms while it waits."""
+    """Reads in short transactions, and looks for new commits every few ms while it waits."""
 
     def __init__(self, environment: Environment, group: str) -> None:
         self._environment = environment
@@ -106,7 +106,7 @@ class EmbeddedReader(Reader):
         polled: list[Polled] = []
         room = _POLL_BYTES
         with self._environment.read() as txn:
-            # What this transaction sees: it may be one commit behind `commits`.
+            # The state that this transaction sees may be one commit older than `commits`.
             seen = txn.id()
             for name, number in {(one.place.topic, one.topic) for one in self._assigned}:
                 if layout.find_topic(txn, name).number != number:
@@ -118,13 +118,14 @@ class EmbeddedReader(Reader):
                     polled.append(found)
                     max_records -= len(found.batch)
                     room -= size
-        # The next poll begins with another partition, so that a long one does not starve the others.
+        # The next poll starts with another partition, so that a long one does not starve the others.
         self._assigned.rotate(-1)
         self._nothing_after = None if polled else seen
         return polled
 
     def _take(self, txn: LmdbTransaction, one: _Assigned, stop: int, room: int) -> tuple[Polled, int]:
-        """Records from the position up to `stop`, less when they are large; the stored bytes that were read."""
+        """Records from the position to `stop`, or fewer if they are large; and the number of stored bytes that were
+        read."""
         start, size = one.position, 0
         pieces: list[Columns] = []
         while one.position < stop and size < room:
@@ -142,7 +143,7 @@ class EmbeddedReader(Reader):
         return Polled(batch, one.position), size
 
     def _load(self, txn: LmdbTransaction, one: _Assigned) -> tuple[int, Columns, int]:
-        """The stored batch at the position: where it begins, its records, its stored bytes."""
+        """The stored batch at the position: where it begins, its records, its size in stored bytes."""
         found = layout.batch_at(txn, one.topic, one.place.partition, one.position)
         try:
             if found is None:

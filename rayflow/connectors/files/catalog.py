@@ -1,4 +1,4 @@
-"""Which files a topic's name stands for, and which of them is which partition."""
+"""Finds the files of a topic, and assigns them to partitions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from rayflow.core.errors import UnknownTopic
 def files_of(base: Path, topic: str, suffix: str) -> list[Path]:
     """The files of a topic, sorted by path: file i is partition i.
 
-    A topic is the path of a file, a directory (its files that end in `suffix`, hidden ones left out) or a glob pattern;
-    relative ones start at `base`. New files must sort behind those that are there: a job that finds another file in a
-    partition's place does not start.
-    Raises UnknownTopic when there is no file.
+    A topic is the path of a file, a directory (its files that end in `suffix`, except hidden ones) or a glob pattern.
+    Relative paths start at `base`. New files must sort after the existing ones: a job does not start if a partition is
+    another file than before. Raises UnknownTopic if there is no file.
     """
     path = base / topic
     if path.is_file():
@@ -48,12 +47,12 @@ def list_topics(base: Path, suffix: str) -> list[TopicInfo]:
 
 
 def digest(*parts: str) -> str:
-    """Eight characters that stand for a text, or for several."""
+    """Eight characters that identify a text, or several texts."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
 
 
 def parts_in(folder: Path, suffix: str) -> list[Path]:
-    """The files directly in a directory that end in `suffix`; hidden ones are not finished, or nobody's business."""
+    """The files directly in a directory that end in `suffix`, except hidden ones, which may be unfinished."""
     return [file for file in folder.iterdir() if _is_part(file, suffix)]
 
 

@@ -1,4 +1,4 @@
-"""Files as connectors: JSON lines, to read and to write, and CSV, to read."""
+"""Files as connectors: JSON lines, for reading and writing, and CSV, for reading."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from rayflow.serde.base import Serde
 
 
 class _Files(Source, Catalog):
-    """Files that are read: a topic is a file, a directory or a glob pattern, each file a partition.
+    """Files that are read: a topic is a file, a directory or a glob pattern, and each file is a partition.
 
     Args:
-        base: where relative topics start.
+        base: the folder at which relative topics start.
     """
 
     scheme: str
@@ -64,7 +64,8 @@ class _Files(Source, Catalog):
 
 
 class CsvConnector(_Files):
-    """CSV files. A record's value is the row as a JSON object of strings; the names come from the file's first row."""
+    """CSV files. A record's value is the row as a JSON object of strings, with the column names of the file's first
+    row."""
 
     scheme = "csv"
     suffix = ".csv"
@@ -94,7 +95,8 @@ class JsonLinesConnector(_Files, Sink, TopicAdmin, Appendable):
         return OneLine(serde)
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
-        """Make the directory; one that is there without part files will do. The number of partitions means nothing."""
+        """Create the directory. An existing one without part files is accepted. The number of partitions has no
+        meaning."""
         folder = self.base / topic
         if folder.exists() and not (folder.is_dir() and not parts_in(folder, self.suffix)):
             raise TopicExists(f"{folder} already exists", topic=topic)
@@ -105,7 +107,7 @@ class JsonLinesConnector(_Files, Sink, TopicAdmin, Appendable):
             raise refused(error, folder) from error
 
     def delete(self, topic: str) -> None:
-        """Remove the part files in a directory, and the directory when nothing else is in it."""
+        """Remove the part files in a directory, and the directory if it contains nothing else."""
         if (self.base / topic).is_file():
             raise BrokerRefused("Only directories can be deleted", topic=topic, advice="Remove the file yourself")
         folder = folder_of(self.base, topic)

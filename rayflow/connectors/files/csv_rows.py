@@ -1,4 +1,4 @@
-"""Finds the rows in a CSV file and gives them as JSON objects."""
+"""Finds the rows in a CSV file, and returns them as JSON objects."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _encoder = msgspec.json.Encoder()
 
 
 class RowSplitter(Splitter):
-    """Rows of a file whose first row names the columns; each becomes a JSON object of strings.
+    """Rows of a file whose first row contains the column names; each row becomes a JSON object of strings.
 
-    A row with fewer columns lacks the last names; one with more has the surplus as a list under "". Blank rows are
-    passed over. The file is UTF-8, with or without a byte order mark; quoted fields may hold newlines.
+    A row with fewer columns lacks the last names; a row with more has the additional columns as a list under "". Blank
+    rows are skipped. The file is UTF-8, with or without a byte order mark; quoted fields may contain newlines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class RowSplitter(Splitter):
         return len(rows) == 1 and len(rows[0]) >= len(header[0])
 
     def _read_header(self, tail: bool) -> tuple[list[str], int] | None:
-        """The columns' names and where the row after them starts; None while the row is not there."""
+        """The column names, and where the next row starts; None while the header is incomplete."""
         with self._path.open("rb") as file:
             data = file.read(_HEADER_BYTES)
         mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
@@ -67,11 +67,11 @@ class RowSplitter(Splitter):
         return header
 
     def _rows(self, data: bytes, position: int) -> tuple[list[list[str]], list[int], int]:
-        """Whole rows, where each starts, and where the first that is not whole does."""
+        """The complete rows, where each one starts, and where the first incomplete one starts."""
         lines = data.splitlines(keepends=True)
         starts = list(accumulate(map(len, lines), initial=position))
         try:
-            # One line more than there is: a row whose quotes are still open swallows it.
+            # An additional line at the end: a row with an open quote would include it.
             reader = csv.reader(chain(map(bytes.decode, lines), ["end"]))
             found = [(row, reader.line_num) for row in reader]
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Writes files so that they are there after a crash, whole or not at all."""
+"""Writes files atomically and durably: after a crash a file is complete, or does not exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and sync it; not its folder."""
+    """Write a file and sync it, but not its folder."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -33,14 +33,15 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file against other processes and other callers here; a process that dies lets go of it."""
+    """Hold the lock of a file against other processes and other callers in this one. If a process dies, its lock is
+    released."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def refused(error: OSError, path: Path) -> RayflowError:
-    """The error to raise for what the system said to a write."""
+    """The error to raise for an error of the system during a write."""
     if error.errno in _FULL:
         return DiskFull(
             f"No space is left to write {path}", advice="Free disk space; the next start publishes the epoch again"

@@ -17,11 +17,11 @@ from rayflow.core.errors import DamagedObject, Fenced, InvariantBroken
 from rayflow.core.ids import Marker, SinkTask
 
 HOME = ".rayflow"
-"""Folder beside the topics."""
+"""The name of the folder beside the topics."""
 
 
 def home_of(base: Path, topic: str) -> Path:
-    """The folder that a topic to write lies in, whatever the working directory is when the topic's path is absolute."""
+    """The folder that contains a topic to write. An absolute topic path does not depend on the working directory."""
     return (base / topic).resolve().parent
 
 
@@ -52,20 +52,20 @@ class Home:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the job's lock here. Raises Fenced when a newer publisher has been opened."""
+        """Hold the job's lock. Raises Fenced if a newer publisher was opened."""
         with locked(self.path / "lock"):
             if self._newest_fence() != self._fence:
                 raise Fenced(f"A newer publisher has been opened for slot {self._slot}", job=self._job)
             yield
 
     def hidden(self, final: Path) -> Path:
-        """A name for a file until it gets its own; no other publisher writes to it."""
+        """A hidden name for a file until it gets its final one. No other publisher uses it."""
         if self._fence is None:
             raise InvariantBroken("A publisher was used before it was opened", job=self._job)
         return final.parent / f".{self._tag}-{self._fence}-{final.name}"
 
     def sweep(self, folder: Path) -> None:
-        """Remove what earlier publishers of the slot have left under hidden names."""
+        """Remove the hidden files that earlier publishers of the slot have left."""
         for left in folder.glob(f".{self._tag}-*"):
             if not left.name.startswith(f".{self._tag}-{self._fence}-"):
                 left.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class Home:
 
 
 def file_name(text: str) -> str:
-    """A text as part of a file's name."""
+    """A text as a part of a file name."""
     name = quote(text, safe="")
     return name if re.fullmatch(r".{1,80}", name) else blake2b(text.encode(), digest_size=16).hexdigest()
 

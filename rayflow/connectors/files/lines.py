@@ -1,4 +1,4 @@
-"""Values as lines of a file: which may be one, and a serde that refuses the others before they are staged."""
+"""Values as lines of a file, and a serde that refuses values that cannot be a line before they are staged."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def lines(values: Sequence[bytes]) -> bytes:
 
 
 class OneLine(Serde[Any]):
-    """Encodes as another serde does, and refuses what would not be one line.
+    """Encodes like another serde, and refuses values that would not be one line.
 
-    An epoch's output is encoded before its checkpoint and written after it: what cannot be written must be found here.
+    An epoch's output is encoded before its checkpoint and written after it, so such a value must be found here.
     """
 
     def __init__(self, serde: Serde[Any]) -> None:

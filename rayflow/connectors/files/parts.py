@@ -33,7 +33,7 @@ def lines_of(batches: Iterable[EncodedBatch], topic: str) -> bytes:
 
 
 def folder_of(base: Path, topic: str) -> Path:
-    """The directory that a topic to write is. Raises UnknownTopic."""
+    """The directory of a topic to write. Raises UnknownTopic."""
     folder = base / topic
     if not folder.is_dir():
         raise UnknownTopic(f"There is no directory {folder}", topic=topic, advice="Create it: rayflow topics create")
@@ -41,7 +41,7 @@ def folder_of(base: Path, topic: str) -> Path:
 
 
 class LooseParts(Appender):
-    """Writes part files of their own name: at each `flush`, and when much has come together."""
+    """Writes part files with their own names: at each `flush`, and when enough records are collected."""
 
     def __init__(self, base: Path, slot: int = 0) -> None:
         self._base = base

@@ -22,7 +22,7 @@ from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
 @dataclass(slots=True)
 class _Prepared:
-    """Files of an epoch that are written and synced under hidden names, and the names they will get."""
+    """Files of an epoch that are written and synced under hidden names, and their final names."""
 
     parts: list[tuple[Path, Path]] = field(default_factory=list)
     markers: list[tuple[Path, Path]] = field(default_factory=list)
@@ -33,16 +33,15 @@ class _Prepared:
 
 
 class JsonLinesPublisher(Publisher):
-    """Writes, per epoch, sink task and topic, one file `part-<epoch>-<partition>-<lineage>-<sink>.jsonl`, so that
-    the files of later epochs sort behind those of earlier ones: whoever reads the directory takes each for a partition,
-    by their order.
+    """Writes one file per epoch, sink task and topic: `part-<epoch>-<partition>-<lineage>-<sink>.jsonl`. Files of later
+    epochs sort after those of earlier ones, because a reader of the directory takes the files as partitions, in order.
 
-    Parts are written under hidden names; then, under the job's lock and after a look at the fence, they get their
-    names, and the sink tasks' marker files after them. A crash between the renames leaves an old marker, so the epoch
-    is published again, and gives the same names to the same records. Lock, fence and markers lie beside the topics.
+    Parts are first written under hidden names. Then, with the job's lock held and the fence checked, they get their
+    final names, and after them the sink tasks' marker files. A crash between the renames leaves an old marker, so the
+    epoch is published again, with the same records under the same names. Lock, fence and markers are beside the topics.
 
     Args:
-        topics: by sink operator the topic that it writes; those of other operators are taken to lie in `base`.
+        topics: the topic that each sink operator writes; those of other operators are assumed to be in `base`.
     """
 
     def __init__(self, base: Path, job: str, slot: int, topics: Mapping[str, str]) -> None:
@@ -148,7 +147,7 @@ class JsonLinesPublisher(Publisher):
     def _commit(self, prepared: _Prepared) -> None:
         try:
             with ExitStack() as locks:
-                for _, home in sorted(self._homes.items()):  # in one order, so that no two publishers block each other
+                for _, home in sorted(self._homes.items()):  # in the same order everywhere, to avoid a deadlock
                     locks.enter_context(home.held())
                 for folder in {final.parent for _, final in prepared.parts}:
                     folder_of(self._base, str(folder))

@@ -18,15 +18,15 @@ from rayflow.core.errors import DecodeFailed, SourceDataLost, UnknownTopic
 from rayflow.core.ids import TopicPartition
 
 _PAUSE = 0.02
-"""Seconds between two looks at files that have not grown."""
+"""Seconds between two checks of files that have not grown."""
 _CHUNK = 1 << 20
 _LONGEST = 64 << 20
-"""Bytes of the longest record."""
+"""The maximum size of a record in bytes."""
 
 
 @dataclass(slots=True)
 class _File:
-    """A partition that is read, and the records found in it that have not been delivered."""
+    """A partition that is read, and the records found in it that were not delivered yet."""
 
     place: TopicPartition
     path: Path
@@ -41,16 +41,16 @@ class _File:
 class FileReader(Reader):
     """Reads files that may still grow.
 
-    A position is the byte offset of the next record; keys are None; timestamps are the file's time of last change (ms).
+    A position is the byte offset of the next record. Keys are None. Timestamps are the file's time of last change (ms).
 
-    A last line without a newline may be a record that is still being written. It is not there yet, for good reading;
-    only the first `ends` after an `assign` counts it in, if it looks whole (the end of a bounded run is a file's end),
-    and then it is delivered while the file ends there. A file that grew in the middle of a record after that raises
-    SourceDataLost, as one does that became shorter.
+    A last line without a newline may be a record that is still being written, so it is not delivered. There is one
+    exception: the first `ends` after an `assign` includes it if it looks complete (a bounded run ends at the end of the
+    file), and then it is delivered as long as the file ends there. If such a file grows later in the middle of a
+    record, or becomes shorter, the reader raises SourceDataLost.
 
     Args:
         find: the files of a topic; raises UnknownTopic.
-        make_splitter: makes the splitter of one file.
+        make_splitter: creates the splitter of one file.
     """
 
     def __init__(self, find: Callable[[str], list[Path]], make_splitter: Callable[[Path], Splitter]) -> None:
@@ -108,7 +108,7 @@ class FileReader(Reader):
             if max_records > 0 and (one := self._take(file, max_records)) is not None:
                 polled.append(one)
                 max_records -= len(one.batch)
-        # The next poll begins with another file, so that a long one does not starve the others.
+        # The next poll starts with another file, so that a long one does not starve the others.
         self._files.rotate(-1)
         return polled
 
@@ -131,7 +131,7 @@ class FileReader(Reader):
         return Polled(batch, file.position)
 
     def _read(self, file: _File) -> Split:
-        """Records from the position on: those of about a chunk, at least one when there is a whole one."""
+        """Records from the position on: about a chunk, and at least one if a complete one exists."""
         if self._size(file) < file.position:
             raise _shorter(file)
         chunk = _CHUNK
@@ -149,7 +149,7 @@ class FileReader(Reader):
             chunk *= 4
 
     def _bytes(self, file: _File, count: int) -> tuple[bytes, int]:
-        """At most `count` bytes from the position on, and the file's size after they were read."""
+        """At most `count` bytes from the position on, and the size of the file after reading them."""
         with _opened(file) as source:
             source.seek(max(file.position - 1, 0))
             before = source.read(1) if file.position else b"\n"
@@ -167,7 +167,7 @@ class FileReader(Reader):
         return data, status.st_size
 
     def _end(self, file: _File) -> int:
-        """Where reading gets to: behind the last newline, or behind what follows it when that looks whole."""
+        """Where reading ends: after the last newline, or after the text that follows it if it looks complete."""
         size = self._size(file)
         tail, chunk = b"", _CHUNK
         with _opened(file) as source:

@@ -19,19 +19,19 @@ class Split:
 
 
 class Splitter(ABC):
-    """Splits one file. A record ends with a newline; the last one of a file may lack it (see `FileReader`)."""
+    """Splits one file. A record ends with a newline, which the last record of a file may lack (see `FileReader`)."""
 
     @abstractmethod
     def split(self, data: bytes, position: int, tail: bool) -> Split:
-        """The records in `data`, which starts at `position` of the file, where a record starts.
+        """The records in `data`, which starts at `position` of the file, at the start of a record.
 
-        What follows the last whole record is left out, and `end` is where it starts; with `tail`, `data` reaches to the
-        end of the file and an unterminated last record is taken too. Raises DecodeFailed.
+        An incomplete record at the end is omitted, and `end` is its start. With `tail`, `data` ends at the end of the
+        file, and a last record without a newline is included. Raises DecodeFailed.
         """
 
     @abstractmethod
     def is_record(self, tail: bytes) -> bool:
-        """Whether what follows the file's last newline looks like a whole record."""
+        """Whether the text after the file's last newline looks like a complete record."""
 
 
 class LineSplitter(Splitter):

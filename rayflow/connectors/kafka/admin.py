@@ -1,4 +1,4 @@
-"""Topics: listed, created, grown and deleted."""
+"""Lists, creates, extends and deletes topics."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rayflow.connectors.kafka.faults import error_of, fault
 from rayflow.core.errors import BrokerRefused, BrokerUnavailable, TopicExists, UnknownTopic
 
 MARKERS_SUFFIX = "-rayflow-markers"
-"""Ends the names of the topics that sinks' markers are offsets of."""
+"""The suffix of the topics on which sinks' markers are offsets."""
 
 _SETTLE = 30.0
-"""Seconds in which a created topic must appear and a deleted one must go."""
+"""Seconds in which a created topic must appear and a deleted one must disappear."""
 
 
 def internal(topic: str) -> bool:
-    """Whether a topic is the broker's or rayflow's own, so not shown."""
+    """Whether a topic belongs to the broker or to rayflow itself, and is not shown."""
     return topic.startswith("__") or topic.endswith(MARKERS_SUFFIX)
 
 
 class KafkaAdmin:
-    """Asks and changes what topics there are. Connects at the first call."""
+    """Reads and changes the topics of a cluster. Connects at the first call."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -48,13 +48,13 @@ class KafkaAdmin:
         return len(self._describe(topic).partitions)
 
     def topic_id(self, topic: str) -> str:
-        """What the cluster calls the topic; one that is made again gets another id. Raises UnknownTopic."""
+        """The cluster's id of the topic; a recreated topic has another id. Raises UnknownTopic."""
         return str(self._describe(topic).topic_id)
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
-        """Create a topic and wait until it can be used. Raises TopicExists, BrokerRefused."""
+        """Create a topic, and wait until it is usable. Raises TopicExists, BrokerRefused."""
         client = self._connected()
-        # -1 is "as the broker is configured".
+        # -1: as configured on the broker
         wanted = NewTopic(
             topic, num_partitions=partitions, replication_factor=-1 if replication is None else replication
         )
@@ -81,12 +81,12 @@ class KafkaAdmin:
             try:
                 self._change(growth[topic], "to add partitions", topic)
             except BrokerRefused:
-                if self.partitions(topic) < partitions:  # else another worker was first
+                if self.partitions(topic) < partitions:  # otherwise another worker was first
                     raise
             self._settle(lambda: self._usable(topic) >= partitions, "to add partitions", topic)
 
     def delete(self, topic: str) -> None:
-        """Delete a topic and wait until it is gone. Raises UnknownTopic, BrokerRefused."""
+        """Delete a topic, and wait until it is gone. Raises UnknownTopic, BrokerRefused."""
         client = self._connected()
         self._change(
             client.delete_topics([topic], request_timeout=CONNECT_TIMEOUT)[topic], "to delete the topic", topic
@@ -94,7 +94,7 @@ class KafkaAdmin:
         self._settle(lambda: self._usable(topic) < 0, "to delete the topic", topic)
 
     def cluster_id(self) -> str:
-        """What the cluster calls itself."""
+        """The id of the cluster."""
         return str(self._cluster(CONNECT_TIMEOUT).cluster_id)
 
     def check(self, timeout: float) -> str:
@@ -106,7 +106,7 @@ class KafkaAdmin:
         )
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes a new one."""
+        """Close the connection; the next call opens a new one."""
         self._client = None
 
     def _connected(self) -> AdminClient:
@@ -115,7 +115,7 @@ class KafkaAdmin:
         return cast(AdminClient, self._client)
 
     def _cluster(self, timeout: float) -> Any:
-        """What the cluster says of itself; the first answer is what makes us connected."""
+        """The cluster's description. The first answer establishes the connection."""
         client = self._client or make(AdminClient, self._settings.admin(), self._contact)
 
         def describe(seconds: float) -> Any:
@@ -126,7 +126,8 @@ class KafkaAdmin:
         return answer
 
     def _describe(self, topic: str) -> Any:
-        """A topic's description. (A metadata request would create the topic on brokers that create on demand.)"""
+        """A topic's description. (A metadata request would create the topic on brokers that create topics
+        automatically.)"""
         client = self._connected()
 
         def describe(seconds: float) -> Any:
@@ -136,7 +137,7 @@ class KafkaAdmin:
         return self._ask(describe, "what the topic is", topic)
 
     def _usable(self, topic: str) -> int:
-        """How many partitions of the topic have a leader; -1 when there is no such topic."""
+        """The number of partitions of the topic that have a leader; -1 if there is no such topic."""
         try:
             return sum(partition.leader is not None for partition in self._describe(topic).partitions)
         except UnknownTopic:
@@ -156,5 +157,5 @@ class KafkaAdmin:
         end = time.monotonic() + _SETTLE
         while not done():
             if time.monotonic() > end:
-                raise BrokerUnavailable(f"The broker took more than {_SETTLE:g} s {doing}", topic=topic)
+                raise BrokerUnavailable(f"The broker needed more than {_SETTLE:g} s {doing}", topic=topic)
             time.sleep(0.02)

@@ -13,11 +13,11 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerUnavailable
 
 _BACKLOG = 500_000
-"""Records on their way at which `append` waits for the broker, so that memory stays bounded."""
+"""The number of records in flight above which `append` waits for the broker, so that memory stays bounded."""
 
 
 class KafkaAppender(Appender):
-    """A plain producer. `append` waits only when very much is on its way."""
+    """A plain producer. `append` waits only if very many records are in flight."""
 
     def __init__(self, settings: KafkaSettings, admin: KafkaAdmin) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class KafkaAppender(Appender):
             self.flush()
 
     def flush(self) -> None:
-        """Wait until the broker has everything. Raises BrokerUnavailable when nothing moves for 10 s."""
+        """Wait until the broker has everything. Raises BrokerUnavailable if there is no progress for 10 s."""
         if self._producer is None:
             return
         before, moved = -1, time.monotonic()
@@ -49,11 +49,11 @@ class KafkaAppender(Appender):
                 before, moved = left, now
             elif now - moved > CONNECT_TIMEOUT:
                 why = self._producer.contact.outage or "no answer"
-                raise BrokerUnavailable(f"The broker took no record for {CONNECT_TIMEOUT:g} s ({why})")
+                raise BrokerUnavailable(f"The broker accepted no record for {CONNECT_TIMEOUT:g} s ({why})")
         self._appended = 0
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush, and release all resources."""
         try:
             self.flush()
         finally:

@@ -1,4 +1,4 @@
-"""Publishes at once, at least once: an idempotent producer that sends again until the broker has the records."""
+"""Publishes immediately, at least once: an idempotent producer that repeats a record until the broker has it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLOW = 1.0
 
 
 class AtLeastOncePublisher(Publisher):
-    """The publisher of a job that asks for at-least-once output: no markers, no transactions."""
+    """The publisher of a job with at-least-once delivery: no markers, no transactions."""
 
     def __init__(self, settings: KafkaSettings, job: str) -> None:
         self._settings = settings
@@ -27,13 +27,13 @@ class AtLeastOncePublisher(Publisher):
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """Connect. Nothing is fenced, and there are no markers."""
+        """Connect. It fences nothing, and there are no markers."""
         self._producer = PlainProducer(self._settings)
         self._producer.connect()
         return dict.fromkeys(sinks)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """There are none."""
+        """Returns no markers."""
         return dict.fromkeys(sinks)
 
     def publish(
@@ -42,15 +42,15 @@ class AtLeastOncePublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
-        """Not for at-least-once."""
+        """Not available with at-least-once delivery."""
         raise InvariantBroken("An at-least-once publisher was asked to publish an epoch", job=self._job)
 
     def append(self, outputs: Sequence[EncodedBatch]) -> None:
-        """Hand records over; what the producer's queue has no room for waits here for `flush`."""
+        """Pass records to the producer. Those for which its queue has no room wait here for `flush`."""
         self._opened().add(outputs)
 
     def flush(self) -> Iterator[str]:
-        """Iterate until the broker has everything. Yields FLUSHING, or WAITING while nothing moves for long."""
+        """Iterate until the broker has everything. Yields FLUSHING, or WAITING if there is no progress for long."""
         producer = self._opened()
         before, moved = -1, time.monotonic()
         while (left := producer.advance(_PACE)) > 0:
@@ -65,11 +65,12 @@ class AtLeastOncePublisher(Publisher):
 
     @property
     def outage(self) -> str | None:
-        """Why publishing waits, while it does."""
+        """Why publishing waits, while it waits."""
         return self._outage
 
     def close(self) -> None:
-        """Let go; what was not flushed may be lost, and is written again after the job's recovery."""
+        """Release all resources. Records that were not flushed may be lost; the job writes them again after its
+        recovery."""
         self._producer = None
 
     def _opened(self) -> PlainProducer:

@@ -1,4 +1,4 @@
-"""A thread for calls that block."""
+"""A thread for blocking calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 class Caller:
-    """Runs blocking calls in order in a thread of its own, which starts with the first one.
+    """Runs blocking calls in order in its own thread, which starts with the first call.
 
-    A call of librdkafka may never return (`send_offsets_to_transaction` outlasts its timeout while it looks for a
-    group's coordinator: librdkafka issues 5456 and 5511). So the thread is a daemon, which does not keep the process
-    from ending, and a caller whose call hangs is left behind for a new one.
+    A call of librdkafka may never return: `send_offsets_to_transaction` exceeds its timeout while it looks for a
+    group's coordinator (librdkafka issues 5456 and 5511). So the thread is a daemon, which does not prevent the process
+    from ending. If a call hangs, abandon the caller and create a new one.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class Caller:
 
     @property
     def busy(self) -> bool:
-        """Whether a call has not returned."""
+        """Whether a call has not returned yet."""
         return self._last is not None and not self._last.done()
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
-        """Run a call after those before it; the future gives what it returns or raises."""
+        """Run a call after the earlier ones; the future gets its result or its exception."""
         if self._thread is None:
             self._thread = threading.Thread(target=_run, args=(self._calls,), name="rayflow-kafka", daemon=True)
             self._thread.start()
@@ -37,7 +37,7 @@ class Caller:
         return self._last
 
     def close(self) -> None:
-        """End the thread after the calls it was given. Does not wait."""
+        """End the thread after its pending calls. Does not wait."""
         self._calls.put(None)
 
 
@@ -50,5 +50,5 @@ def _run(calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> No
             future.set_exception(failure)
         else:
             future.set_result(answer)
-        # What a call holds on to (a producer) is let go of now, not when the next call comes.
+        # Release what the call refers to (a producer) now, not when the next call arrives.
         del item, future, call

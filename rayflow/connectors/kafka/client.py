@@ -1,4 +1,4 @@
-"""Making librdkafka's clients, and knowing how their connections fare."""
+"""Creates librdkafka's clients, and tracks the state of their connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayflow.connectors.kafka.faults import AWAY, REFUSED, UNKNOWN, error_of, fa
 from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable, InvalidConnector
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds after which a broker that does not answer is said to be unavailable."""
+"""Seconds without an answer after which a broker counts as unavailable."""
 
 T = TypeVar("T")
 
@@ -21,19 +21,20 @@ _logger = logging.getLogger(__name__)
 
 
 class _Log:
-    """librdkafka's own log, at debug: it warns of what heals by itself, such as a transaction still being aborted."""
+    """librdkafka's own log, at level debug: it warns of temporary conditions, such as a transaction that is being
+    aborted."""
 
     def log(self, _level: int, message: str, *values: object) -> None:
         _logger.debug(message, *values)
 
 
 class Contact:
-    """What one client has been told of its connections.
+    """The reported state of one client's connections.
 
     Attributes:
-        outage: why nothing can be reached, in a few words, or None.
-        refusal: the error by which the broker, or we, refused to talk; None while there is none.
-        doubt: whether a topic or a partition was said to be gone.
+        outage: why the cluster is unavailable, in a few words, or None.
+        refusal: the error with which the broker or the client refused the connection; None if there is none.
+        doubt: whether a topic or a partition was reported as missing.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Contact:
         self._last = ""
 
     def on_error(self, error: KafkaError) -> None:
-        """librdkafka's `error_cb`."""
+        """The callback `error_cb` of librdkafka."""
         if error.code() in REFUSED:
             self.refusal = error
         elif error.code() in UNKNOWN:
@@ -59,7 +60,7 @@ class Contact:
         self.outage = None
 
     def check(self) -> None:
-        """Raise AuthenticationFailed if the connection has been refused."""
+        """Raise AuthenticationFailed if the connection was refused."""
         if self.refusal is not None:
             failure = fault(self.refusal, "to connect")
             self.refusal = None
@@ -67,7 +68,7 @@ class Contact:
 
 
 def make(kind: Callable[[dict[str, Any]], T], settings: dict[str, Any], contact: Contact) -> T:
-    """A client of that kind. Raises InvalidConnector, naming the setting that cannot be used and never its value."""
+    """Create a client of that kind. Raises InvalidConnector, which names the invalid setting but never its value."""
     try:
         return kind({**settings, "error_cb": contact.on_error, "logger": _Log()})
     except KafkaException as failure:
@@ -82,7 +83,7 @@ def make(kind: Callable[[dict[str, Any]], T], settings: dict[str, Any], contact:
 
 
 def _quoted(text: str) -> str:
-    """The part in double quotes of a message that names a setting we did not give by that name."""
+    """The quoted part of a message that names a setting by another name than the one we used."""
     parts = text.split('"')
     return parts[1] if len(parts) > 2 else "(unnamed)"
 
@@ -96,10 +97,11 @@ def ask(
     serve: Callable[[float], object] | None = None,
     topic: str | None = None,
 ) -> T:
-    """What `call(seconds)` gives, asked again while the broker is away.
+    """Return the result of `call(seconds)`; repeat the call while the broker is unavailable.
 
-    Asks in short turns and lets `serve(0)` (the client's `poll`) deliver errors between them, so that a refused login
-    is seen at once. Raises AuthenticationFailed; BrokerUnavailable after `timeout` seconds; else what `fault` says.
+    It calls with short timeouts and in between lets `serve(0)` (the client's `poll`) deliver errors, so that it notices
+    a refused login at once. Raises AuthenticationFailed; BrokerUnavailable after `timeout` seconds; otherwise the error
+    of `fault`.
     """
     end = time.monotonic() + timeout
     patience = 0.25

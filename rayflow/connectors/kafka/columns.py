@@ -14,7 +14,7 @@ from rayflow.core.batch import Batch, Origin
 
 Accessor: TypeAlias = Callable[[Any], Any]
 
-# Methods of C taken from the class: `map` over them makes a column without a Python frame per record.
+# C methods of the class: `map` with one of them makes a column without a Python frame per record.
 _topic: Accessor = Message.topic
 _partition: Accessor = Message.partition
 _offset: Accessor = Message.offset
@@ -26,14 +26,14 @@ _second = itemgetter(1)
 
 
 def timestamps_of(messages: list[Any]) -> list[int]:
-    """Their timestamps, ms since the Unix epoch; -1 for a message that has none, as events have not."""
+    """Their timestamps, ms since the Unix epoch; -1 for a message without one, such as an event."""
     return list(map(_second, map(_timestamp, messages)))
 
 
 def polled_of(messages: list[Any], timestamps: list[int], *, one_topic: bool = False) -> list[Polled]:
-    """The records, in runs of one partition each. `messages` holds at least one record, and no events.
+    """The records, in runs of one partition each. `messages` contains at least one record, and no events.
 
-    `one_topic`: they can only be of one.
+    `one_topic`: all records belong to one topic.
     """
     places: list[Any] = list(map(_partition, messages))
     if not one_topic:
@@ -53,7 +53,7 @@ def _run(messages: list[Any], timestamps: list[int]) -> Polled:
     origin = Origin(messages[0].topic(), messages[0].partition())
     first, last = messages[0].offset(), messages[-1].offset()
     offsets: Sequence[int]
-    # Offsets of a partition only rise, so the ends of a run tell whether it has gaps.
+    # Offsets of a partition only rise, so the ends of a run show whether it has gaps.
     if last - first + 1 == len(messages):
         offsets = range(first, last + 1)
     else:

@@ -1,4 +1,4 @@
-"""Settings of a Kafka connector: what the user gives, what rayflow sets, and what is rayflow's own."""
+"""Settings of a Kafka connector: the user's, rayflow's defaults, and those that rayflow reserves."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ OWNED = frozenset(
         "transactional.id",
     }
 )
-"""Settings that output without loss and reading by `assign` rest on: a user cannot set them."""
+"""Settings on which output without loss and reading by `assign` depend: a user cannot change them."""
 
 _SHARED: dict[str, Any] = {
     "client.id": "rayflow",
     "socket.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 10_000,
     "socket.keepalive.enable": True,
-    # A new client's first connection often waits for the first of these too.
+    # A new client's first connection often waits for the first of these, too.
     "reconnect.backoff.ms": 10,
     "reconnect.backoff.max.ms": 2_000,
-    # How long a topic may be unknown before it is said to be gone.
+    # How long a topic may be unknown before it counts as missing.
     "topic.metadata.propagation.max.ms": 5_000,
 }
 
 _CONSUMER: dict[str, Any] = {
-    # Few requests while much comes, and no record waits long for others.
+    # Few requests under load, and no record waits long for others.
     "fetch.min.bytes": 100_000,
     "fetch.wait.max.ms": 5,
-    # A full queue is looked at again soon: a worker empties it in less than librdkafka's second.
+    # Check a full queue again soon: a worker empties it faster than librdkafka's default of a second.
     "fetch.queue.backoff.ms": 10,
     "max.partition.fetch.bytes": 4 << 20,
     "queued.min.messages": 50_000,
-    # One consumer never holds more than this in records that were fetched and not yet taken.
+    # The limit on a consumer's memory for fetched records that were not taken yet.
     "queued.max.messages.kbytes": 64 << 10,
 }
 
 _PRODUCER: dict[str, Any] = {
     "batch.size": 1 << 20,
-    # A transaction that follows closely is put off by the broker while it completes the one before: ask again soon.
+    # The broker refuses the next transaction while it completes the previous one: retry soon.
     "retry.backoff.ms": 10,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 128 << 10,
@@ -78,7 +78,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\],?#]+)(?::(\d{1,5}))?")
 
 
 def parse_url(url: str) -> str:
-    """The bootstrap servers that a `kafka://host:port,host:port` names; a port left out is 9092.
+    """The bootstrap servers of a `kafka://host:port,host:port` URL; the default port is 9092.
 
     Raises InvalidConnector.
 
@@ -88,7 +88,7 @@ def parse_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     hosts = [_HOST.fullmatch(part.strip()) for part in rest.rstrip("/").split(",")]
     if scheme != "kafka" or not all(hosts):
-        # The URL itself is not repeated: it may hold a password that does not belong there.
+        # Do not repeat the URL: it may contain a password by mistake.
         raise InvalidConnector(
             "The broker's URL cannot be used",
             advice="Write kafka://host:port,host:port; credentials belong in config= or RAYFLOW_KAFKA_SASL_*",
@@ -97,9 +97,9 @@ def parse_url(url: str) -> str:
 
 
 def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's settings by librdkafka's names; `config` wins over the environment, where an empty one is none.
+    """The user's settings by librdkafka's names. `config` overrides the environment; empty variables are ignored.
 
-    Raises InvalidConnector for a setting that is rayflow's own.
+    Raises InvalidConnector for a setting that rayflow reserves.
 
     >>> merge({"linger.ms": "5"}, {"RAYFLOW_KAFKA_SASL_USERNAME": "ann", "HOME": "/"})
     {'sasl.username': 'ann', 'linger.ms': '5'}
@@ -121,14 +121,14 @@ def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """Makes the settings of each kind of client. `repr` shows none of the user's (they may hold secrets)."""
+    """The settings of each kind of client. `repr` shows none of the user's settings, which may be secrets."""
 
     bootstrap: str
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def transaction_timeout(self) -> float:
-        """Seconds after which the broker ends a transaction on its own. Raises InvalidConnector."""
+        """Seconds after which the broker ends a transaction by itself. Raises InvalidConnector."""
         text = self.given.get("transaction.timeout.ms", TRANSACTION_TIMEOUT)
         try:
             return int(text) / 1_000
@@ -136,11 +136,11 @@ class KafkaSettings:
             raise InvalidConnector("transaction.timeout.ms is not a number of ms") from None
 
     def admin(self) -> dict[str, Any]:
-        """For an AdminClient."""
+        """Settings for an AdminClient."""
         return {**_SHARED, **self.given, "bootstrap.servers": self.bootstrap}
 
     def consumer(self, group: str) -> dict[str, Any]:
-        """For a consumer that reads committed records by `assign`; `group` only names its commits."""
+        """Settings for a consumer that reads committed records by `assign`; `group` is used only for its commits."""
         return {
             **_SHARED,
             **_CONSUMER,
@@ -148,17 +148,18 @@ class KafkaSettings:
             "bootstrap.servers": self.bootstrap,
             "group.id": group,
             "isolation.level": "read_committed",
-            # An end-of-partition event carries the position after aborted records and control records at the tail.
+            # An end-of-partition event has the position after aborted and control records at the end.
             "enable.partition.eof": True,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            # Records that retention has removed are an error, never a silent jump.
+            # Records that retention has removed cause an error, never a silent jump.
             "auto.offset.reset": "error",
             "max.poll.interval.ms": 86_400_000,
         }
 
     def producer(self, linger: int) -> dict[str, Any]:
-        """For an idempotent producer that partitions as Java's clients do; `linger` in ms, unless the user says."""
+        """Settings for an idempotent producer that partitions like the Java clients. `linger` in ms, unless the user
+        sets it."""
         return {
             **_SHARED,
             **_PRODUCER,
@@ -171,16 +172,17 @@ class KafkaSettings:
         }
 
     def lasting_producer(self) -> dict[str, Any]:
-        """For a producer that sends again for as long as a broker is away."""
+        """Settings for a producer that repeats records for as long as a broker is unavailable."""
         return {**self.producer(linger=2), "message.timeout.ms": 0}
 
     def transactional_producer(self, transactional_id: str) -> dict[str, Any]:
-        """For the producer of one worker's slot. A commit sends at once, so lingering only makes batches larger."""
+        """Settings for the producer of one worker's slot. A commit sends at once, so lingering only makes batches
+        larger."""
         settings = {
             "transaction.timeout.ms": TRANSACTION_TIMEOUT,
             **self.producer(linger=50),
             "transactional.id": transactional_id,
         }
-        if "socket.timeout.ms" not in self.given:  # librdkafka wants a request to end before its transaction does
+        if "socket.timeout.ms" not in self.given:  # a request must end before its transaction
             settings["socket.timeout.ms"] = min(settings["socket.timeout.ms"], int(self.transaction_timeout * 1_000))
         return settings

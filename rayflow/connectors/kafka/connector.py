@@ -29,9 +29,9 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
 
     Args:
         url: `kafka://host:port,host:port`.
-        config: settings of librdkafka by their own names; they win over RAYFLOW_KAFKA_* of the environment.
+        config: settings of librdkafka by their own names; they override RAYFLOW_KAFKA_* of the environment.
 
-    Raises InvalidConnector for a URL or a setting that cannot be used.
+    Raises InvalidConnector for an invalid URL or setting.
 
     >>> KafkaConnector("kafka://broker:9092", {"sasl.password": "secret"})
     KafkaConnector('kafka://broker:9092')
@@ -59,11 +59,11 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
         return self._admin.partitions(topic)
 
     def create(self, topic: str, partitions: int, replication: int | None = None) -> None:
-        """Create a topic and wait until it can be used; replication None: as the broker is configured."""
+        """Create a topic, and wait until it is usable. `replication` None: as configured on the broker."""
         self._admin.create(topic, partitions, replication)
 
     def delete(self, topic: str) -> None:
-        """Delete a topic and wait until it is gone."""
+        """Delete a topic, and wait until it is gone."""
         self._admin.delete(topic)
 
     def reader(self, group: str) -> Reader:
@@ -71,23 +71,23 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
         return KafkaReader(self._settings, group)
 
     def publisher(self, job: str, slot: int, delivery: str, topics: Mapping[str, str] = NO_TOPICS) -> Publisher:
-        """A publisher of one worker; exactly once its transactional id is `rayflow-JOB-SLOT`."""
+        """A publisher for one worker. With exactly-once delivery, its transactional id is `rayflow-JOB-SLOT`."""
         if delivery == "at_least_once":
             return AtLeastOncePublisher(self._settings, job)
         return ExactlyOncePublisher(self._settings, self._admin, job, slot)
 
     def appender(self) -> Appender:
-        """A plain writer."""
+        """A writer that belongs to no job."""
         return KafkaAppender(self._settings, self._admin)
 
     def check(self, timeout: float = 5.0) -> str:
-        """Reach the cluster and say its id and its brokers."""
+        """Connect to the cluster, and return its id and its brokers."""
         return self._admin.check(timeout)
 
     def identity(self, topic: str) -> str:
-        """The cluster's id, whichever of its brokers are named in the URL, and the id of the topic."""
+        """The cluster's id, whichever of its brokers the URL names, and the id of the topic."""
         return f"kafka:{self._admin.cluster_id()}#{self._admin.topic_id(topic)}"
 
     def close(self) -> None:
-        """Let go of the connection for topics."""
+        """Close the connection for topics."""
         self._admin.close()

@@ -1,4 +1,4 @@
-"""What librdkafka's errors mean to rayflow."""
+"""Classifies librdkafka's errors, and translates them into rayflow's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFUSED = frozenset(
         KafkaError.ILLEGAL_SASL_STATE,
     }
 )
-"""The broker does not accept who we say we are, or we do not accept the broker."""
+"""The broker rejects our identity, or we reject the broker's."""
 
 AWAY = frozenset(
     {
@@ -59,7 +59,7 @@ AWAY = frozenset(
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
     }
 )
-"""Waiting heals it."""
+"""Errors that waiting corrects."""
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
@@ -83,7 +83,7 @@ def error_of(failure: KafkaException) -> KafkaError:
 
 
 def heals(error: KafkaError) -> bool:
-    """Whether waiting and trying again can help."""
+    """Whether waiting and retrying can help."""
     return error.code() in AWAY or bool(error.retriable())
 
 
@@ -95,7 +95,7 @@ def fault(
     partition: int | None = None,
     offset: int | None = None,
 ) -> RayflowError:
-    """rayflow's error for one of librdkafka's, met while `doing` ("to create the topic")."""
+    """rayflow's error for a librdkafka error that occurred while `doing` ("to create the topic")."""
     code = error.code()
     if code in TOO_LARGE:
         return RecordTooLarge("A record is larger than the topic allows", topic=topic)

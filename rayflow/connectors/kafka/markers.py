@@ -1,11 +1,11 @@
-"""Markers in Kafka: which epoch each sink task has published, as offsets committed with what was published.
+"""Markers in Kafka: which epoch each sink task has published, as offsets committed together with the output.
 
-The group `JOB-markers` holds one offset per sink task, at partition p of the topic `JOB-OPERATOR-rayflow-markers` for
-task p of the sink. The topic holds no records: Kafka only keeps offsets of partitions that exist. Since operator and
-partition are the sink task's identity, its place is the same in every worker and attempt and needs no registry; all
-sinks being in one group, one commit carries the markers of all sink tasks of a worker. The offset is the epoch, and
-its metadata says the lineage. The job's own group `JOB` holds nothing but source positions, so that tools which show
-or reset those never touch a marker.
+The group `JOB-markers` has one offset per sink task, at partition p of the topic `JOB-OPERATOR-rayflow-markers` for
+task p of the sink. The topic has no records; Kafka only stores offsets for partitions that exist. The sink task's
+identity is its operator and its partition, so its marker is at the same place in every worker and attempt, without a
+registry. All sinks are in one group, so one commit contains the markers of all sink tasks of a worker. The offset is
+the epoch, and its metadata is the lineage. The job's own group `JOB` has only source positions, so tools that show or
+reset those never touch a marker.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def marker_topic(job: str, operator: str) -> str:
-    """The topic that markers of a sink operator are offsets of.
+    """The topic on which the markers of a sink operator are offsets.
 
-    What a topic's name cannot hold is replaced, and a hash keeps names apart (Kafka takes `.` and `_` for the same).
+    Characters that a topic name cannot contain are replaced, and a hash keeps names distinct (Kafka treats `.` and `_`
+    as equal).
 
     >>> marker_topic("revenue", "to-totals")
     'revenue-to-totals-rayflow-markers'
@@ -46,7 +47,7 @@ def marker_topic(job: str, operator: str) -> str:
 
 
 def group_metadata(group: str) -> Any:
-    """What a transaction needs to commit offsets to a group that has no members. Talks to no broker."""
+    """The metadata with which a transaction commits offsets to a group without members. Contacts no broker."""
     consumer = make(Consumer, {"bootstrap.servers": "", "group.id": group}, Contact())
     try:
         return consumer.consumer_group_metadata()
@@ -85,15 +86,15 @@ class Markers:
 
     @property
     def group(self) -> str:
-        """The consumer group that holds them."""
+        """The consumer group of the markers."""
         return f"{self._job}-markers"
 
     def unprepared(self, sinks: Iterable[SinkTask]) -> bool:
-        """Whether `prepare` has not been called for one of them."""
+        """Whether `prepare` was not called for one of the sinks."""
         return any(self._prepared.get(sink.operator, 0) <= sink.partition for sink in sinks)
 
     def prepare(self, sinks: Iterable[SinkTask]) -> None:
-        """Have a partition for each sink task."""
+        """Make sure that each sink task has a partition for its marker."""
         wanted: dict[str, int] = {}
         for sink in sinks:
             wanted[sink.operator] = max(wanted.get(sink.operator, 0), sink.partition + 1)
@@ -105,9 +106,9 @@ class Markers:
     def read(
         self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT, *, stable: bool = True
     ) -> dict[SinkTask, Marker | None]:
-        """The markers that are committed. `stable`: wait while a transaction that holds newer ones is undecided.
+        """The committed markers. `stable`: wait while a transaction with newer ones is undecided.
 
-        Raises BrokerUnavailable after `timeout` seconds. An offset that is not one of ours counts as no marker.
+        Raises BrokerUnavailable after `timeout` seconds. An offset that rayflow did not write counts as no marker.
         """
         if not sinks:
             return {}
@@ -119,18 +120,18 @@ class Markers:
         }
 
     def await_group(self, group: str, timeout: float = CONNECT_TIMEOUT) -> None:
-        """Wait until the broker that keeps a group's offsets is ready. Raises BrokerUnavailable after `timeout` s.
+        """Wait until the broker that stores a group's offsets is ready. Raises BrokerUnavailable after `timeout` s.
 
-        A transaction that commits to the group looks for that broker three times only, and then waits for ever. The
-        question is about a marker's place, where the group has no offset, so it needs no permission on other topics.
-        (An AdminClient that asks while the broker comes up may end the process: librdkafka 2.16 asserts
-        `eonce->refcnt > 0`.)
+        A transaction that commits to the group looks for that broker only three times, and then waits forever. This
+        request asks for a marker's partition, where the group has no offset, so it needs no permission on other topics.
+        (If an AdminClient asks while the broker starts, the process may end: librdkafka 2.16 asserts `eonce->refcnt >
+        0`.)
         """
         places = [Place(marker_topic(self._job, operator), 0) for operator in sorted(self._prepared)[:1]]
         _committed(self._settings, group, places, timeout)
 
     def offsets(self, marker: Marker, sinks: Iterable[SinkTask]) -> list[Place]:
-        """What to commit so that each sink task's marker is `marker`."""
+        """The offsets to commit so that each sink task's marker becomes `marker`."""
         text = json.dumps({"lineage": marker.lineage, "epoch": marker.epoch})
         places = [self._place(sink) for sink in sinks]
         return [Place(place.topic, place.partition, marker.epoch, text) for place in places]

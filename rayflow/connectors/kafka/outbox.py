@@ -1,4 +1,4 @@
-"""Hands batches to a librdkafka producer, as many records as its queue takes: no Python code runs per record."""
+"""Passes batches to a librdkafka producer, as many records as its queue accepts. No Python code runs per record."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from confluent_kafka import KafkaError, Producer
 from rayflow.core.batch import EncodedBatch
 
 SLICE = 5_000
-"""Records handed over in one step: about 5 ms."""
+"""Records per step: about 5 ms."""
 
 ANY_PARTITION = -1
 
 
 class DeliveryErrors:
-    """The deliveries of one producer that failed: each cause once, with its topic."""
+    """The failed deliveries of one producer: each cause once, with its topic."""
 
     def __init__(self) -> None:
         self.causes: dict[tuple[int, str], KafkaError] = {}
 
     def on_delivery(self, error: KafkaError | None, message: Any) -> None:
-        """librdkafka's delivery report, asked for failures only."""
+        """librdkafka's delivery report, which is called only for failures."""
         if error is not None:
             self.causes.setdefault((error.code(), message.topic()), error)
 
 
 class Outbox:
-    """Batches on their way into a producer's queue, in order.
+    """Batches that wait for room in a producer's queue, in order.
 
     Attributes:
-        handed: how many records the queue has taken so far.
+        handed: the number of records that the queue has accepted so far.
     """
 
     def __init__(self, producer: Producer, batches: Iterable[EncodedBatch] = ()) -> None:
@@ -51,25 +51,25 @@ class Outbox:
         return bool(self._batches)
 
     def __len__(self) -> int:
-        """Records not handed over yet."""
+        """The number of records that were not passed on yet."""
         return sum(map(len, self._batches)) - self._at
 
     @property
     def topic(self) -> str | None:
-        """The topic of the record to hand over next."""
+        """The topic of the next record."""
         return self._batches[0].topic if self._batches else None
 
     def feed(self) -> bool:
-        """Hand over up to a slice of records; false when the producer's queue is full.
+        """Pass on up to a slice of records. False if the producer's queue is full.
 
-        Raises KafkaException for a record of the batch at which the outbox stands then (see `topic`).
+        Raises KafkaException for a record of the current batch (see `topic`).
         """
         room = SLICE
         while self._batches and room > 0:
             batch, start = self._batches[0], self._at
             end = min(start + room, len(batch))
             stamps = batch.timestamps[start:end]
-            if stamps and min(stamps) < 1:  # librdkafka takes 0 for "now", and a broker refuses negative times
+            if stamps and min(stamps) < 1:  # librdkafka interprets 0 as "now", and a broker refuses negative times
                 stamps = [max(1, stamp) for stamp in stamps]
             partition = ANY_PARTITION if batch.partition is None else batch.partition
             values = iter(batch.values[start:end])
@@ -80,7 +80,7 @@ class Outbox:
             try:
                 deque(map(self._produce, repeat(batch.topic), *columns), maxlen=0)
             except BufferError:
-                # The record that found no room has been taken from the iterator.
+                # The iterator is already past the record that found no room.
                 self._at = end - length_hint(values) - 1
                 self.handed += self._at - start
                 return False

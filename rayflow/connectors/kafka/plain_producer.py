@@ -1,6 +1,6 @@
-"""Writes plainly: an idempotent producer that sends again for as long as the broker is away.
+"""Writes without transactions: an idempotent producer that repeats records for as long as the broker is unavailable.
 
-A record whose delivery fails in spite of that ends the writer: its caller must not take the record for written.
+If the delivery of a record fails in spite of that, the writer ends, because the record was not written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rayflow.core.batch import EncodedBatch
 
 
 class PlainProducer:
-    """A producer, the batches that its queue has not taken yet, and what became of those that it took."""
+    """A producer, the batches that its queue has not accepted yet, and the errors of accepted records."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.contact = Contact()
@@ -28,7 +28,7 @@ class PlainProducer:
         self._outbox = Outbox(self._producer)
 
     def connect(self) -> None:
-        """Reach the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
+        """Connect to the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
         ask(
             lambda seconds: self._producer.list_topics("__consumer_offsets", timeout=seconds),
             self.contact,
@@ -37,14 +37,15 @@ class PlainProducer:
         )
 
     def add(self, batches: Sequence[EncodedBatch]) -> None:
-        """Take batches and hand over what the producer's queue has room for. Raises what a delivery met."""
+        """Add batches, and pass on what fits into the producer's queue. Raises the error of a failed delivery."""
         self._outbox.add(batches)
         while self._outbox and self._feed():
             pass
         self._serve(0)
 
     def advance(self, seconds: float) -> int:
-        """Push on for up to `seconds`; how many records are still on their way. Raises what a delivery met."""
+        """Make progress for up to `seconds`. Returns the number of records in flight. Raises the error of a failed
+        delivery."""
         self._feed()
         left = self._serve(seconds)
         return left + len(self._outbox)
@@ -61,7 +62,7 @@ class PlainProducer:
         except KafkaException as failure:
             raise fault(error_of(failure), "to take records") from failure
         self.contact.check()
-        # A record that is reported is given up by the producer, even when the cause would pass: it is not sent again.
+        # The producer gives up a reported record, even if the cause is temporary: it does not repeat it.
         if self._errors.causes:
             ((_code, topic), cause), *_ = self._errors.causes.items()
             raise fault(cause, "to take a record", topic=topic)

@@ -1,7 +1,7 @@
-"""Looks up where partitions begin and end.
+"""Looks up the first and the end positions of partitions.
 
-By a consumer: an AdminClient that asks for offsets while a partition's leader is not known (a new topic, a broker that
-comes back) may end the process (librdkafka 2.16 hands the request to a broker that is not there).
+It uses a consumer. If an AdminClient asks for offsets while a partition's leader is unknown (a new topic, a broker that
+restarts), the process may end (librdkafka 2.16 passes the request to a broker that does not exist).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from rayflow.connectors.kafka.faults import UNKNOWN, error_of
 from rayflow.core.ids import TopicPartition
 
 EARLIEST, LATEST = -2, -1
-"""Times that stand for a partition's first and end position when positions are looked up by time."""
+"""Special times that mean a partition's first and end position in look-ups by time."""
 
 
 def look_up(
     consumer: Consumer, places: Sequence[TopicPartition], when: int, contact: Contact, timeout: float
 ) -> dict[TopicPartition, int]:
-    """First or end positions, the latter as far as the consumer may read: one request per broker, by time.
+    """First or end positions, the latter as far as the consumer may read. One request per broker, by time.
 
-    Raises BrokerUnavailable after `timeout` seconds; what `ask` raises.
+    Raises BrokerUnavailable after `timeout` seconds, and the errors of `ask`.
     """
     if not places:
         return {}
@@ -35,7 +35,7 @@ def look_up(
             failed = next((answer.error for answer in answers if answer.error is not None), None)
         except KafkaException as failure:
             failed = error_of(failure)
-        if failed is not None and failed.code() in UNKNOWN:  # they did exist: their leader is not known now
+        if failed is not None and failed.code() in UNKNOWN:  # they existed before: their leader is unknown now
             failed = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
         if failed is not None:
             raise KafkaException(failed)

@@ -1,9 +1,9 @@
 """Publishes epochs exactly once: records, markers and positions of one epoch in one Kafka transaction.
 
-A transaction is short and begins when its epoch is complete, so none is open between epochs. What a crash leaves is
-decided by the marker: it is in the same transaction as the records, so either both are visible or neither. The same
-holds for a commit whose answer is lost: a new producer takes over, which makes the broker finish or end the old
-transaction, and then the marker says whether the epoch is to be published again.
+A transaction is short and begins when its epoch is complete, so none is open between epochs. After a crash, the marker
+shows what happened: it is in the same transaction as the records, so either both are visible or neither. The same is
+true for a commit whose answer is lost: a new producer fences the old one, which makes the broker finish or abort the
+old transaction, and then the marker shows whether to publish the epoch again.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from rayflow.core.errors import BrokerUnavailable, Fenced, InvariantBroken, Rayf
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 
 PACE = 0.001
-"""Seconds that a step waits for the broker before it lets the caller do something else."""
+"""Seconds that a step waits for the broker before the caller can do other work."""
 
 SLOW = 1.0
-"""Seconds after which an answer that does not come is called an outage."""
+"""Seconds without an answer after which the publisher reports an outage."""
 
 STUCK = 5.0
-"""Seconds after which a call inside a transaction is not expected to return, if the broker answers other questions."""
+"""Seconds after which a call inside a transaction is considered stuck, if the broker answers other requests."""
 
 _LATE = 0.9
-"""Part of a transaction's timeout after which its producer is given up although the broker takes records."""
+"""The part of a transaction's timeout after which its producer is abandoned even if the broker accepts records."""
 
 _STILL = 0.1
-"""Part of a transaction's timeout in which a broker that is there takes some record."""
+"""The part of a transaction's timeout within which an available broker accepts at least one record."""
 
 _logger = logging.getLogger(__name__)
 
 
 class ExactlyOncePublisher(Publisher):
-    """The publisher of one worker's slot. Blocking calls run in a thread of its own, one at a time."""
+    """The publisher of one worker's slot. Blocking calls run one at a time in its own thread."""
 
     def __init__(self, settings: KafkaSettings, admin: KafkaAdmin, job: str, slot: int) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class ExactlyOncePublisher(Publisher):
         self._outage: str | None = None
 
     def open(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """Take over the slot, then read the markers: in this order, so that none can change any more."""
+        """Fence older publishers of the slot, then read the markers. In this order no marker can change any more."""
         self._drop()
         self._groups = {name: group_metadata(name) for name in (self._job, self._markers.group)}
         producer = TransactionalProducer(self._settings, self._transactional_id)
@@ -87,9 +87,10 @@ class ExactlyOncePublisher(Publisher):
         return dict(self._held)
 
     def markers(self, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """As they are now. Once this is open, a transaction that is under way is waited for.
+        """The current markers. After `open`, it waits for a transaction in flight.
 
-        Before, it is not: a killed job may have left one, and nobody ends that before it is fenced or times out.
+        Before `open` it does not wait: a killed job may have left one, which stays open until it is fenced or times
+        out.
         """
         self._markers.prepare(sinks)
         return self._markers.read(sinks, self._settings.transaction_timeout, stable=self._producer is not None)
@@ -100,7 +101,7 @@ class ExactlyOncePublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
-        """Publish one epoch. After an error the publisher must be opened again."""
+        """Publish one epoch. After an error, the publisher must be opened again."""
         tries = Tries(self._job, marker.epoch, self._settings.transaction_timeout)
         try:
             while True:
@@ -113,7 +114,7 @@ class ExactlyOncePublisher(Publisher):
                     break
                 except (TryAgain, Unknown) as failed:
                     tries.add(failed)
-                    # librdkafka may only say that a transaction cannot go on: a topic that is gone is one reason.
+                    # librdkafka may only report that a transaction cannot continue; a deleted topic is one reason.
                     self._known_topics.clear()
         except RayflowError:
             self._drop()
@@ -123,37 +124,37 @@ class ExactlyOncePublisher(Publisher):
         yield COMMITTED
 
     def append(self, outputs: Sequence[EncodedBatch]) -> None:
-        """Not for exactly-once."""
+        """Not available with exactly-once delivery."""
         raise InvariantBroken("An exactly-once publisher was asked to append", job=self._job)
 
     def flush(self) -> Iterator[str]:
-        """Not for exactly-once."""
+        """Not available with exactly-once delivery."""
         raise InvariantBroken("An exactly-once publisher was asked to flush", job=self._job)
 
     @property
     def outage(self) -> str | None:
-        """Why publishing waits, while it does."""
+        """Why publishing waits, while it waits."""
         return self._outage
 
     def settle(self) -> None:
-        """Wait until readers get past the last transaction."""
+        """Wait until readers can read past the last transaction."""
         await_readers(
             self._settings, self._admin, self._job, self._topics, min(self._settings.transaction_timeout, SETTLE)
         )
 
     def close(self) -> None:
-        """End an unfinished transaction without effect, and let go. Waits a few seconds at most."""
+        """Abort an unfinished transaction, and release all resources. Waits a few seconds at most."""
         producer, self._producer = self._producer, None
         if producer is not None and producer.open:
-            # A commit that is under way in the thread goes first, and then there is nothing to abort.
+            # A commit in flight in the thread ends first, and then there is nothing to abort.
             with contextlib.suppress(KafkaException, SystemError, NotYet):
                 self._caller.submit(producer.abort).result(2 * TURN)
         self._caller.close()
 
     def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
-        """Before the first record goes to a topic, or the first marker of a sink is set: see that both exist."""
+        """Make sure that topics and marker partitions exist, before the first record or marker is sent to them."""
         producer = self._ready()
-        if producer.open:  # an earlier publish was left in the middle
+        if producer.open:  # an earlier publish was interrupted
             yield from self._abort(WAITING)
         self._topics = {batch.topic for batches in outputs.values() for batch in batches}
         yield from self._see_topics()
@@ -171,7 +172,7 @@ class ExactlyOncePublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Iterator[str]:
-        """One transaction. While it waits for the broker it yields the name of the last step again."""
+        """One transaction. While it waits for the broker, it yields the name of the last step again."""
         producer = self._ready()
         try:
             producer.begin()
@@ -211,12 +212,12 @@ class ExactlyOncePublisher(Publisher):
             yield self._pace(producer, progress, PRODUCED)
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
-        """After a commit whose outcome is unknown: whether the epoch is published.
+        """After a commit with an unknown outcome: whether the epoch is published.
 
-        The new producer makes the broker finish or end the transaction of the dropped one. Should this process have
-        been cut off for long, a newer publisher may hold the slot, and this takes it back. That costs the newer one a
-        recovery and never exactness: whoever publishes has taken over and then read the marker, and the epoch goes
-        out with its marker or not at all. After an error that says "fenced" this is never done.
+        The new producer makes the broker finish or abort the transaction of the dropped one. If this process was cut
+        off for long, a newer publisher may own the slot, and this call takes the slot back. That costs the newer
+        publisher a recovery, but never exactness: every publisher fences the others and then reads the marker, and an
+        epoch becomes visible together with its marker or not at all. After a "fenced" error this is never done.
         """
         self._drop()
         yield WAITING
@@ -249,10 +250,11 @@ class ExactlyOncePublisher(Publisher):
     def _call(
         self, call: Callable[[], Any], step: str, topic: str | None = None, *, once: bool = False
     ) -> Generator[str, None, Any]:
-        """Run a blocking call in the thread until it succeeds, yielding `step`; raise what ends the try.
+        """Run a blocking call in the thread until it succeeds, and yield `step`. Raises the error that ends the
+        attempt.
 
-        `once`: never repeat it. A producer that committed offsets while a broker was away may not find the group's
-        coordinator again (librdkafka issue 5511); a new one does.
+        `once`: never repeat the call. A producer that committed offsets during an outage may not find the group's
+        coordinator again (librdkafka issue 5511); a new producer does.
         """
         while True:
             producer = self._ready()
@@ -262,7 +264,7 @@ class ExactlyOncePublisher(Publisher):
                 yield from self._judge(error_of(failure), topic, step)
                 if once:
                     raise Unknown(error_of(failure)) from failure
-                if producer.open:  # a producer waits in silence for a topic that was deleted
+                if producer.open:  # without an error, a producer waits for a deleted topic
                     self._known_topics.clear()
                     yield from self._see_topics()
             except BrokerUnavailable:
@@ -289,7 +291,7 @@ class ExactlyOncePublisher(Publisher):
                 return answer
 
     def _judge(self, error: KafkaError, topic: str | None, step: str) -> Iterator[str]:
-        """Return if the call is to be repeated; else raise, after ending the transaction where that is possible."""
+        """Return if the call is to be repeated. Otherwise raise, after aborting the transaction if possible."""
         producer = self._ready()
         producer.contact.check()
         what = verdict(error)
@@ -321,10 +323,10 @@ class ExactlyOncePublisher(Publisher):
                 return
 
     def _give_up(self, producer: TransactionalProducer, silence: float = 0.0) -> None:
-        """Give a producer up while its transaction is still its own, or when a call of it does not return.
+        """Drop a producer before its transaction times out, or if one of its calls does not return.
 
-        When a transaction grows old the broker ends it, which looks the same as being fenced: so well before, and
-        later while records go out.
+        When a transaction times out, the broker aborts it, which looks like being fenced. So a producer is dropped well
+        before the timeout, or closer to it while records are being sent.
         """
         if not producer.open:
             return
@@ -338,7 +340,8 @@ class ExactlyOncePublisher(Publisher):
             raise Unknown
 
     def _answers(self, producer: TransactionalProducer) -> bool:
-        """Whether the broker has answered a question that was put beside the call under way; puts it if need be."""
+        """Whether the broker has answered a request made in parallel to the pending call. Makes the request if
+        necessary."""
         if self._question is None:
             asker = Caller()
             self._question = asker.submit(producer.ping)
@@ -350,7 +353,7 @@ class ExactlyOncePublisher(Publisher):
         return answered
 
     def _pace(self, producer: TransactionalProducer, since: float, step: str) -> str:
-        """The step's name, or WAITING when nothing has happened for long."""
+        """The step's name, or WAITING if there was no progress for long."""
         silence = min(time.monotonic() - since, producer.stillness())
         if silence < SLOW:
             return step
@@ -372,7 +375,7 @@ class ExactlyOncePublisher(Publisher):
         return self._producer
 
     def _drop(self) -> None:
-        """Let go of the producer, and of a call that has not returned."""
+        """Release the producer, and a call that has not returned."""
         if self._producer is not None:
             self._producer.abandon()
         self._producer = None

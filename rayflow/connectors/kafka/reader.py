@@ -1,4 +1,4 @@
-"""Reads partitions of topics by `assign`: committed records only, positions kept by the job and not by the broker."""
+"""Reads partitions of topics by `assign`: committed records only, from positions that the job keeps, not the broker."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _logger = logging.getLogger(__name__)
 class KafkaReader(Reader):
     """One consumer for all partitions that a worker reads.
 
-    `ends` is the last stable offset, and the end-of-partition event says when it is reached: at the tail of a topic
-    that is written in transactions it lies behind control records and aborted records, which are never delivered.
+    `ends` is the last stable offset, and the end-of-partition event reports when it is reached. In a topic that is
+    written in transactions, it is after the control records and aborted records at the end, which are never delivered.
     """
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
@@ -44,9 +44,10 @@ class KafkaReader(Reader):
         self._probe_patience = 0.1
 
     def assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Read exactly these partitions. Raises BrokerUnavailable too: positions are checked against the broker."""
+        """Read exactly these partitions. It checks positions against the broker, so it also raises
+        BrokerUnavailable."""
         consumer = self._consumer()
-        # What was assigned before is given up first: serving errors could swallow a record of it.
+        # Unassign the old partitions first: handling errors could otherwise swallow one of their records.
         consumer.unassign()
         self._positions = {}
         if not positions:
@@ -56,12 +57,12 @@ class KafkaReader(Reader):
         consumer.assign(
             [Place(*place, OFFSET_BEGINNING if position is None else position) for place, position in positions.items()]
         )
-        # -1 is before the first record, wherever that is: reaching it is news.
+        # -1 is before the first record, wherever that is: reaching it is a change.
         self._positions = {place: -1 if position is None else position for place, position in positions.items()}
         self._one_topic = len({place.topic for place in positions}) == 1
 
     def poll(self, max_records: int, timeout: float) -> list[Polled]:
-        """What has arrived. Waits for the first record only: a batch is never held back until it is full."""
+        """Return what has arrived. It waits for the first record only, and never for a full batch."""
         consumer = self._client
         if consumer is None or not self._positions or self._paused:
             time.sleep(timeout)
@@ -89,7 +90,7 @@ class KafkaReader(Reader):
         for one in polled:
             self._positions[TopicPartition(*one.batch.origin)] = one.next_position
         if self._contact.outage is not None:
-            # What comes may have been fetched before; librdkafka tells of an outage once, so only an answer ends it.
+            # They may have been fetched before. Only an answer ends an outage: librdkafka reports it once.
             self._next_probe = 0.0
             self._probe(consumer)
         return self._after_events(polled, events) if events else polled
@@ -99,7 +100,7 @@ class KafkaReader(Reader):
         return look_up(self._consumer(), list(self._positions), LATEST, self._contact, timeout)
 
     def pause(self) -> None:
-        """Deliver nothing until `resume`. What was fetched stays fetched, within the bound on a consumer's memory."""
+        """Deliver nothing until `resume`. Fetched records remain in the consumer's bounded memory."""
         self._paused = True
 
     def resume(self) -> None:
@@ -107,7 +108,7 @@ class KafkaReader(Reader):
         self._paused = False
 
     def commit(self, positions: Mapping[TopicPartition, int], epoch: Epoch) -> None:
-        """Commit to the job's group without waiting; a failure only means that lag is shown too high for a while."""
+        """Commit to the job's group without waiting. After a failure the shown lag is too high for a while."""
         if not positions:
             return
         offsets = [Place(*place, position, str(epoch)) for place, position in positions.items()]
@@ -118,11 +119,11 @@ class KafkaReader(Reader):
 
     @property
     def outage(self) -> str | None:
-        """Why nothing arrives while all brokers are away."""
+        """Why nothing arrives, while all brokers are unavailable."""
         return self._contact.outage
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the consumer."""
         self._closed = True
         self._positions = {}
         if self._client is not None:
@@ -170,7 +171,7 @@ class KafkaReader(Reader):
             raise SourceDataLost(found, topic=place.topic, partition=place.partition, offset=position, advice=advice)
 
     def _after_events(self, polled: list[Polled], events: list[Any]) -> list[Polled]:
-        """Move positions to the ends of partitions that were reached; raise what is not an end."""
+        """Move positions to the ends of partitions that were reached. Raises the other events as errors."""
         for event in events:
             error = event.error()
             if error.code() != KafkaError._PARTITION_EOF:
@@ -202,7 +203,7 @@ class KafkaReader(Reader):
         self._contact.on_error(error)
 
     def _probe(self, consumer: Consumer) -> None:
-        """While in an outage, see now and then whether it is over: an idle topic would never tell."""
+        """During an outage, check from time to time whether it is over: an idle topic would never show it."""
         now = time.monotonic()
         if self._contact.outage is None:
             self._probe_patience = 0.1
@@ -214,7 +215,7 @@ class KafkaReader(Reader):
             consumer.list_topics(topic, timeout=self._probe_patience)
         except KafkaException:
             self._probe_patience = min(self._probe_patience * 1.5, 1.0)
-            # A tenth of the caller's time at most.
+            # at most a tenth of the caller's time
             self._next_probe = time.monotonic() + 10 * self._probe_patience
         else:
             self._contact.reached()

@@ -1,4 +1,4 @@
-"""Waiting until readers see what was committed: a broker answers a commit some ms before they do."""
+"""Waits until readers see committed records: a broker answers a commit some ms before they do."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SETTLE = 10.0
 """Seconds that the end of a run waits at most until readers see all of its output."""
 
 _ANSWER = 3.0
-"""Seconds after which a broker that does not answer is not waited for."""
+"""Seconds to wait for an answer of the broker."""
 _PAUSE = 0.001
 
 _logger = logging.getLogger(__name__)
 
 
 class EndOffsets:
-    """Where partitions end for readers of all records, or of committed ones only. `close` when done."""
+    """The end positions of partitions for readers of all records, or of committed ones only. `close` it after use."""
 
     def __init__(self, settings: KafkaSettings, group: str, isolation: str) -> None:
         self._contact = Contact()
         self._consumer = make(Consumer, {**settings.consumer(group), "isolation.level": isolation}, self._contact)
 
     def of(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The ends now. Raises BrokerUnavailable."""
+        """The current ends. Raises BrokerUnavailable."""
         return look_up(self._consumer, places, LATEST, self._contact, _ANSWER)
 
     def __enter__(self) -> EndOffsets:
@@ -49,9 +49,9 @@ class EndOffsets:
 def await_readers(
     settings: KafkaSettings, admin: KafkaAdmin, group: str, topics: Collection[str], seconds: float
 ) -> None:
-    """Wait until readers of committed records get to where `topics` end now. `group` only names who asks.
+    """Wait until readers of committed records reach the current ends of `topics`. `group` only names the consumer.
 
-    Gives up after `seconds` (another writer's transaction may be open), and when the broker does not answer.
+    Gives up after `seconds` (another writer's transaction may be open), and if the broker does not answer.
     """
     end = time.monotonic() + seconds
     try:

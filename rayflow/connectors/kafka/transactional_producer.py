@@ -1,4 +1,4 @@
-"""One transactional producer, and what its errors ask for."""
+"""One transactional producer, and the reaction to each of its errors."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import RayflowError
 
 TURN = 3.0
-"""Seconds that one blocking call may take, so that closing never waits longer. The calls can be repeated."""
+"""The maximum duration of one blocking call in seconds, so that closing never waits longer. The calls can be
+repeated."""
 
 
 class Verdict(Enum):
-    """What to do about an error of a transactional producer."""
+    """The reaction to an error of a transactional producer."""
 
     AGAIN = auto()
     """Repeat the call."""
     ABORT = auto()
-    """End the transaction without effect; then it may be tried again, unless the cause is lasting."""
+    """Abort the transaction; then it may be tried again, unless the cause is permanent."""
     DROP = auto()
-    """The producer is of no use any more, and whether a commit took effect is unknown."""
+    """Drop the producer; it is unknown whether a commit took effect."""
     FENCED = auto()
-    """A newer producer has taken over."""
+    """A newer producer has fenced this one."""
 
 
 def verdict(error: KafkaError) -> Verdict:
-    """What to do about an error."""
+    """The reaction to an error."""
     if error.fatal():
         return Verdict.FENCED if error.code() in FENCED else Verdict.DROP
-    # An epoch that the broker calls stale may only have been raised by the broker: aborting tells.
+    # A "stale epoch" error may be caused by the broker itself; aborting shows whether it is.
     if error.txn_requires_abort() or not heals(error):
         return Verdict.ABORT
     return Verdict.AGAIN
@@ -58,13 +59,13 @@ _CONSEQUENCES = frozenset(
         KafkaError.INVALID_TXN_STATE,
     }
 )
-"""Errors that follow from another one: trying again may do."""
+"""Errors that follow from another error; a retry may succeed."""
 
 
 class TransactionalProducer:
-    """A transactional producer and its present transaction. Its blocking calls take TURN seconds at most.
+    """A transactional producer and its current transaction. Its blocking calls take TURN seconds at most.
 
-    The calls raise KafkaException. `serve` may be called beside a call that runs in another thread.
+    The calls raise KafkaException. `serve` may be called while a call runs in another thread.
     """
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
@@ -81,20 +82,20 @@ class TransactionalProducer:
         )
 
     def connect(self) -> None:
-        """Reach the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
+        """Connect to the cluster. Raises BrokerUnavailable, AuthenticationFailed."""
         ask(self.ping, self.contact, "which brokers there are", serve=self._client.poll)
 
     def ping(self, seconds: float = TURN) -> None:
-        """Ask the broker something. It raises if there is no answer."""
-        # This topic exists wherever there are groups, so asking for it creates nothing of the user's.
+        """Send the broker a request. Raises if there is no answer."""
+        # This topic exists wherever there are groups, so the request creates no user topic.
         self._client.list_topics("__consumer_offsets", timeout=seconds)
 
     def take_over(self) -> None:
-        """Fence earlier producers of the same id; returns once the broker has ended their transactions."""
+        """Fence earlier producers of the same id. Returns when the broker has ended their transactions."""
         self._client.init_transactions(TURN)
 
     def begin(self) -> None:
-        """Begin a transaction (the broker hears of it with the first record)."""
+        """Begin a transaction (the broker learns about it with the first record)."""
         self._errors.causes.clear()
         self._client.begin_transaction()
         self._began = self._moved = time.monotonic()
@@ -102,7 +103,7 @@ class TransactionalProducer:
 
     @property
     def open(self) -> bool:
-        """Whether a transaction was begun and has not been seen to end."""
+        """Whether a transaction was begun and its end is not known."""
         return self._began is not None
 
     @property
@@ -111,12 +112,12 @@ class TransactionalProducer:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     def outbox(self, batches: Iterable[EncodedBatch]) -> Outbox:
-        """The way to hand the transaction's records over."""
+        """An outbox for the transaction's records."""
         self._outbox = Outbox(self._client, batches)
         return self._outbox
 
     def stillness(self) -> float:
-        """Seconds since the broker was last seen to have taken records, or since the transaction began."""
+        """Seconds since the broker was last known to accept records, or since the transaction began."""
         now = time.monotonic()
         sent = 0 if self._outbox is None else self._outbox.handed - len(self._client)
         if sent > self._sent:
@@ -124,34 +125,34 @@ class TransactionalProducer:
         return now - self._moved
 
     def serve(self, seconds: float = 0) -> None:
-        """Let reports of deliveries and connections in."""
-        # A fatal error makes `poll` raise, as a SystemError if a report came with it; the next call tells of it too.
+        """Process reports of deliveries and connections."""
+        # After a fatal error `poll` raises, with a report as a SystemError. The next call reports the error, too.
         with contextlib.suppress(KafkaException, SystemError):
             self._client.poll(seconds)
 
     def send_offsets(self, offsets: list[Place], group: Any) -> None:
-        """Make offsets of a group part of the transaction."""
+        """Add offsets of a group to the transaction."""
         self._client.send_offsets_to_transaction(offsets, group, TURN)
 
     def commit(self) -> None:
-        """End the transaction with effect."""
+        """Commit the transaction."""
         self._client.commit_transaction(TURN)
         self._began = None
 
     def abort(self) -> None:
-        """End the transaction without effect."""
+        """Abort the transaction."""
         self._client.abort_transaction(TURN)
         self._began = None
 
     def abandon(self) -> None:
-        """Drop what has not been delivered: a producer that is let go of with records on their way may corrupt memory
+        """Drop the records that were not delivered: releasing a producer with records in flight may corrupt memory
         (librdkafka 2.16)."""
         with contextlib.suppress(KafkaException, SystemError):
             self._client.purge()
             self._client.poll(0)
 
     def lasting_cause(self, error: KafkaError, topic: str | None) -> RayflowError | None:
-        """Why trying again is of no use, given the error of a call; None when it is."""
+        """Why a retry is useless, given the error of a call; None if it is not."""
         for (code, at), cause in self._errors.causes.items():
             if code not in _CONSEQUENCES and not heals(cause):
                 return fault(cause, "to take a record", topic=at)

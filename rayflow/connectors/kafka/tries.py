@@ -1,4 +1,4 @@
-"""The tries at publishing one epoch: why one ends, and how many there may be."""
+"""Counts the attempts to publish one epoch, and why they failed."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from rayflow.core.errors import TransactionTooShort
 from rayflow.core.ids import Epoch
 
 _TRIES = 5
-"""Tries at an epoch that fail for reasons other than an outage before it is given up."""
+"""Failures of an epoch, other than outages, after which publishing is given up."""
 
 _SLOW_TRIES = 3
-"""Tries at an epoch that a transaction was too short for, with a broker that took records all along."""
+"""Failures of an epoch because the transaction was too short, although the broker accepted records the whole time."""
 
 
 class TryAgain(Exception):
-    """The transaction was aborted for a cause that may pass."""
+    """The transaction was aborted for a cause that may be temporary."""
 
     def __init__(self, error: KafkaError) -> None:
         self.error = error
 
 
 class Unknown(Exception):
-    """The producer must be replaced; whether the transaction was committed, the marker tells.
+    """The producer must be replaced; the marker shows whether the transaction was committed.
 
-    `slow`: records went out all along, but time was up.
+    `slow`: records were sent the whole time, but the time was not enough.
     """
 
     def __init__(self, error: KafkaError | None = None, *, slow: bool = False) -> None:
@@ -34,10 +34,10 @@ class Unknown(Exception):
 
 
 class Tries:
-    """Counts the tries at an epoch that failed.
+    """Counts the failed attempts to publish an epoch.
 
     Attributes:
-        unknown: whether the outcome of one is not known.
+        unknown: whether the outcome of one attempt is unknown.
     """
 
     def __init__(self, job: str, epoch: Epoch, timeout: float) -> None:
@@ -49,7 +49,7 @@ class Tries:
         self.unknown = False
 
     def add(self, failed: TryAgain | Unknown) -> None:
-        """Count one. Raises its cause when too many failed for other reasons than an outage."""
+        """Count one. Raises its cause if too many failed for other reasons than an outage."""
         if failed.error is not None and not heals(failed.error):
             self._failed += 1
             if self._failed >= _TRIES:
@@ -59,7 +59,7 @@ class Tries:
             self._slow += failed.slow
 
     def settled(self) -> None:
-        """Every try so far is known to have had no effect. Raises TransactionTooShort."""
+        """Note that no attempt so far took effect. Raises TransactionTooShort."""
         self.unknown = False
         if self._slow >= _SLOW_TRIES:
             raise TransactionTooShort(

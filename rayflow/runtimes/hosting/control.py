@@ -74,18 +74,19 @@ class JobControl(ABC):
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
         """Ask the job to stop after a final checkpoint and to publish its output; do not wait.
 
-        `drain`: fire every open window and event-time timer first; it replaces a stop until the last checkpoint has
-        begun, and the last status says which it was. `savepoint`: the URI (absolute) of one to write, besides those
-        that others ask for. Raises RayflowError when it is too late for that; `until_ended` raises what writing it
-        raises.
+        `drain`: fire every open window and event-time timer first. It replaces a stop until the final checkpoint has
+        begun; the final status says which of the two happened. `savepoint`: the URI (absolute) of a savepoint to write,
+        in addition to those of other requests. Raises RayflowError if it is too late for that. `until_ended` raises the
+        errors of writing it.
         """
 
     @abstractmethod
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
-        """The same, but wait for the end; return the final status. The job's name is free then.
+        """Like `ask_to_stop`, but wait for the end, and return the final status. After that, the job's name is free.
 
-        With `savepoint`, this returns only if that one was written. Raises what writing it raises (ObjectExists if the
-        target already has one), RayflowError if the job ended before, the job's error, WorkerLost after `timeout` s.
+        With `savepoint`, this returns only if that savepoint was written. Raises the errors of writing it (ObjectExists
+        if the target already has one), RayflowError if the job ended before, the job's error, WorkerLost after
+        `timeout` s.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""When the steps of one epoch happened, and what was published."""
+"""The times of the steps of one epoch, and its published output."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class EpochTimes:
 
     @property
     def seconds(self) -> float:
-        """From the barrier to everything published and applied."""
+        """Seconds from the barrier until everything is published and applied."""
         return self.done - self.barrier

@@ -1,4 +1,4 @@
-"""Deleting old checkpoints, beside the commits."""
+"""Deletes old checkpoints, in parallel to the commits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ log = get_logger("rayflow.coordinator")
 
 
 class GarbageCollection:
-    """Deletes what no kept checkpoint names, on a line of its own: listing a large store can outlast an epoch."""
+    """Deletes the objects that no kept checkpoint names, in its own background, because listing a large store can take
+    longer than an epoch."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class GarbageCollection:
         background: Background,
         pinned: Callable[[], Collection[Epoch]],
     ) -> None:
-        """`pinned` gives the epochs whose checkpoints are being copied; it is called on the background's thread."""
+        """`pinned` returns the epochs whose checkpoints are being copied; it is called on the background's thread."""
         self._job = job
         self._store = store
         self._retain = retain
@@ -34,7 +35,7 @@ class GarbageCollection:
         self._again = False
 
     def collect(self) -> None:
-        """Collect in the background. While a collection runs, all further calls together bring one more."""
+        """Collect in the background. Calls during a collection lead to one more collection after it."""
         self._again = self._background.waiting > 0
         if not self._again:
             self._background.call(self._run, lambda _: self.collect() if self._again else None)
@@ -45,7 +46,7 @@ class GarbageCollection:
         return self._background.waiting > 0
 
     def step(self) -> bool:
-        """Go on with what follows a collection. True if one was done."""
+        """Run the callbacks of a finished collection. True if there was one."""
         return self._background.collect()
 
     def close(self) -> None:
@@ -56,5 +57,5 @@ class GarbageCollection:
         try:
             collect(self._store, self._retain, self._pinned())
         except (DamagedObject, ObjectMissing, CheckpointStoreFailed) as error:
-            # It can wait; a checkpoint that is there cannot harm.
+            # The next collection will do it; a checkpoint that remains does no harm.
             log.warning("old checkpoints could not be deleted", job=self._job, reason=error.what, code=error.code)

@@ -7,19 +7,19 @@ from rayflow.core.clock import Clock
 from rayflow.plan.physical import JobPlan
 
 SHORTEST = 50
-"""Pause between two polls, in ms, that is never a break: they follow one another as fast as the machine lets them."""
+"""A pause between two polls of up to this many ms is never a break: polls cannot follow each other faster."""
 
 
 class Listening:
-    """The last stretch of time over which the sources were polled without a break.
+    """The last period of time in which the sources were polled without a break.
 
-    A break is time in which they were held or out of reach; or so long a pause between two polls that it would make
-    up half of what some stream calls idle (the process was suspended, or a function took its time): records may have
-    come meanwhile, and the first poll after it need not have them yet.
+    A break is a time in which the sources were held or unavailable. A pause between two polls is also a break if it is
+    at least half of the shortest `idle_after` (the process was suspended, or a function took long): records may have
+    arrived in it, and the first poll after it may not return them yet.
 
     Attributes:
         wanted: whether any stream of the job can be idle at all.
-        since, until: the stretch, in ms of the wall clock. `until` is when the last poll began.
+        since, until: the period, in ms of the wall clock. `until` is the start of the last poll.
     """
 
     def __init__(self, plan: JobPlan, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class Listening:
         self._broken = False
 
     def on_poll(self) -> None:
-        """The sources are polled now."""
+        """Note that the sources are polled now."""
         now = self._clock()
         if self._broken or not 0 <= now - self.until <= self._longest:
             self.since = now
@@ -40,5 +40,5 @@ class Listening:
         self.until = now
 
     def on_break(self) -> None:
-        """The sources are held, or out of reach: the next stretch begins with the next poll."""
+        """Note that the sources are held or unavailable: the next period begins with the next poll."""
         self._broken = True

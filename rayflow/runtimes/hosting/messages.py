@@ -27,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Open the publishers of a slot: no earlier one can publish from then on."""
+    """Open the publishers of a slot, which fences all earlier ones."""
 
     slot: WorkerId
     sinks: Sequence[SinkTask]
@@ -35,16 +35,16 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class ReadMarkers:
-    """Read the markers, fencing nobody."""
+    """Read the markers without fencing any publisher."""
 
     sinks: Sequence[SinkTask]
 
 
 @dataclass(frozen=True, slots=True)
 class Republish:
-    """Publish what these sinks staged for the checkpoint of `epoch`, as the slot that staged it.
+    """Publish the staged output of these sinks for the checkpoint of `epoch`, as the slot that staged it.
 
-    Its manifest is in the store: a copy for every worker would be too much for one coordinator to send.
+    Its manifest is in the store: the coordinator could not send a copy to every worker.
     """
 
     slot: WorkerId
@@ -55,16 +55,16 @@ class Republish:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Wait until readers see what was published."""
+    """Wait until readers see the published output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """Start the tasks that are placed on the worker.
 
-    Small, since there is one for each worker. `order` is without its manifest: that of epoch `checkpoint` in the store,
-    if there is one. `places`: the worker of each partition, by stage. `progress`: of the worker's own tasks. `ends`: as
-    far as earlier attempts of a bounded run fixed them.
+    The message is small, because there is one for each worker. `order` has no manifest; it is that of epoch
+    `checkpoint` in the store, if there is one. `places`: the worker of each partition, by stage. `progress`: of the
+    worker's own tasks. `ends`: the ends that earlier attempts of a bounded run have fixed.
     """
 
     order: StartTasks
@@ -96,7 +96,7 @@ class QueryRows:
 
 @dataclass(frozen=True, slots=True)
 class SlotFenced:
-    """The slot's publishers are open; `markers` as they were then."""
+    """The slot's publishers are open. `markers`: their values at that time."""
 
     slot: WorkerId
     markers: Mapping[SinkTask, Marker | None]
@@ -104,7 +104,7 @@ class SlotFenced:
 
 @dataclass(frozen=True, slots=True)
 class MarkersRead:
-    """The markers as they are."""
+    """The current markers."""
 
     markers: Mapping[SinkTask, Marker | None]
 
@@ -126,7 +126,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Readers see it."""
+    """Readers see the published output."""
 
     worker: WorkerId
 
@@ -140,7 +140,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """The worker has read everything up to the ends as they were at the start."""
+    """The worker has read everything up to the ends that were fixed at the start."""
 
     worker: WorkerId
 

@@ -19,10 +19,10 @@ COUNTED = tuple(field.name for field in fields(OperatorCounters))
 
 
 class MetricsFeed:
-    """Used by one thread, a few times a second."""
+    """Updates metrics. Used by one thread, a few times per second."""
 
     def __init__(self, metrics: Metrics, broker: str, clock: Clock) -> None:
-        """`broker`: the URL of the run's. `clock`: wall clock, ms."""
+        """`broker`: the URL of the run's broker. `clock`: wall clock, ms."""
         self._metrics = metrics
         self._broker = broker
         self._clock = clock
@@ -33,7 +33,7 @@ class MetricsFeed:
         self._shown: set[WorkerId] = set()
 
     def look(self, attempt: Attempt, workers: Mapping[WorkerId, WorkerMetrics]) -> None:
-        """Add what the workers have measured since the last call. `attempt`: the job's; 0: none yet."""
+        """Add the workers' measurements since the last call. `attempt`: the job's; 0: none yet."""
         metrics, now = self._metrics, self._clock()
         if attempt != self._attempt:
             self._attempt = attempt
@@ -50,7 +50,7 @@ class MetricsFeed:
                 continue
             self._taken[slot] = told
             self._take_durations(told)
-            if measured.attempt != attempt:  # its tasks are not the job's any more
+            if measured.attempt != attempt:  # its tasks no longer belong to the job
                 continue
             for task in told.tasks:
                 self._take(task, now)
@@ -65,7 +65,7 @@ class MetricsFeed:
             self._metrics.watermark(told.task, told.watermark, now)
         for operator, counters in told.operators.items():
             known = self._counts.setdefault((told.task, operator), counters)
-            for name in COUNTED:  # into the object that `Metrics.operator` knows: another one would count anew
+            for name in COUNTED:  # update the object that `Metrics.operator` has: a new one would start from 0
                 setattr(known, name, getattr(counters, name))
             self._metrics.operator(told.task, operator, known)
 

@@ -14,10 +14,10 @@ RATE_OVER = 5.0
 
 
 class Overview:
-    """Keeps a job's status up to date. Each field is assigned whole: another thread may read it meanwhile."""
+    """Keeps a job's status up to date. Each field is assigned as a whole, because another thread may read it."""
 
     def __init__(self, status: JobStatus, now: float) -> None:
-        """`now`: seconds of a monotonic clock, also below."""
+        """`now`: seconds of a monotonic clock, also in other methods."""
         self.status = status
         self._began = now
         self._rates: deque[tuple[float, int, int]] = deque()
@@ -40,11 +40,11 @@ class Overview:
         status.elapsed = self.elapsed(now)
 
     def elapsed(self, now: float) -> float:
-        """Seconds since the job began."""
+        """Seconds since the job started."""
         return now - self._began
 
     def coordinated(self, hosted: CoordinatorDriver) -> None:
-        """Take over what the coordinator of an attempt knows."""
+        """Update the fields that the coordinator of an attempt knows."""
         status = self.status
         status.attempt = hosted.coordinator.attempt
         status.stages = {} if hosted.topology is None else dict(hosted.topology.stages)

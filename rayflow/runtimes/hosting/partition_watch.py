@@ -12,11 +12,11 @@ from rayflow.runtimes.hosting.sources import Sources
 log = get_logger("rayflow.coordinator")
 
 EVERY = 10.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 class PartitionWatch:
-    """Asks the brokers now and then, off the driver's thread."""
+    """Asks the brokers from time to time, outside of the driver's thread."""
 
     def __init__(self, job: str, sources: Sources, ports: Ports) -> None:
         self._job = job
@@ -28,9 +28,9 @@ class PartitionWatch:
         self._told = False
 
     def grown(self, known: Mapping[str, int]) -> bool:
-        """True once, when a source has more partitions than `known` says. Returns at once.
+        """True once, if a source has more partitions than in `known`. Returns at once.
 
-        Raises what a look raised, if waiting cannot mend it (AuthenticationFailed).
+        Raises the error of a check that waiting cannot correct (AuthenticationFailed).
         """
         now = self._monotonic()
         if now >= self._next and not self._background.waiting:
@@ -44,7 +44,7 @@ class PartitionWatch:
         return grown
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         self._background.close()
 
     def _look(self) -> dict[str, int]:

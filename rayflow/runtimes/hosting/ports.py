@@ -1,6 +1,6 @@
 """The ports of a driver: its access to time, background work, the checkpoint store and connectors.
 
-The network is a port too: the calls `tell` and `send` that a driver is made with.
+The network is a port, too: the functions `tell` and `send`, which a driver gets as arguments.
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ class Background(Protocol):
         """Let the running call finish, and drop those that have not started."""
 
     def abandon(self) -> None:
-        """As `close`, but do not wait for the running call: nobody gets its result, and the process may end first."""
+        """Like `close`, but do not wait for the running call: its result is dropped, and the process may end first."""
 
 
 class Calls(Protocol):
-    """Calls that operators ask for (`StartCalls` says what is owed to each), made away from the driver's thread."""
+    """Makes the calls that operators request (`StartCalls` states the rules), outside of the driver's thread."""
 
     def start(self, task: TaskId, operator: str, calls: Sequence[Call]) -> None:
         """Make calls. Returns at once."""
 
     def done(self) -> list[CallsDone]:
-        """The outcomes of calls since the last `done`: one per call, in any order, also for a call that raised. One
-        event for each operator of a task."""
+        """The outcomes of calls since the last `done`: one per call, in any order, even if the call raised an error.
+        One event per operator of a task."""
 
     def close(self) -> None:
-        """The attempt is over: drop the calls in flight."""
+        """End the attempt: drop the calls in flight."""
 
 
 class Together(Protocol):
     """Makes several blocking calls."""
 
     def __call__(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """The results in order; the calls may run at the same time. Raises what one of them raises."""
+        """Return the results in order. The calls may run at the same time. Raises the error of one of them."""
 
 
 def one_by_one(calls: Sequence[Callable[[], T]]) -> list[T]:
@@ -80,13 +80,13 @@ class Connectors(Protocol):
     """The connectors of a run, by the topics that a job refers to."""
 
     def spec(self, topic: TopicRef) -> ConnectorSpec:
-        """Which connector a topic lies on."""
+        """The connector of a topic, as its specification."""
 
     def of(self, topic: TopicRef) -> Connector:
-        """The connector that a topic lies on."""
+        """The connector of a topic."""
 
     def open(self, spec: ConnectorSpec) -> Connector:
-        """The connector of a spec; the same one each time."""
+        """The connector of a spec; the same object each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,13 @@ class Ports:
     """The ports of a driver.
 
     Attributes:
-        clock: the wall clock, ms since the Unix epoch. monotonic: seconds; only differences mean anything.
-        background: makes a line of background calls. calls: makes what an attempt's operators call by.
+        clock: the wall clock, ms since the Unix epoch.
+        monotonic: seconds; only differences have a meaning.
+        background: creates a queue of background calls.
+        calls: creates the object that makes an attempt's operator calls.
         checkpoints: the job's checkpoint store.
-        on_step: called before and after each I/O. together: for reads of many objects.
+        on_step: called before and after each I/O.
+        together: for reads of many objects.
     """
 
     clock: Clock

@@ -24,7 +24,7 @@ class Publishers:
     """Publishes a slot's output, and the output that the last attempt staged for other slots.
 
     Attributes:
-        own: the slot's sinks. They may do nothing before they are fenced.
+        own: the slot's sinks. Do not use them before they are fenced.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Publishers:
         self._to_fence: deque[Fence] = deque()
 
     def fence(self, order: Fence) -> None:
-        """Open the publishers of a slot, in a later turn."""
+        """Request that the publishers of a slot are opened in a later turn."""
         self._to_fence.append(order)
 
     def step(self) -> bool:

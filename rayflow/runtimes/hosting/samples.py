@@ -22,8 +22,8 @@ CHUNK = 10_000
 
 
 def write_samples(plan: JobPlan, connectors: Connectors) -> None:
-    """Make the topics that have sample data and do not exist. Only where the connector takes samples (the embedded
-    log): never on a real broker."""
+    """Create the topics that have sample data and do not exist. Only for connectors that take samples (the embedded
+    log), never for a real broker."""
     sampled = {s.topic: s.sample for stage in plan.stages for s in stage.sources if s.sample is not None}
     for topic, sample in sampled.items():
         connector = connectors.of(topic)

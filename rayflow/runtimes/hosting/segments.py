@@ -1,6 +1,6 @@
 """Writes and reads a worker's part of an epoch in the checkpoint store: the state segment and the staged output.
 
-Apart, because deltas are needed until a base replaces them, staged output only until it is published.
+These are separate objects: deltas are needed until a base replaces them, staged output only until it is published.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _NO_DELTA = Delta([], [])
 
 
 class SegmentWriter:
-    """`add` every part, which encodes it at once, on the caller's thread; then `write`, which may run on another."""
+    """`add` every part, which encodes it at once on the caller's thread. Then `write`, which may run on another
+    thread."""
 
     def __init__(self, epoch: Epoch, attempt: Attempt, worker: WorkerId) -> None:
         self._epoch = epoch
@@ -47,7 +48,8 @@ class SegmentWriter:
             self._output.add(replace(part, delta=_NO_DELTA))
 
     def write(self, store: CheckpointStore) -> SegmentWritten:
-        """Make both durable. The output first: a segment is acknowledged only with it."""
+        """Make both objects durable. The output comes first, because the segment is acknowledged only together with
+        it."""
         size = 0
         if self._output is not None:
             staged = self._output.finish()
@@ -102,7 +104,7 @@ def starting_progress(
 def staged_by(
     store: CheckpointStore, plan: JobPlan, order: RepublishOutput, together: Together = one_by_one
 ) -> dict[WorkerId, list[SinkTask]]:
-    """Which slot has to publish which of the sinks of a `RepublishOutput`.
+    """The sinks of a `RepublishOutput`, by the slot that has to publish them.
 
     The slot that staged a sink task's output: a publisher of that slot which has lost the answer to its commit may
     yet take its slot back to see whether it must publish again. Under the same slot one of the two fences the other;
@@ -133,5 +135,5 @@ def positions_of(progress: TaskProgress) -> dict[tuple[str, int], int]:
 
 
 def _opened(store: CheckpointStore, names: Sequence[str], together: Together) -> list[SegmentReader]:
-    """The segments of many workers, in their order. Opening one waits for two answers."""
+    """The segments of many workers, in order. Opening each takes two requests."""
     return together([partial(SegmentReader, store, name) for name in names])

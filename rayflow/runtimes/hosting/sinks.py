@@ -29,7 +29,7 @@ def accepting_serdes(connectors: Connectors) -> Accepting:
 
 
 class Sinks:
-    """Publishes every sink task's output in one thread."""
+    """Publishes the output of all sink tasks on one thread."""
 
     def __init__(self, plan: JobPlan, connectors: Connectors) -> None:
         self._plan = plan
@@ -40,9 +40,9 @@ class Sinks:
         self._publishers: dict[ConnectorSpec, Publisher] = {}
 
     def create_topics(self, topology: Topology) -> list[str]:
-        """Make the topics that do not exist yet, with a partition per sink task, where the connector can. Their names.
+        """Create the missing topics, with a partition per sink task, if the connector supports it. Returns their names.
 
-        Raises ConnectorCannot when a topic lies on a connector that the job cannot write.
+        Raises ConnectorCannot if a topic is on a connector that the job cannot write.
         """
         made: list[str] = []
         for topic, stage in self._topics.values():
@@ -56,7 +56,7 @@ class Sinks:
         markers: dict[SinkTask, Marker | None] = {}
         for spec, tasks in self._by_connector(sinks).items():
             if self._plan.delivery == "at_least_once" and tasks and self._keeps_markers(spec):
-                # The last checkpoint was taken with exactly-once output: its publisher is fenced, its markers count.
+                # The last checkpoint has exactly-once output: its publisher must be fenced, and its markers count.
                 earlier = self._make(spec, slot, "exactly_once")
                 try:
                     markers.update(earlier.open(tasks))
@@ -67,7 +67,7 @@ class Sinks:
         return markers
 
     def look(self, slot: WorkerId, sinks: Sequence[SinkTask]) -> dict[SinkTask, Marker | None]:
-        """Read the markers, fencing nobody."""
+        """Read the markers without fencing any publisher."""
         markers: dict[SinkTask, Marker | None] = {}
         for spec, tasks in self._by_connector(sinks).items():
             markers.update(self._publisher(spec, slot).markers(tasks))
@@ -86,7 +86,7 @@ class Sinks:
         return as_sink(self._connectors.open(spec), delivery).publisher(self._plan.name, slot, delivery, topics)
 
     def _by_connector(self, sinks: Sequence[SinkTask]) -> dict[ConnectorSpec, list[SinkTask]]:
-        """The sink tasks of each connector that has a sink; those of operators that are gone are left out."""
+        """The sink tasks of each connector that has a sink, without those of removed operators."""
         found: dict[ConnectorSpec, list[SinkTask]] = {
             self._connectors.spec(topic): [] for topic, _ in self._topics.values()
         }
@@ -102,8 +102,8 @@ class Sinks:
         positions: Mapping[tuple[str, int], int],
         sources: Sources,
     ) -> Iterator[str]:
-        """Publish an epoch, one connector after the other, each in one atomic step; yields the steps' names."""
-        if self._plan.delivery == "at_least_once":  # there is output only of a checkpoint taken with exactly-once
+        """Publish an epoch, one connector after the other, each in one atomic step. Yields the names of the steps."""
+        if self._plan.delivery == "at_least_once":  # there is output only if the checkpoint had exactly-once delivery
             for sink, batches in outputs.items():
                 self.append(sink, batches)
             yield from self.flush()
@@ -119,7 +119,7 @@ class Sinks:
         sources.commit(positions, marker.epoch, set(self._publishers))
 
     def append(self, sink: SinkTask, batches: Sequence[EncodedBatch]) -> None:
-        """At-least-once: hand records over at once."""
+        """At-least-once: pass records on at once."""
         self._publishers[self._connectors.spec(self._topics[sink.operator][0])].append(batches)
 
     def flush(self) -> Iterator[str]:
@@ -129,11 +129,11 @@ class Sinks:
 
     @property
     def outage(self) -> str | None:
-        """Why publishing waits, while a system is out of reach."""
+        """Why publishing waits, while a system is unavailable."""
         return next((outage for publisher in self._publishers.values() if (outage := publisher.outage)), None)
 
     def settle(self) -> None:
-        """Wait until readers see everything that was published; for some seconds at most."""
+        """Wait until readers see everything that was published, for some seconds at most."""
         for publisher in self._publishers.values():
             publisher.settle()
 

@@ -20,7 +20,7 @@ log = get_logger("rayflow.worker")
 
 
 class Sources:
-    """Reads the source partitions of a worker's tasks, in its thread."""
+    """Reads the source partitions of a worker's tasks, on the worker's thread."""
 
     def __init__(self, plan: JobPlan, ports: Ports) -> None:
         self._plan = plan
@@ -34,7 +34,8 @@ class Sources:
         self.positions: dict[tuple[str, int], int] = {}
 
     def partitions(self) -> dict[str, int]:
-        """How many partitions each source has now. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        """The current number of partitions of each source. Raises UnknownTopic, BrokerUnavailable,
+        AuthenticationFailed."""
         return {
             source.id: as_source(self._connectors.of(source.topic)).partitions(source.topic.name)
             for stage in self._plan.stages
@@ -42,7 +43,8 @@ class Sources:
         }
 
     def systems(self) -> dict[str, str]:
-        """Which topic of which system each source is. Raises UnknownTopic, BrokerUnavailable, AuthenticationFailed."""
+        """The identity of each source's topic and its system. Raises UnknownTopic, BrokerUnavailable,
+        AuthenticationFailed."""
         return {
             source.id: as_source(self._connectors.of(source.topic)).identity(source.topic.name)
             for stage in self._plan.stages
@@ -50,7 +52,7 @@ class Sources:
         }
 
     def place(self, partitions: Mapping[str, int]) -> None:
-        """Fix whose task each source partition is; `partitions`: how many each source has."""
+        """Assign each source partition to its task. `partitions`: the number of partitions of each source."""
         self._owners.clear()
         for stage in self._plan.stages:
             for source in stage.sources:
@@ -63,7 +65,7 @@ class Sources:
     ) -> None:
         """Read the partitions of `tasks`, each from its position or, without one, from its beginning.
 
-        `systems`: which topic each source was when the attempt began. Raises SourceDataLost when one is another now.
+        `systems`: the identities when the attempt began. Raises SourceDataLost if one has changed since then.
         """
         self.positions = dict(positions)
         for spec, owners in self._owners.items():
@@ -102,7 +104,7 @@ class Sources:
 
     @property
     def listened(self) -> Listened | None:
-        """What the sources have been heard of, for telling which are idle; None when none can be."""
+        """The period in which the job listened to the sources, to find the idle ones; None if no source can be idle."""
         if not self._listening.wanted:
             return None
         waiting = [
@@ -114,8 +116,8 @@ class Sources:
         return Listened(self._listening.since, self._listening.until, frozenset(waiting))
 
     def _waits(self, key: tuple[str, int]) -> bool:
-        """Whether records of a partition are known to wait. While no end is known, a poll that had all it could take
-        may have left any of them out."""
+        """Whether records of a partition are known to wait. As long as an end is unknown, a full poll may have left
+        records of any partition."""
         end = self._ends.get(key)
         return self._full if end is None else self.positions.get(key, 0) < end
 
@@ -136,21 +138,21 @@ class Sources:
             reader.resume()
 
     def look_at_ends(self, timeout: float) -> None:
-        """Ask each connector where its partitions end. Raises BrokerUnavailable after `timeout` seconds."""
+        """Read the end positions of all partitions. Raises BrokerUnavailable after `timeout` seconds."""
         for spec, reader in self._readers.items():
             for partition, end in reader.ends(timeout).items():
                 task, source = self._owners[spec][partition]
                 self._ends[source, task.partition] = end
 
     def refresh_ends(self) -> None:
-        """Look at the ends for the lag, if they can be asked within a second. What ends the job is met by who reads."""
+        """Read the ends for the lag, if they can be read within a second. Fatal errors are left to the reader."""
         try:
             self.look_at_ends(timeout=1.0)
         except RayflowError as error:
             log.debug("the lag is unknown", reason=error.what)
 
     def fix_ends(self, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
-        """A bounded run stops at the ends as they are now, but for those that earlier attempts of it fixed.
+        """Fix the ends of a bounded run: the current ones, except those that earlier attempts have fixed.
 
         Raises BrokerUnavailable after `timeout` seconds.
         """
@@ -160,13 +162,13 @@ class Sources:
 
     @property
     def lag(self) -> int | None:
-        """Positions between what was read and the ends as last looked at; None before the first look."""
+        """Positions between the read ones and the last known ends; None before the ends were read."""
         if not self._ends:
             return None
         return sum(max(0, end - self.positions.get(key, 0)) for key, end in self._ends.items())
 
     def lags(self) -> list[tuple[str, int, int]]:
-        """Topic, partition and lag of every source partition whose end has been looked at."""
+        """Topic, partition and lag of every source partition whose end is known."""
         return [
             (partition.topic, partition.partition, max(0, end - self.positions.get(key, 0)))
             for owners in self._owners.values()
@@ -176,11 +178,11 @@ class Sources:
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything up to the ends that were fixed has been read."""
+        """Whether everything up to the fixed ends was read."""
         return all(self.positions.get(key, 0) >= end for key, end in self._stop_at.items())
 
     def commit(self, positions: Mapping[tuple[str, int], int], epoch: Epoch, published: set[ConnectorSpec]) -> None:
-        """Show positions to the connectors whose publishers have not done so already."""
+        """Show positions to the connectors whose publishers have not committed them already."""
         for spec, reader in self._readers.items():
             if spec not in published:
                 reader.commit(self.of_connector(spec, positions), epoch)
@@ -195,7 +197,7 @@ class Sources:
 
     @property
     def outage(self) -> str | None:
-        """Why nothing arrives, while a system is out of reach."""
+        """Why nothing arrives, while a system is unavailable."""
         return next((outage for reader in self._readers.values() if (outage := reader.outage)), None)
 
     def close(self) -> None:

@@ -18,9 +18,9 @@ log = get_logger("rayflow.start")
 
 
 def choose_start(store: CheckpointStore, options: RunOptions, job: str, clock: Clock) -> None:
-    """Make what the user asked for the newest checkpoint, once, however often the same is asked.
+    """Make the requested starting point the newest checkpoint. A repeated request has no further effect.
 
-    Raises ObjectMissing when it is not there, DamagedObject, CheckpointStoreFailed.
+    Raises ObjectMissing if it does not exist, DamagedObject, CheckpointStoreFailed.
     """
     if options.from_savepoint is not None:
         newest = newest_manifest(store)

@@ -17,10 +17,10 @@ JobState = Literal[
     "stopped",
     "failed",
 ]
-"""starting: nothing is set up yet. restoring: state is brought to the last checkpoint. running: records are
-processed. waiting: for a broker, or for room on a cluster. recovering: a fault has ended an attempt, the next one is
-being set up. rescaling: the number of workers is being changed. stopping: the last checkpoint is being taken.
-done: ended by itself, or drained. stopped: ended on request. failed: ended by an error."""
+"""starting: nothing is set up yet. restoring: state is being brought to the last checkpoint. running: records are
+processed. waiting: for a broker, or for resources of the cluster. recovering: a fault has ended an attempt, and the
+next one is being set up. rescaling: the number of workers is being changed. stopping: the final checkpoint is being
+taken. done: ended by itself, or drained. stopped: ended on request. failed: ended by an error."""
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
 
@@ -53,10 +53,12 @@ class WorkerStatus:
 
 @dataclass(slots=True)
 class JobStatus:
-    """The status of one job, updated a few times a second.
+    """The status of one job, updated a few times per second.
 
     Attributes:
-        name: the job's. state: see JobState. cause: why it failed, or what it waits for; else empty.
+        name: the job's.
+        state: see JobState.
+        cause: why it failed, or what it waits for; otherwise empty.
         runtime: "local": one process. "ray": a cluster.
         submission: which submission it is, on Ray; else empty. target: the job file as given; empty when there is none.
         broker: URL of the run's broker. checkpoints: URI of the checkpoint store.

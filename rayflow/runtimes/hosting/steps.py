@@ -1,6 +1,6 @@
-"""The names of the steps that `on_step` is called with, before and after each I/O.
+"""The names of the steps with which `on_step` is called, before and after each I/O.
 
-Crash tests kill a job at a step. A name that is not in STEPS would never come, so such tests refuse it.
+Crash tests kill a job at a step. They refuse names that are not in STEPS, because these never occur.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def publish(step: str) -> str:
 
 
 def republish(step: str) -> str:
-    """A publisher's step while a recovery publishes what the last attempt had staged."""
+    """A publisher's step while a recovery publishes the staged output of the last attempt."""
     return f"republish {step}"
 
 
@@ -59,4 +59,4 @@ STEPS: frozenset[str] = frozenset(
         *(SEGMENT_WRITTEN, MANIFEST_WRITTEN, PUBLISHED, APPLIED_ONE_TASK, BASE_WRITTEN),
     ]
 )
-"""Every step that there is."""
+"""The names of all steps."""

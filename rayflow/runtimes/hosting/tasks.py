@@ -28,7 +28,7 @@ log = get_logger("rayflow.worker")
 
 
 CACHE = 0.25
-"""The clean caches of a worker's tasks, over its memory limit; besides it."""
+"""The limit of the clean caches of a worker's tasks, as a share of its memory limit and in addition to it."""
 
 
 class HostedTasks:
@@ -123,9 +123,9 @@ class HostedTasks:
 
 
 def _rows_of(chain: Chain, origin: StageOrigin, partition: int) -> Iterator[Rows]:
-    """The rows of a stage's states, gathered from the checkpoint's stages that held them.
+    """The rows of a stage's states, collected from the checkpoint's stages that contained them.
 
-    Tables lie one behind the other in a store, so they are taken table by table, in the order of their prefixes.
+    A store has one table after the other, so they are read table by table, in the order of their prefixes.
     """
     for prefix, stage in sorted((table_prefix(*name.rsplit("/", 1)), stage) for name, stage in origin.held.items()):
         for keys, values in chain.rows(TaskId(stage, partition)):

@@ -23,7 +23,7 @@ from rayflow.state.base import Store
 
 
 class Links(Protocol):
-    """Sends for a worker. Calls return at once; what cannot be delivered is lost with its attempt."""
+    """Sends for a worker. Calls return at once. A message that cannot be delivered is lost with its attempt."""
 
     def report(self, attempt: Attempt, message: object) -> None:
         """Send a message to the coordinator; messages arrive in order, once."""
@@ -33,14 +33,15 @@ class Links(Protocol):
 
 
 class WorkerHost:
-    """Hosts a slot: call `post` with what arrives for it, from any thread, and `turn` repeatedly on one thread.
+    """Hosts a slot: call `post` with each arriving message, from any thread, and `turn` repeatedly on one thread.
 
     A message of a newer attempt ends the current one: its publishers, readers and tasks are closed; the tasks' local
     stores stay on disk. Messages of an older attempt are refused.
 
     Attributes:
-        attempt: the newest one heard of; 0: none. driver: that attempt's; None before the first, and after a failure.
-        blocked: seconds in which a task waited for credit or for calls, as a sum.
+        attempt: the newest known one; 0: none.
+        driver: that attempt's; None before the first, and after a failure.
+        blocked: total seconds in which a task waited for credit or for calls.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class WorkerHost:
     def turn(self, timeout: float = 0.0) -> bool:
         """Process what arrived, and advance the driver by one step. True if anything was done.
 
-        Waits for records up to `timeout` seconds when there is nothing else and records may be read. Raises what ends
-        the attempt: then `fail`.
+        If there is nothing to do and records may be read, it waits for records up to `timeout` seconds. Raises the
+        errors that end the attempt: then call `fail`.
         """
         worked = False
         while self._posted:
@@ -100,11 +101,11 @@ class WorkerHost:
 
     def fail(self, error: RayflowError) -> None:
         """Report a failure of the attempt to the coordinator, which decides what to do, and drop the attempt."""
-        self._links.report(self.attempt, Failed(self.slot, error))  # first: letting go may take long, or fail too
+        self._links.report(self.attempt, Failed(self.slot, error))  # first: a release may take long, or fail
         self.drop()
 
     def drop(self) -> None:
-        """Drop the attempt; what it had not committed is lost."""
+        """Drop the attempt. What it had not committed is lost."""
         driver, self.driver, self._outgoing, self._incoming = self.driver, None, None, None
         self._full_since = None
         if driver is not None:
@@ -112,7 +113,7 @@ class WorkerHost:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being written, published or about to be sent."""
+        """Whether something is being written or published, or waits to be sent."""
         sending = self._outgoing is not None and self._outgoing.open
         return sending or (self.driver is not None and self.driver.writing)
 
@@ -120,7 +121,7 @@ class WorkerHost:
         if arrived.attempt > self.attempt:
             self._begin(arrived.attempt)
         if arrived.attempt < self.attempt or self.driver is None:
-            return  # of an attempt that is over
+            return  # its attempt is over
         if isinstance(arrived, Message):
             if isinstance(arrived.body, PeerLost):
                 raise WorkerLost(f"the connection to worker {arrived.body.slot} has ended", job=self._plan.name)
@@ -129,11 +130,11 @@ class WorkerHost:
         assert self._incoming is not None
         assert self._outgoing is not None
         for frame in self._incoming.arrive(arrived):
-            if self.driver.worker is not None:  # else the credit is for what an earlier process of this slot sent
+            if self.driver.worker is not None:  # otherwise the credit belongs to an earlier process of this slot
                 self._outgoing.take(frame.sender, frame.credit)
 
     def _take_in(self, driver: WorkerDriver, incoming: Incoming, outgoing: Outgoing) -> bool:
-        """Have tasks take what has come from other workers, as long as a turn may last. True if there was anything."""
+        """Let tasks take events from other workers, for the duration of a turn at most. True if there were any."""
         assert driver.worker is not None
         began, worked = self._ports.monotonic(), False
         while not (driver.holds and driver.worker.sealed):
@@ -149,7 +150,7 @@ class WorkerHost:
         return worked
 
     def _count_blocked(self, full: bool) -> None:
-        """Also between turns: that is when a worker waits."""
+        """Called between turns, too: that is when a worker waits."""
         now = self._ports.monotonic()
         if self._full_since is not None:
             self.blocked += now - self._full_since

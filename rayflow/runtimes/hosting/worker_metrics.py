@@ -1,4 +1,4 @@
-"""Measures a worker a few times a second, over all attempts, for the job's status and metrics."""
+"""Measures a worker a few times per second, over all attempts, for the job's status and metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rayflow.runtimes.hosting.worker import WorkerDriver
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Records: read from sources, taken by sinks, failed, late, sent to dead letters."""
+    """Numbers of records: read from sources, taken by sinks, failed, late, sent to dead letters."""
 
     records_in: int = 0
     records_out: int = 0
@@ -40,7 +40,8 @@ class Counts:
 
 
 class TaskFigures(NamedTuple):
-    """One task. `rows` of its state, `pending` of them changed in the open epoch; `watermark` in ms, None if none."""
+    """One task. `rows`: of its state. `pending`: changed in the open epoch. `watermark` in ms, None if there is
+    none."""
 
     task: TaskId
     rows: int
@@ -51,13 +52,14 @@ class TaskFigures(NamedTuple):
 
 @dataclass(slots=True)
 class Figures:
-    """The figures behind one worker's Prometheus metrics.
+    """The figures for one worker's Prometheus metrics.
 
     Attributes:
-        tasks: of the attempt. lags: topic, partition, records.
-        latency: by sink operator, how old event times were at publication; publish: how long publishing an epoch took.
-        Both since the worker's process began.
-        process: tells these counts from those of a worker that had the slot before.
+        tasks: those of the attempt.
+        lags: topic, partition, records.
+        latency: by sink operator, the age of event times at publication, since the worker's process started.
+        publish: the duration of publishing an epoch, since the worker's process started.
+        process: distinguishes these counts from those of an earlier worker of the slot.
     """
 
     tasks: list[TaskFigures] = field(default_factory=list)
@@ -72,12 +74,17 @@ class WorkerMetrics:
     """Measurements of one worker.
 
     Attributes:
-        attempt: the one that is measured. tasks: "stage/partition" of what it hosts now.
-        counts: since its process began, over all attempts. lag: records not yet read; None when unknown.
-        watermark: lowest of its tasks, ms; None when there is none. rows: of state. staged: bytes of output.
-        busy, backpressured: shares of the time since the last look, 0 to 1.
-        memory: private bytes of the process. outage: why it waits for a system.
-        figures: what the metrics are made of, where they are served.
+        attempt: the measured attempt.
+        tasks: "stage/partition" of the tasks that it hosts now.
+        counts: since its process started, over all attempts.
+        lag: records that were not read yet; None if unknown.
+        watermark: lowest of its tasks, ms; None if there is none.
+        rows: rows of state.
+        staged: bytes of output.
+        busy, backpressured: shares of the time since the last measurement, 0 to 1.
+        memory: private bytes of the process.
+        outage: why it waits for a system.
+        figures: the figures for metrics, if metrics are served.
     """
 
     attempt: int = 0
@@ -95,10 +102,11 @@ class WorkerMetrics:
 
 
 class WorkerMeasuring:
-    """Measures whichever driver a worker has: `watch` it, be told of its epochs, `measure` now and then."""
+    """Measures the current driver of a worker: call `watch` with it, `on_epoch` for its epochs, and `measure`
+    repeatedly."""
 
     def __init__(self, clock: Clock, *, detailed: bool) -> None:
-        """`detailed`: with the figures for Prometheus metrics."""
+        """`detailed`: include the figures for Prometheus metrics."""
         self._clock = clock
         self._detailed = detailed
         self._driver: WorkerDriver | None = None
@@ -109,18 +117,18 @@ class WorkerMeasuring:
 
     @property
     def driver(self) -> WorkerDriver | None:
-        """The one that is watched."""
+        """The watched driver."""
         return self._driver
 
     def watch(self, driver: WorkerDriver | None) -> None:
-        """Measure this driver from now on; keep the counts of the one before."""
+        """Measure this driver from now on, and keep the counts of the one before."""
         if driver is not self._driver:
             if self._driver is not None:
                 self._before += counted(self._driver)
             self._driver = driver
 
     def on_epoch(self, times: EpochTimes) -> None:
-        """An epoch is done."""
+        """Record a finished epoch."""
         if not self._detailed:
             return
         self._publish.observe(times.published - times.committed)
@@ -131,7 +139,7 @@ class WorkerMeasuring:
                 took.observe_since(batch.timestamps, now)
 
     def measure(self) -> WorkerMetrics:
-        """The worker as it is now, without what its loop knows: busy, backpressured, memory."""
+        """The current measurements, without what only the worker's loop knows: busy, backpressured, memory."""
         driver = self._driver
         if driver is None:
             return WorkerMetrics(counts=self._before)

@@ -25,11 +25,11 @@ from rayflow.runtimes.hosting.worker_host import WorkerHost
 from rayflow.state.base import Store
 
 SLOT = 0
-"""The one worker of this process."""
+"""The only worker of this process."""
 IDLE_WAIT = 0.01
-"""How long a turn waits for records when there is nothing else to do, in seconds."""
+"""Seconds that a turn waits for records if there is nothing else to do."""
 BUSY_WAIT = 0.001
-"""How long it waits while something is being written or published."""
+"""Seconds that it waits while something is being written or published."""
 
 
 class LocalAttempt:
@@ -66,42 +66,42 @@ class LocalAttempt:
         self._host = WorkerHost(plan, options, SLOT, ports, open_state, _Queue(self._told), on_epoch=on_epoch)
 
     def start(self) -> None:
-        """Begin; `step` until `finished`."""
+        """Begin. Then call `step` until `finished`."""
         self.coordinator.start()
 
     def step(self) -> None:
-        """One turn of each: messages, records, clock, and a slice of everything that is in flight."""
+        """One turn of coordinator and worker: messages, records, clock, and a slice of everything in flight."""
         worked = self.coordinator.step()
         wait = 0.0 if worked or self._told else BUSY_WAIT if self._writing else IDLE_WAIT
         worked = self._host.turn(wait) or worked
         while self._told and self.finished is None:
             worked = True
             self.coordinator.receive(*self._told.popleft())
-        if not worked and not self._reads:  # else the turn has waited for records
+        if not worked and not self._reads:  # otherwise the turn has waited for records
             self._wait(wait)
 
     @property
     def driver(self) -> WorkerDriver | None:
-        """The worker's driver, once something has been asked of it."""
+        """The worker's driver, after its first message."""
         return self._host.driver
 
     @property
     def worker(self) -> Worker | None:
-        """The one worker, once its tasks are started."""
+        """The only worker, after its tasks were started."""
         return None if self.driver is None else self.driver.worker
 
     @property
     def finished(self) -> FinishAttempt | None:
-        """Set once the attempt is over."""
+        """Set when the attempt is over."""
         return self.coordinator.finished
 
     @property
     def outage(self) -> str | None:
-        """Why the attempt waits, while a system is out of reach."""
+        """Why the attempt waits, while a system is unavailable."""
         return None if self.driver is None else self.driver.outage
 
     def close(self) -> None:
-        """Let go of everything; what is in flight is dropped."""
+        """Release all resources, and drop what is in flight."""
         self._host.drop()
         self.coordinator.close()
 
@@ -115,7 +115,7 @@ class LocalAttempt:
         return self._host.busy or self.coordinator.background.waiting > 0
 
     def _wait(self, timeout: float) -> None:
-        """Let the background have the processor."""
+        """Let the background run."""
         if self.driver is None:
             self.coordinator.background.wait(timeout)
         else:
@@ -126,7 +126,7 @@ class LocalAttempt:
 
 
 class _Queue:
-    """The worker's way to the coordinator, for which nothing happens before its turn. There is no other worker."""
+    """The worker's links: messages to the coordinator wait for its turn, and there is no other worker."""
 
     def __init__(self, told: deque[tuple[Attempt, object]]) -> None:
         self._told = told

@@ -123,7 +123,7 @@ class _Connection:
         self._socket.sendall(pack(request))
 
     def answer(self, kind: type[A]) -> A:
-        """The next answer. Raises the error that it carries, VersionMismatch, EOFError, OSError."""
+        """The next answer. Raises the error in it, VersionMismatch, EOFError, OSError."""
         length = int.from_bytes(self._exactly(LENGTH), "big")
         if length > LARGEST_ANSWER:
             raise VersionMismatch(f"an answer of {length} bytes is too large")

@@ -1,4 +1,4 @@
-"""Updates the status and the metrics of a local run, a few times a second, never per record."""
+"""Updates the status and the metrics of a local run, a few times per second, never per record."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ENDS_EVERY = 5.0
 
 
 class Observer:
-    """Looks at an attempt and passes on what it sees. Used by the run's thread, `status` by any."""
+    """Measures an attempt, and publishes the results. Used by the run's thread; `status` by any thread."""
 
     def __init__(
         self, status: JobStatus, on_status: Callable[[JobStatus], None] | None, metrics: Metrics | None, clock: Clock
     ) -> None:
-        """`status`: the first one. `on_status` is given copies that stay as they are."""
+        """`status`: the first one. `on_status` receives immutable copies."""
         now = time.monotonic()
         self._status = status
         self._shown = (now, status.snapshot())
@@ -51,14 +51,14 @@ class Observer:
         self._outage: str | None = None
 
     def status(self) -> JobStatus:
-        """As last looked at; a copy that stays as it is. From any thread."""
+        """The last measured status, as an immutable copy. From any thread."""
         looked, shown = self._shown
         silent = time.monotonic() - looked
         workers = [replace(worker, heard=silent) for worker in shown.workers]
         return replace(shown, elapsed=shown.elapsed + silent, workers=workers)
 
     def look(self, attempt: LocalAttempt, *, force: bool = False) -> None:
-        """Look if it is time to, or at once."""
+        """Measure, if it is time, or with `force` at once."""
         now = time.monotonic()
         if now < self._next_look and not force:
             return
@@ -72,12 +72,12 @@ class Observer:
         self._show(now)
 
     def on_commit(self, manifest: Manifest) -> None:
-        """A checkpoint is complete."""
+        """Record that a checkpoint is complete."""
         status = self._status
         status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
 
     def on_epoch(self, times: EpochTimes) -> None:
-        """An epoch is done."""
+        """Record a finished epoch."""
         self._status.epoch_ms = times.seconds * 1000
         self._measuring.on_epoch(times)
         if self._metrics is not None:
@@ -89,7 +89,7 @@ class Observer:
             )
 
     def finish(self, state: JobState, cause: str, savepoints: list[str]) -> JobStatus:
-        """The run is over: the last status. `savepoints`: those that were written at the end."""
+        """Return the final status at the end of the run. `savepoints`: those that were written at the end."""
         status = self._status
         status.state, status.cause, status.workers, status.savepoints = state, cause, [], savepoints
         status.elapsed = self._overview.elapsed(time.monotonic())
@@ -136,7 +136,7 @@ class Observer:
 
 
 def first_status(job: str, target: str, broker: str, checkpoints: str) -> JobStatus:
-    """The status of a run that begins in this process."""
+    """The first status of a run in this process."""
     return JobStatus(
         job,
         target=target,

@@ -13,9 +13,9 @@ LENGTH = 4
 """Bytes of a message's length, big-endian."""
 LARGEST_REQUEST = 512 << 10
 LARGEST_ANSWER = 16 << 20
-"""Bytes of a message."""
+"""Maximum size of an answer in bytes."""
 LARGEST_LOG = 3 << 20
-"""Characters of the log lines in one answer (each takes up to 4 bytes); the newest ones are kept."""
+"""Maximum number of characters of the log lines in one answer (each takes up to 4 bytes); the newest lines are kept."""
 
 
 class ControlMessage(msgspec.Struct, frozen=True, tag=True):
@@ -49,7 +49,7 @@ class QueryTable(ControlMessage, frozen=True):
 class StopRun(ControlMessage, frozen=True):
     """Stop after a final checkpoint. Answer: Taken, or with `wait`, when the run has ended, StatusAnswer.
 
-    With `savepoint`, StatusAnswer says that it is written, Taken that it will be; else the answer is an error.
+    With `savepoint`, StatusAnswer means that it is written, Taken that it will be; otherwise the answer is an error.
     """
 
     drain: bool
@@ -64,7 +64,7 @@ class EndAtOnce(ControlMessage, frozen=True):
 class AwaitEnd(ControlMessage, frozen=True):
     """Answer, when the run has ended: StatusAnswer, or the error of a failed run.
 
-    With `seconds`, answered after that time at the latest, with the current status.
+    With `seconds`, the answer comes after that time at the latest, with the current status.
     """
 
     seconds: float | None = None
@@ -77,7 +77,7 @@ class StatusAnswer(ControlMessage, frozen=True):
 
 
 class LogAnswer(ControlMessage, frozen=True):
-    """`number`: of lines logged so far; `lines`: the last of them."""
+    """`number`: the number of lines logged so far. `lines`: the last of them."""
 
     number: int
     lines: list[str]
@@ -121,7 +121,7 @@ _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def pack(message: ControlMessage) -> bytes:
-    """A message behind its length."""
+    """A message with its length before it."""
     body = _encoder.encode(message)
     return len(body).to_bytes(LENGTH, "big") + body
 
@@ -135,7 +135,7 @@ def read_request(body: bytes) -> Request:
 
 
 def read_answer(body: bytes) -> Answer:
-    """The inverse of `pack`, without the length. Raises VersionMismatch, and the error that the answer is."""
+    """The inverse of `pack`, without the length. Raises VersionMismatch, and the error in an error answer."""
     try:
         answer = _answers.decode(body)
     except msgspec.MsgspecError as error:
@@ -153,7 +153,7 @@ def answer_of(error: RayflowError) -> ErrorAnswer:
 
 
 def error_of(answer: ErrorAnswer) -> RayflowError:
-    """The error that a message carries, of the class that has its code.
+    """The error in a message, as an object of the class with its code.
 
     >>> error_of(ErrorAnswer("RF-4004", "no space", "Free some", "words"))
     DiskFull('no space')

@@ -26,7 +26,7 @@ class EndedAtOnce(Exception):
 
 
 class RunRequests:
-    """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The rest belongs to the loop.
+    """Call `stop`, `save` and `end_at_once` from any thread; they take no locks. The loop uses the other methods.
 
     Attributes:
         ending: how the run must end, None until requested. last: the savepoints to write then.
@@ -54,9 +54,9 @@ class RunRequests:
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        """Stop after a final checkpoint; `drain`: fire every window and timer first.
+        """Stop after a final checkpoint. `drain`: fire every window and timer first.
 
-        A drain replaces a stop whose barrier is not out yet.
+        A drain replaces a stop whose barrier was not sent yet.
         """
         self._posted.append(lambda: self._stop(drain, savepoint))
 
@@ -80,7 +80,7 @@ class RunRequests:
 
     def take(self, attempt: LocalAttempt) -> None:
         """Pass the requests on to the attempt. Raises EndedAtOnce."""
-        if attempt is not self._attempt:  # a new one has received nothing yet
+        if attempt is not self._attempt:  # it has received nothing yet
             self._attempt, self._told = attempt, None
             self._barrier_due = bool(self.savepoints)
         self._take_posted()
@@ -92,7 +92,7 @@ class RunRequests:
             attempt.coordinator.tell(BarrierRequested())
 
     def write_last(self, store: CheckpointStore) -> None:
-        """The last attempt is over: write every savepoint that is asked for until nobody asks for one any more.
+        """Write all requested savepoints after the last attempt, until there are no new requests.
 
         Waits for a store that hangs, until `end_at_once`: then those that are not written fail.
         Raises the error of the first one that could not be written, after the others.

@@ -63,9 +63,9 @@ class LocalRuntime:
         journal: Journal | None = None,
         target: str = "",
     ) -> None:
-        """`on_progress` gets the status about four times a second; `on_step` is called before and after each I/O, with
-        its name. `ports`: makes the drivers' ports; None: those of this machine. `journal`: holds the run's log
-        lines; None: `rayflow logs` finds none. `target`: the job file, to be shown."""
+        """`on_progress` receives the status about four times per second. `on_step` is called before and after each I/O,
+        with the name of the step. `ports`: creates the drivers' ports; None: those of this machine. `journal`: keeps
+        the run's log lines; None: `rayflow logs` finds none. `target`: the job file, for display."""
         self._plan = plan
         self._options = options
         self._on_step = on_step
@@ -90,7 +90,7 @@ class LocalRuntime:
         """Run until the end (`until_end`), `stop`, or an error. Raises RayflowError; the next run then resumes from the
         last complete checkpoint.
 
-        Meanwhile, other processes of the same user can watch and control the run: see `local.control`.
+        During the run, other processes of the same user can watch and control it: see `local.control`.
         """
         try:
             ending = self._run()
@@ -111,7 +111,7 @@ class LocalRuntime:
         return status
 
     def _run(self) -> AttemptEnding:
-        """All attempts; how the last one has ended."""
+        """Run all attempts. Returns how the last one has ended."""
         options = self._options
         name = self._plan.name
         with JobDirectory(options.job_folder(name), name) as directory, collected_seldom():
@@ -132,7 +132,7 @@ class LocalRuntime:
                 self._server.retract()
 
     def _run_attempt(self, directory: JobDirectory, ports: Ports) -> AttemptEnding:
-        """One attempt to its end; which."""
+        """Run one attempt to its end. Returns how it has ended."""
 
         def open_state(task: TaskId) -> Store:
             return LmdbStore(directory.task(task))

@@ -109,7 +109,7 @@ class ControlServer:
     async def _serve(self, listening: socket.socket) -> None:
         server = await asyncio.start_server(self._welcome, sock=listening, limit=LARGEST_REQUEST)
         self._over, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        if self._ended is None:  # else `finish` was called before the event existed
+        if self._ended is None:  # otherwise `finish` was called before the event existed
             await self._over.wait()
         server.close()
         if self._clients:
@@ -188,7 +188,7 @@ class ControlServer:
         requests.stop(drain=drain, savepoint=savepoint)
         if savepoint is None:
             return await self._end(client) if wait else Taken()
-        if not wait and not requests.closed:  # in this order: what is posted before that is heard
+        if not wait and not requests.closed:  # check after posting: a request that was posted before `closed` is served
             return Taken()
         ended = await self._until_ended(client)
         requests.last.answer(savepoint, ended.name, self._error)

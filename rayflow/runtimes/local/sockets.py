@@ -1,7 +1,7 @@
-"""The socket that controls a local run: in its job's directory, accessible to its owner only.
+"""The socket that controls a local run: in its job's directory, accessible only to its owner.
 
 The directory is opened first, and the socket is reached through it: `/proc/self/fd/N/socket` is short, whatever the
-path of the state directory (the address of a Unix socket has room for 107 bytes), and nobody can insert a link.
+path of the state directory (the address of a Unix socket has 107 bytes at most), and nobody can insert a link.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def listen(job_folder: Path) -> socket.socket:
-    """A listening socket in a job's directory; replaces the one that a killed run left there.
+    """A listening socket in a job's directory; replaces one that a killed run has left.
 
-    Only the holder of the directory's lock may call it. Raises OSError when it cannot listen.
+    Only the holder of the directory's lock may call it. Raises OSError if it cannot listen.
     """
     with suppress(FileExistsError):
         os.mkdir(job_folder / FOLDER, 0o700)
@@ -54,8 +54,8 @@ def unlisten(job_folder: Path) -> None:
 def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
     """A connection to the run of a job.
 
-    Raises JobNotFound when none runs in this folder, WorkerLost when one does and takes no connection within `timeout`
-    seconds, StateDirectoryMismatch when it is another user's.
+    Raises JobNotFound if no run uses this folder, WorkerLost if one does but accepts no connection within `timeout`
+    seconds, StateDirectoryMismatch if it belongs to another user.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
@@ -73,7 +73,7 @@ def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
             job=job,
             advice="Run the command as the user who runs the job",
         ) from None
-    except OSError as error:  # there is no socket, or nobody listens any more
+    except OSError as error:  # there is no socket, or no process listens on it
         connection.close()
         holder = holder_of(job_folder)
         if holder is None:
@@ -87,13 +87,13 @@ def connect(job_folder: Path, job: str, timeout: float) -> socket.socket:
 
 
 def holder_of(job_folder: Path) -> str | None:
-    """The process that holds a job folder's lock, by its id; None when nobody does."""
+    """The id of the process that holds a job folder's lock; None if there is none."""
     try:
         descriptor = os.open(job_folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # else it is no lock of a run, whatever it is
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # otherwise it is not the lock of a run
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.read(descriptor, 64).decode(errors="replace").strip()
@@ -104,7 +104,7 @@ def holder_of(job_folder: Path) -> str | None:
 
 @contextmanager
 def _folder(job_folder: Path) -> Iterator[int]:
-    """The socket's folder, open. Raises OSError; PermissionError when it is another user's."""
+    """The socket's folder, open. Raises OSError; PermissionError if it belongs to another user."""
     folder = os.open(job_folder / FOLDER, _OPEN)
     try:
         if os.fstat(folder).st_uid != os.geteuid():
@@ -117,4 +117,4 @@ def _folder(job_folder: Path) -> Iterator[int]:
 def _address(folder: int, job_folder: Path) -> str:
     if os.path.isdir(f"/proc/self/fd/{folder}"):
         return f"/proc/self/fd/{folder}/{SOCKET}"
-    return str(job_folder / FOLDER / SOCKET)  # a system without /proc: as long as the path is short enough
+    return str(job_folder / FOLDER / SOCKET)  # a system without /proc: works if the path is short enough

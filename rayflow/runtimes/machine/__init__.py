@@ -1,1 +1,1 @@
-"""The ports of a real machine: its clocks, its threads, its disk. For every runtime that runs on one."""
+"""The ports of a real machine: its clocks, its threads, its disk. Used by the runtimes that are not simulated."""

@@ -1,4 +1,4 @@
-"""Runs blocking calls on one helper thread, and hands the results back on the driver's thread."""
+"""Runs blocking calls on a background thread, and returns the results on the driver's thread."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 AT_ONCE = 16
-"""Calls that `together` makes at the same time, if there are more."""
+"""The maximum number of calls that `together` runs at the same time."""
 
 
 class Thread:
-    """Runs calls one after the other on one thread; `collect` runs what follows them on the caller's thread.
+    """Runs calls one after the other on one thread; `collect` runs their callbacks on the caller's thread.
 
-    One thread, because the store's writes must keep their order and a second busy thread would fight for the GIL. A
-    daemon, because a call that hangs must not hold up the end of the process (an executor's threads would).
+    It is one thread, because the store's writes must keep their order, and a second busy thread would compete for the
+    GIL. It is a daemon, because a call that hangs must not delay the end of the process (an executor's threads would).
     """
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
@@ -32,7 +32,7 @@ class Thread:
         self._calls: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
 
     def call(self, call: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run `call` off the loop; a later `collect` passes its result to `then`, or raises what it raised."""
+        """Run `call` on the thread; a later `collect` passes its result to `then`, or raises its error."""
         if self._over:
             raise RuntimeError("calls after the end of the background")
         future: Future[T] = Future()
@@ -46,7 +46,7 @@ class Thread:
         self._queue.put((future, call))
 
     def collect(self) -> bool:
-        """Run what follows the calls that are finished, in order. True if there was one."""
+        """Run the callbacks of the finished calls, in order. True if there was one."""
         worked = False
         while self._calls and self._calls[0][0].done():
             future, then = self._calls.popleft()
@@ -55,7 +55,7 @@ class Thread:
         return worked
 
     def wait(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds for the oldest call to finish, or for nothing at all."""
+        """Wait up to `timeout` seconds for the oldest call to finish; without calls, just wait."""
         if self._calls:
             wait([self._calls[0][0]], timeout)
         else:
@@ -67,13 +67,13 @@ class Thread:
         return len(self._calls)
 
     def close(self) -> None:
-        """Let the running call finish, drop those that have not begun."""
+        """Let the running call finish, and drop those that have not started."""
         self.abandon()
         if self._thread is not None:
             self._thread.join()
 
     def abandon(self) -> None:
-        """Drop all calls; the running one, if any, ends later or never."""
+        """Drop all calls. The running one, if any, ends later or never."""
         self._over = True
         for future, _ in self._calls:
             future.cancel()
@@ -92,11 +92,11 @@ def _serve(queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> 
             else:
                 future.set_result(result)
                 del result
-        del work, future, call  # nothing is kept alive while the thread waits
+        del work, future, call  # keep nothing alive while the thread waits
 
 
 def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The results of several calls, in order; many are made at the same time, each on a thread of its own.
+    """The results of several calls, in order. Many of them run at the same time, each on its own thread.
 
     >>> together([lambda: 1, lambda: 2])
     [1, 2]

@@ -15,20 +15,20 @@ from rayflow.engine.events import CallsDone
 from rayflow.operators.calling import Call, Outcome
 
 MOST_THREADS = 64
-"""Functions that do not await and are called at the same time, at most."""
+"""The maximum number of functions without `async` that run at the same time."""
 LAST_WORDS = 5.0
-"""Seconds that coroutines get to end after they are cancelled."""
+"""Seconds that coroutines have to end after they are cancelled."""
 
 
 class LoopCalls:
     """See `hosting.ports.Calls`. The event loop starts with the first call.
 
-    Whatever a function raises is its call's outcome: what is no Exception (CancelledError, say, or SystemExit) as a
-    RuntimeError that names it.
+    Every exception of a function becomes the outcome of its call. One that is no Exception (for example CancelledError
+    or SystemExit) becomes a RuntimeError that names it.
     """
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
-        """`wake` is called, on another thread, when there is something done."""
+        """`wake` is called, on another thread, when an outcome is available."""
         self._wake = wake
         self._done: deque[tuple[TaskId, str, Outcome]] = deque()
         self._calling: _Calling | None = None
@@ -52,7 +52,7 @@ class LoopCalls:
             calling.close()
 
     def _outcome(self, calling: _Calling, task: TaskId, operator: str, outcome: Outcome) -> None:
-        if calling is self._calling:  # else of an attempt that is over
+        if calling is self._calling:  # otherwise its attempt is over
             self._done.append((task, operator, outcome))
             if self._wake is not None:
                 self._wake()
@@ -74,14 +74,14 @@ class _Calling:
         self._loop.call_soon_threadsafe(self._begin, task, operator, calls)
 
     def close(self) -> None:
-        """End the thread, cancelling what is being made. Returns at once."""
+        """Cancel the running calls, and end the thread. Returns at once."""
         self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _begin(self, task: TaskId, operator: str, calls: Sequence[Call]) -> None:
         for call in calls:
             making = self._loop.create_task(self._make(task, operator, call))
-            self._making.add(making)  # the loop itself holds a task only weakly
+            self._making.add(making)  # the loop itself has only a weak reference to a task
             making.add_done_callback(self._making.discard)
 
     async def _make(self, task: TaskId, operator: str, call: Call) -> None:
@@ -103,7 +103,7 @@ class _Calling:
     def _run(self) -> None:
         loop = self._loop
         try:
-            while not self._closing:  # a function may stop the loop that it runs on
+            while not self._closing:  # a function may stop the loop on which it runs
                 loop.run_forever()
             for making in self._making:
                 making.cancel()

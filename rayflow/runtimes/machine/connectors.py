@@ -9,7 +9,7 @@ from rayflow.runtimes.hosting.options import RunOptions
 
 
 class OpenConnectors:
-    """Opens each connector once; topics that name none lie on the broker of the run."""
+    """Opens each connector once. Topics without a connector use the broker of the run."""
 
     def __init__(self, broker: ConnectorSpec) -> None:
         self.broker = broker
@@ -17,15 +17,15 @@ class OpenConnectors:
 
     @classmethod
     def of_run(cls, options: RunOptions) -> OpenConnectors:
-        """The connectors of a run, its broker with the settings that it was given."""
+        """The connectors of a run, with the settings of its broker."""
         return cls(ConnectorSpec(options.broker_url, tuple(sorted(options.broker_config.items()))))
 
     def spec(self, topic: TopicRef) -> ConnectorSpec:
-        """Which connector a topic lies on."""
+        """The connector of a topic, as its specification."""
         return topic.connector or self.broker
 
     def of(self, topic: TopicRef) -> Connector:
-        """The connector that a topic lies on."""
+        """The connector of a topic."""
         return self.open(self.spec(topic))
 
     def open(self, spec: ConnectorSpec) -> Connector:

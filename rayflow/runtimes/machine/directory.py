@@ -1,4 +1,4 @@
-"""The files of a run under its --state directory, and the lock that keeps a second process out."""
+"""The files of a run under its --state directory, and the lock that excludes a second process."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from rayflow.core.ids import TaskId
 
 
 def folder_of(task: TaskId) -> str:
-    """The name of the folder of a task's LMDB environment."""
+    """The folder name of a task's LMDB environment."""
     return f"{task.stage}-{task.partition}"
 
 
 class JobDirectory:
     """A job's folder under the state directory: lock, the tasks' LMDB directories, and by default the checkpoints.
 
-    A context manager.
-
-    Entering takes the lock. Raises AlreadyRunning when another process holds it, StateDirectoryMismatch when the
-    directory cannot be one.
+    A context manager, which takes the lock. Raises AlreadyRunning if another process holds it, StateDirectoryMismatch
+    if the directory cannot be used.
     """
 
     def __init__(self, path: Path, job: str) -> None:
@@ -65,7 +63,8 @@ class JobDirectory:
 
 
 TRIES, BETWEEN = 5, 0.01
-"""How often the lock is tried, and seconds in between: whoever only looks whether it is held has it for less long."""
+"""The number of tries to take the lock, and the seconds in between. A process that only checks the lock holds it for
+less."""
 
 
 def _locked(descriptor: int) -> bool:

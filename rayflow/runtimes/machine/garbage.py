@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 YOUNG = 100_000
-"""New containers, less those that are gone, between two looks: several polls' worth of records."""
+"""New containers, less deleted ones, between two collections: several polls of records."""
 
 
 @contextmanager
 def collected_seldom() -> Iterator[None]:
-    """Look for cycles seldom while the block runs, and never among what is there already (modules, the job).
+    """Look for cycles rarely while the block runs, and never among existing objects (modules, the job).
 
-    Python looks after every 700 new containers, and each record that is read makes one: with its own setting that is a
-    fifth of the time of a cheap job. Records and rows are freed by their reference counts, and hardly anything that
-    rayflow makes is a cycle; those of users' functions are found as before, only later.
+    Python looks for cycles after every 700 new containers, and each record that is read creates one. With Python's
+    default a cheap job spends a fifth of its time on this. Records and rows are freed by their reference counts, and
+    rayflow creates hardly any cycles. Cycles of users' functions are still found, only later.
 
     >>> with collected_seldom():
     ...     gc.get_threshold()[0]

@@ -8,12 +8,12 @@ from collections import deque
 from dataclasses import dataclass
 
 KEPT = 5_000
-"""Lines."""
+"""The number of lines that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLines:
-    """Lines that a worker has logged."""
+    """Log lines of a worker."""
 
     lines: list[str]
 
@@ -32,7 +32,7 @@ class Journal(logging.Handler):
         self.add([self.format(record)])
 
     def add(self, lines: list[str]) -> None:
-        """Keep what another process has logged."""
+        """Add the log lines of another process."""
         with self._guard:
             self._lines.extend(lines)
             self._count += len(lines)
@@ -45,7 +45,7 @@ class Journal(logging.Handler):
         return lines
 
     def after(self, number: int) -> tuple[int, list[str]]:
-        """The lines after the first `number` of all, as far as they are kept, and how many there have been."""
+        """The kept lines after the first `number` lines, and the total number of lines so far."""
         with self._guard:
             new = min(self._count - number, len(self._lines))
             return self._count, list(self._lines)[len(self._lines) - new :] if new > 0 else []

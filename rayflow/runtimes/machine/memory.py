@@ -1,10 +1,10 @@
-"""How much memory this process takes."""
+"""Measures the memory of this process."""
 
 from __future__ import annotations
 
 
 def private_memory() -> int:
-    """Bytes of memory that this process has to itself; 0 where the system does not tell.
+    """Private memory of this process in bytes; 0 if the system does not report it.
 
     >>> private_memory() >= 0
     True

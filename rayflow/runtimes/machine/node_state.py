@@ -13,14 +13,14 @@ from rayflow.state.lmdb_store import LmdbStore
 
 
 class NodeState:
-    """`tasks/<stage>-<partition>` in the job's folder; a worker that takes a task over finds its state there.
+    """`tasks/<stage>-<partition>` in the job's folder. A worker that takes over a task finds its state there.
 
-    A worker that was given up may not have gone yet and hold the directory: then the next one is taken, `~1`, and the
-    state is restored from the checkpoint store. What a directory holds is trusted by its stamp only.
+    A dropped worker may still run and hold the directory. Then the next directory is used, `~1`, and the state is
+    restored from the checkpoint store. The contents of a directory are trusted only if their stamp matches.
     """
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: the job's on this node."""
+        """`folder`: the job's folder on this node."""
         self._folder = folder / "tasks"
 
     def open(self, task: TaskId) -> Store:

@@ -1,4 +1,4 @@
-"""The ports of a real machine, put together."""
+"""Creates the ports of a real machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rayflow.runtimes.machine.calls import LoopCalls
 
 
 class MakePorts(Protocol):
-    """Makes the ports of one run."""
+    """Creates the ports of one run."""
 
     def __call__(self, checkpoints: CheckpointStore, connectors: Connectors, *, clock: Clock, on_step: OnStep) -> Ports:
-        """The ports, on this store and these connectors."""
+        """The ports for this store and these connectors."""
 
 
 def machine_ports(

@@ -1,1 +1,1 @@
-"""The Ray runtime: a coordinator actor and worker actors; docs/concepts/ray.md."""
+"""The Ray runtime: a coordinator actor and worker actors. See docs/concepts/ray.md."""

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster, from outside: submit, list, watch, stop, rescale."""
+"""The client of jobs on a Ray cluster: submit, list, watch, stop, rescale."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
 
 ANSWER = 60.0
-"""Seconds within which a coordinator answers a question, also when Ray has to restart it first."""
+"""Seconds within which a coordinator answers a request, even if Ray has to restart it first."""
 
 
 LOCAL_STORE = 100 << 20
-"""Bytes of the object store of a cluster in this process: records do not go through it."""
+"""Bytes of the object store of a cluster in this process: records do not use it."""
 
 
 class Cluster:
     """A connection to a Ray cluster. A context manager."""
 
     def __init__(self, address: str | None, *, folder: Path | None = None, local_cpus: float | None = None) -> None:
-        """`address`: host:port of its head, ray://host:port, or None: the one that runs here. `folder`: ship it, for
-        the jobs that are submitted. `local_cpus`: start a cluster in this process instead, with so many CPUs.
+        """`address`: host:port of the head, ray://host:port, or None: the cluster on this machine. `folder`: the folder
+        to ship with submitted jobs. `local_cpus`: start a cluster in this process instead, with this many CPUs.
 
         Raises ClusterUnavailable, VersionMismatch.
         """
@@ -49,7 +49,7 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # else a cluster that is gone is asked for minutes
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # otherwise Ray tries for minutes if none is there
         if self._address is not None and self._local_cpus is None:
             _knock(self._address)
         try:
@@ -79,7 +79,7 @@ class Cluster:
         except RuntimeError as error:
             text = str(error)
             if "ersion mismatch" in text:
-                raise VersionMismatch(" ".join(text.split())) from error  # versions stand in lines of their own
+                raise VersionMismatch(" ".join(text.split())) from error  # the versions are on separate lines
             raise ClusterUnavailable(f"no connection to {self._address or 'Ray'}: {_first_line(error)}") from error
         return self
 
@@ -89,7 +89,7 @@ class Cluster:
         ray.shutdown()
 
     def submit(self, spec: JobSpec) -> JobHandle:
-        """Start a job; what its first steps raise comes from the handle. Raises JobNameTaken."""
+        """Start a job. The handle raises the errors of its start. Raises JobNameTaken."""
         import ray
 
         from rayflow.runtimes.ray.coordinator_actor import CoordinatorActor
@@ -109,12 +109,12 @@ class Cluster:
                 )
                 .remote(spec)
             )
-        except ValueError as error:  # somebody was faster
+        except ValueError as error:  # another client was faster
             raise JobNameTaken(f"job {spec.name} is already on the cluster", job=spec.name) from error
         return JobHandle(spec.name, actor)
 
     def job(self, name: str) -> JobHandle:
-        """A job that is on the cluster. Raises JobNotFound."""
+        """A job on the cluster. Raises JobNotFound."""
         import ray
 
         try:
@@ -130,12 +130,12 @@ class Cluster:
         found = []
         for name in sorted(names):
             if "/" not in name:
-                with suppress(JobNotFound):  # it has been taken off meanwhile
+                with suppress(JobNotFound):  # it was removed in the meantime
                     found.append(self.job(name))
         return found
 
     def _clear_place(self, name: str) -> None:
-        """A job that has ended makes room for the next one of its name. Raises JobNameTaken."""
+        """Remove an ended job of the same name. Raises JobNameTaken if the job is running."""
         try:
             job = self.job(name)
         except JobNotFound:
@@ -147,7 +147,7 @@ class Cluster:
 
 
 KNOCK = 5.0
-"""Seconds within which a cluster's head has to take a connection."""
+"""Seconds within which a cluster's head must accept a connection."""
 
 
 class JobHandle(JobControl):
@@ -161,7 +161,7 @@ class JobHandle(JobControl):
         return cast(JobStatus, self._ask(self._actor.status, timeout=ANSWER))
 
     def until_running(self, timeout: float | None) -> JobStatus:
-        """Wait until records are processed. Raises what the job failed with."""
+        """Wait until records are processed. Raises the error of a failed job."""
         return cast(JobStatus, self._ask(self._actor.until_running, timeout=timeout))
 
     def until_ended(self, timeout: float | None = None) -> JobStatus:
@@ -205,11 +205,11 @@ class JobHandle(JobControl):
         end = time.monotonic() + ANSWER
         while _is_there(self.name):
             if time.monotonic() > end:
-                raise WorkerLost("the job's coordinator does not end", job=self.name)
+                raise WorkerLost("the job's coordinator did not end", job=self.name)
             time.sleep(0.05)
 
     def _ask(self, method: Any, *arguments: Any, timeout: float | None = None) -> Any:
-        """Call the coordinator; asked again while Ray restarts it."""
+        """Call the coordinator; repeat the call while Ray restarts it."""
         import ray
 
         end = None if timeout is None else time.monotonic() + timeout
@@ -237,10 +237,10 @@ EXCLUDED = (".git", ".venv", "rayflow-data", "__pycache__", ".mypy_cache", ".ruf
 
 
 def folder_of(target: str) -> tuple[Path, str]:
-    """The folder to ship with a job file, and the file's target within it.
+    """The folder to ship with a job file, and the file's path in it.
 
-    The nearest folder at or above the file that holds a rayflow.toml or a pyproject.toml; else the file's own, or the
-    one above its packages. Raises InvalidSetting.
+    The nearest folder at or above the file that contains a rayflow.toml or a pyproject.toml; otherwise the file's own
+    folder, or the parent of its packages. Raises InvalidSetting.
     """
     text, colon, variable = target.rpartition(":")
     path = Path(text if colon and not Path(target).exists() else target).resolve()
@@ -259,10 +259,10 @@ def folder_of(target: str) -> tuple[Path, str]:
 
 
 def _knock(address: str) -> None:
-    """Raises ClusterUnavailable unless somebody listens: Ray itself tries for minutes."""
+    """Raises ClusterUnavailable unless a process listens there: Ray itself tries for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
-        return  # not a place: whatever it is, Ray says what it makes of it
+        return  # not host:port: Ray reports what it thinks of it
     try:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
     except OSError as error:

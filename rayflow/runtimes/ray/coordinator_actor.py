@@ -24,14 +24,14 @@ from rayflow.runtimes.ray.spec import JobSpec
 log = get_logger("rayflow.coordinator")
 
 LOOK = 0.02
-"""Seconds between two looks whether what somebody waits for has come."""
+"""Seconds between two checks for a client that waits."""
 
 ANSWERED = 45.0
 """Seconds that a query may wait for the job to answer it."""
 
 
 class CoordinatorActor:
-    """Answers on its event loop; the job's life runs on a thread of its own."""
+    """Answers on its event loop; a separate thread runs the job."""
 
     def __init__(self, spec: JobSpec) -> None:
         self._spec = spec
@@ -63,11 +63,11 @@ class CoordinatorActor:
         return self._status()
 
     async def logs(self, after: int) -> tuple[int, list[str]]:
-        """Log lines of all processes after the first `after`, as far as they are kept, and how many there have been."""
+        """The kept log lines of all processes after the first `after`, and the number of lines so far."""
         return self._loop.journal.after(after)
 
     async def until_running(self) -> JobStatus:
-        """Wait until records are processed, or the job has ended. Raises what it failed with."""
+        """Wait until records are processed, or the job has ended. Raises the error of a failed job."""
         while not self._loop.begun.is_set() and not self._loop.ended.is_set():
             await asyncio.sleep(LOOK)
         if self._loop.error is not None:
@@ -75,9 +75,9 @@ class CoordinatorActor:
         return self._status()
 
     async def until_ended(self, savepoint: str | None = None) -> JobStatus:
-        """Wait until the job has ended and its workers are gone. Raises what it failed with.
+        """Wait until the job has ended and its workers are gone. Raises the error of a failed job.
 
-        With the URI of a savepoint that was asked for, raise only why that one was not written, if so.
+        With the URI of a requested savepoint, raise only the error of this savepoint, if any.
         """
         self._waiting += 1
         try:
@@ -155,7 +155,8 @@ class CoordinatorActor:
         return query.result()
 
     async def rescale(self, workers: int) -> JobStatus:
-        """Go on with this many workers; answers when they process records. Raises why the job stays as it is."""
+        """Change the number of workers; return when they process records. Raises the reason if the number stays the
+        same."""
         rescale = Rescale(workers)
         self._loop.call(lambda: self._loop.steering.rescale(rescale))
         while not rescale.done:
@@ -171,7 +172,7 @@ class CoordinatorActor:
         return self._loop.status.snapshot()
 
     def _answer(self, savepoint: str) -> None:
-        """Raise why a savepoint of the job's end was not written, if so."""
+        """Raise the error of a savepoint at the job's end, if it was not written."""
         loop = self._loop
         if savepoint not in loop.status.savepoints:
             loop.steering.requests.last.answer(savepoint, loop.status.name, loop.error)

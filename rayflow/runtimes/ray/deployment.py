@@ -1,4 +1,4 @@
-"""Stores what a restarted coordinator needs, beside the checkpoints."""
+"""Stores the data that a restarted coordinator needs, beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.runtimes.hosting.status import JobState
 
 FORMAT = 2
-"""Of what is stored: 1 had one savepoint, under that name, and did not say which were written."""
+"""Format number. Format 1 had one savepoint, and did not say which savepoints were written."""
 NAME = "deployment.json"
 
 Ending = Literal["stop", "drain"]
@@ -61,5 +61,5 @@ class _Stored(Deployment):
 
 
 def write_deployment(store: CheckpointStore, deployment: Deployment) -> None:
-    """Write it over the last one. Raises CheckpointStoreFailed."""
+    """Replace the last one. Raises CheckpointStoreFailed."""
     store.put(NAME, [msgspec.json.encode(deployment)])

@@ -77,7 +77,7 @@ class Leases:
     def ask(self, now: float) -> None:
         """Ping the workers that are due."""
         workers: list[Leased] = self._workers()
-        if not self.current(now):  # this process stood still, not the workers
+        if not self.current(now):  # this process was suspended, not the workers
             for worker in workers:
                 worker.heard = worker.told = now
         self._looked = now
@@ -90,7 +90,7 @@ class Leases:
     async def _answer(self, worker: Leased) -> None:
         try:
             worker.metrics = await worker.actor.ping.remote()
-        except ray.exceptions.RayError as error:  # the pool notices it too, when `watch` ends
+        except ray.exceptions.RayError as error:  # the pool notices it, too, when `watch` ends
             log.debug("a worker does not answer", reason=str(error))
         else:
             worker.heard = time.monotonic()

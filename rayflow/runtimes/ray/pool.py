@@ -1,4 +1,4 @@
-"""The worker actors of a job: created, watched, replaced. Used from the coordinator's thread."""
+"""The worker actors of a job: creates, watches and replaces them. Used from the coordinator's thread."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ class Member:
     """One worker process.
 
     Attributes:
-        generation: tells it from those that had its slot before. started: what it reported once it was ready.
-        waits: since when it may have a place. heard, asked: when it last answered, and was asked; monotonic seconds.
-        attempt: the newest that it was told of. told: since when.
+        generation: distinguishes it from earlier workers of its slot.
+        started: its report when it was ready.
+        waits: since when resources may be available for it.
+        heard, asked: when it last answered, and was last asked; monotonic seconds.
+        attempt: the newest one of which it was told.
+        told: when it was told.
     """
 
     slot: WorkerId
@@ -68,29 +71,29 @@ class Pool:
         self.members: dict[WorkerId, Member] = {}
         self._spec = spec
         self._coordinator = coordinator
-        self._generations = itertools.count(time.time_ns())  # told apart from those of a coordinator process before
+        self._generations = itertools.count(time.time_ns())  # unlike those of an earlier coordinator process
         self._nodes: dict[WorkerId, str] = {}
         self.leases = Leases(lambda: list(self.members.values()), spec.heartbeat_timeout)
         self.gone = Counts()
         self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
 
     def resize(self, slots: Sequence[WorkerId]) -> None:
-        """Create what is missing of these slots."""
+        """Create the missing workers of these slots."""
         for slot in slots:
             if slot not in self.members:
                 self.members[slot] = self._create(slot)
 
     def shrink(self, slots: Sequence[WorkerId]) -> None:
-        """End every worker but those of these slots."""
+        """End every worker, except those of these slots."""
         for slot in set(self.members) - set(slots):
             self._nodes.pop(slot, None)
             self.remove(slot)
 
     def ready(self, slots: Sequence[WorkerId]) -> bool:
-        """Whether all of these slots can begin.
+        """Whether the workers of all of these slots are ready.
 
-        Raises NotEnoughResources when one could not be placed in time, and again each time that it takes as long; what
-        a worker raised while it began; WorkerLost.
+        Raises NotEnoughResources if one could not be placed in time, and again after each further period of that
+        length; the error of a worker's start; WorkerLost.
         """
         pending = []
         for slot in slots:
@@ -115,7 +118,7 @@ class Pool:
         return not pending
 
     def check(self) -> None:
-        """Look whether all are there. Raises WorkerLost, after removing the one that is not."""
+        """Check that all workers exist. Raises WorkerLost, after removing the missing one."""
         now = time.monotonic()
         current = self.leases.current(now)
         for slot, member in list(self.members.items()):
@@ -129,16 +132,16 @@ class Pool:
                 raise WorkerLost(f"worker {slot} on {member.started.host} {reason}", job=self._spec.name)
 
     def _silence(self, member: Member, now: float) -> str | None:
-        """Why a worker is given up that is there."""
+        """Why a worker that exists is given up; None if it is not."""
         timeout = self._spec.heartbeat_timeout
         if now - member.heard > timeout:
             return f"has not answered for {now - member.heard:.0f} s"
         if member.metrics.attempt < member.attempt and now - member.told > LEASE * timeout:
-            return f"has been stuck in the attempt before for {now - member.told:.0f} s"
+            return f"has been stuck in the previous attempt for {now - member.told:.0f} s"
         return None
 
     def drop_lost(self) -> None:
-        """Take out every worker that is known to be gone."""
+        """Remove every worker that is known to be gone."""
         while True:
             try:
                 self.check()
@@ -148,7 +151,7 @@ class Pool:
                 return
 
     def tell(self, slot: WorkerId, attempt: Attempt, body: object) -> None:
-        """Send a message to a slot's worker; lost if that is gone."""
+        """Send a message to a slot's worker; it is lost if the worker is gone."""
         member = self.members.get(slot)
         if member is not None:
             member.actor.tell.options(num_returns=0).remote(member.sent, attempt, body)
@@ -157,7 +160,7 @@ class Pool:
                 member.attempt, member.told = attempt, time.monotonic()
 
     def post(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
-        """Hand over what a worker said. From any thread."""
+        """Add a worker's message. From any thread."""
         self._posted.append((slot, generation, number, attempt, body))
 
     def messages(self) -> Iterator[tuple[WorkerId, Attempt, object]]:
@@ -174,22 +177,22 @@ class Pool:
         return {slot: member.started.address for slot, member in self.members.items() if member.started is not None}
 
     def remove(self, slot: WorkerId) -> None:
-        """End a worker at once, if it can be reached."""
+        """End a worker at once, if it is reachable."""
         member = self.members.pop(slot, None)
         if member is not None:
             self.gone += member.metrics.counts
             ray.kill(member.actor, no_restart=True)
 
     def look(self, timeout: float) -> None:
-        """Ask every worker for its metrics once more; wait for the answers up to `timeout` seconds."""
+        """Ask every worker for its metrics once more, and wait for the answers up to `timeout` seconds."""
         asked = {member.actor.ping.remote(): member for member in self.members.values() if member.started is not None}
         answered = ray.wait(list(asked), num_returns=len(asked), timeout=timeout)[0] if asked else []
         for answer in answered:
-            with contextlib.suppress(ray.exceptions.RayError):  # `watch` tells it as well
+            with contextlib.suppress(ray.exceptions.RayError):  # `watch` reports it, too
                 asked[answer].metrics = ray.get(answer)
 
     def close(self) -> None:
-        """End all."""
+        """End all workers."""
         for slot in list(self.members):
             self.remove(slot)
 
@@ -197,7 +200,7 @@ class Pool:
         generation = next(self._generations)
         node = self._nodes.get(slot)
         strategy: Any = self._spec.strategy
-        if node is not None:  # where its tasks' state lies
+        if node is not None:  # the state of its tasks is there
             strategy = NodeAffinitySchedulingStrategy(node, soft=True)
         actor: Any = (
             ray.remote(WorkerActor)
@@ -213,7 +216,7 @@ class Pool:
         return Member(slot, generation, actor, actor.ready.remote(), actor.watch.remote(), time.monotonic())
 
     def _started(self, member: Member) -> WorkerStarted:
-        self._nodes.pop(member.slot, None)  # whatever comes of this, the next one is free to begin elsewhere
+        self._nodes.pop(member.slot, None)  # whatever happens, the next one may start on another node
         try:
             started: WorkerStarted = ray.get(member.ready)
         except ray.exceptions.RayTaskError as error:
@@ -224,10 +227,10 @@ class Pool:
             raise WorkerFailed(f"worker {member.slot} could not start: {_line(cause)}", job=self._spec.name) from None
         except ray.exceptions.RayError as error:
             self.remove(member.slot)
-            text = f"worker {member.slot} could not begin: {_line(error)}"
+            text = f"worker {member.slot} could not start: {_line(error)}"
             if isinstance(error, ray.exceptions.RuntimeEnvSetupError) or "creation task" in str(error):
                 raise WorkerFailed(text, job=self._spec.name) from None
-            raise WorkerLost(text, job=self._spec.name) from None  # killed, or its node is gone: another may begin
+            raise WorkerLost(text, job=self._spec.name) from None  # killed, or its node is gone: another one may start
         if started.version != __version__:
             self.remove(member.slot)
             raise VersionMismatch(f"{started.host} has rayflow {started.version}, the coordinator {__version__}")
@@ -236,19 +239,20 @@ class Pool:
     def _missing(self, pending: int) -> str:
         free, have = cpus()
         return (
-            f"{pending} of {len(self.members)} workers found no place within {self._spec.start_timeout:.0f} s: each "
-            f"wants {self._spec.cpus:g} CPU, and {free:g} of the cluster's {have:g} are free"
+            f"{pending} of {len(self.members)} workers could not be placed within {self._spec.start_timeout:.0f} s: "
+            f"each needs {self._spec.cpus:g} CPU, and {free:g} of the cluster's {have:g} are free"
         )
 
 
 def cpus() -> tuple[float, float]:
-    """Free CPUs of the cluster, and all."""
+    """Free CPUs of the cluster, and all CPUs."""
     known: Any = ray
     return known.available_resources().get("CPU", 0.0), known.cluster_resources().get("CPU", 0.0)
 
 
 def default_workers(plan: JobPlan, ports: Ports, cpus_each: float) -> int:
-    """A worker per partition of the widest source, as long as CPUs last. Raises UnknownTopic, BrokerUnavailable."""
+    """One worker per partition of the widest source, as far as CPUs are free. Raises UnknownTopic,
+    BrokerUnavailable."""
     widest = max(Sources(plan, ports).partitions().values(), default=1)
     free, _ = cpus()
     return max(1, min(widest, int(free // cpus_each) if cpus_each else widest))
@@ -259,6 +263,6 @@ def _done(ref: Any) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """The last line of an error that may carry whole tracebacks."""
+    """The last line of an error, which may contain whole tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else ''}"

@@ -18,7 +18,7 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Rescale:
-    """A request for `workers` workers. `error` says why it was refused; `done` is set last."""
+    """A request for `workers` workers. `error`: why it was refused. `done` is set last."""
 
     workers: int
     error: RayflowError | None = None
@@ -31,11 +31,13 @@ class Rescale:
 
 
 class Requests:
-    """Holds the latest number of workers, how the job is to end, and the rescale that somebody waits for.
+    """Keeps the latest number of workers, how the job must end, and the pending rescale request.
 
     Attributes:
-        workers: slots. ending: how the job was asked to end, if it was. last: the savepoints to write then.
-        rescale: asked for, and not done yet.
+        workers: the number of slots.
+        ending: how the job must end, if that was requested.
+        last: the savepoints to write at the end.
+        rescale: the pending request.
     """
 
     def __init__(self, spec: JobSpec) -> None:
@@ -50,7 +52,7 @@ class Requests:
         self._saved = False
 
     def open(self, store: CheckpointStore) -> Deployment | None:
-        """Take over what an earlier process of the same submission has saved, and return it; None if there is none.
+        """Load what an earlier process of the same submission has saved, and return it; None if there is none.
 
         Raises DamagedObject, CheckpointStoreFailed.
         """
@@ -83,7 +85,7 @@ class Requests:
             rescale.answer(error)
 
     def save(self, state: JobState, cause: str = "") -> None:
-        """Save all, and that this process is the job's. Raises CheckpointStoreFailed."""
+        """Save everything, and record that this process runs the job. Raises CheckpointStoreFailed."""
         if self._store is None:
             return
         spec = self._spec
@@ -101,7 +103,7 @@ class Requests:
         self._saved = True
 
     def superseded(self) -> bool:
-        """Whether another process has taken the job, or its checkpoints, over since this one has saved."""
+        """Whether another process has taken over the job, or its checkpoints, since this one has saved."""
         if self._store is None or not self._saved:
             return False
         try:
@@ -111,7 +113,7 @@ class Requests:
         return found is not None and found.incarnation != self._incarnation
 
     def _keep(self) -> None:
-        """Save the requests. If that fails they still count, in this process alone."""
+        """Save the requests. If that fails they still count, but only in this process."""
         try:
             self.save("running")
         except RayflowError as error:

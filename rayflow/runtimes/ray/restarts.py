@@ -1,4 +1,4 @@
-"""Decides whether and when a failed attempt is followed by another. Pure."""
+"""Decides whether and when another attempt follows a failed one. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PASSING = (WorkerLost, Fenced, BrokerUnavailable, CheckpointStoreFailed, DiskFu
 
 
 class Restarts:
-    """Counts attempts in a row that committed nothing.
+    """Counts consecutive attempts that committed nothing.
 
     >>> restarts = Restarts(2)
     >>> [restarts.after(WorkerLost("gone"), progressed=False) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The specification of a job on a Ray cluster: the arguments that its actors are created with."""
+"""The specification of a job on a Ray cluster: the arguments with which its actors are created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.version import __version__
 
 NAMESPACE = "rayflow"
-"""The Ray namespace of all coordinators. A coordinator's name is its job's."""
+"""The Ray namespace of all coordinators. A coordinator has the name of its job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,10 @@ class JobSpec:
     """A submitted job.
 
     Attributes:
-        name: the job's. target: its file, relative to the working directory that was shipped; ":VARIABLE" may follow.
-        submission: identifies this submission. secret: by which its workers know each other.
+        name: the job's.
+        target: its file, relative to the shipped working directory; ":VARIABLE" may follow.
+        submission: identifies this submission.
+        secret: with which its workers identify themselves to each other.
         options: as for any run; `state` is a directory on every node, `checkpoints` a store that all nodes reach.
         parameters: what the job file reads with rf.setting().
         workers: slots at first; 0: one per partition of the widest source, as long as CPUs last.
@@ -32,9 +34,9 @@ class JobSpec:
         scaling_cooldown: seconds between two such changes.
         cpus: of each worker. strategy: how Ray spreads the workers over nodes.
         heartbeat_timeout: seconds of silence after which a worker is given up.
-        start_timeout: seconds that a worker may take to be created.
-        max_restarts: attempts in a row that commit nothing before the job fails.
-        metrics_port: where the coordinator serves metrics on its node (0: any free one); None: it does not.
+        start_timeout: seconds that the creation of a worker may take.
+        max_restarts: consecutive attempts that commit nothing before the job fails.
+        metrics_port: the port of the coordinator's metrics on its node (0: any free one); None: no metrics.
         version: of rayflow where the job was submitted.
     """
 
@@ -77,6 +79,6 @@ class JobSpec:
             self.check_savepoint(self.options.savepoint_at_stop)
 
     def plan(self) -> JobPlan:
-        """Import the job file in this process and compile it. Raises what either raises."""
+        """Import the job file in this process, and compile it. Raises the errors of both."""
         provide(dict(self.parameters))
         return plan_of(load_job(self.target))

@@ -20,7 +20,7 @@ log = get_logger("rayflow.coordinator")
 
 
 class Steering:
-    """Takes requests, and passes them to the current attempt. All on the coordinator's thread.
+    """Receives requests, and passes them to the current attempt. All on the coordinator's thread.
 
     Attributes:
         hosted: the current attempt's driver, None between attempts. requests: the open ones, saved.
@@ -40,11 +40,11 @@ class Steering:
         self._told_end = False
 
     def autoscale(self, scaling: Autoscaling) -> None:
-        """Rescale by load from now on."""
+        """Start autoscaling."""
         self._scaling = scaling
 
     def stop(self, *, drain: bool, savepoint: str | None) -> None:
-        """Stop the job after a final checkpoint; `drain`: fire every window and timer first."""
+        """Stop the job after a final checkpoint. `drain`: fire every window and timer first."""
         self.requests.stop("drain" if drain else "stop", savepoint)
         self._status.state = "stopping"
         self._tell_ending()
@@ -74,16 +74,16 @@ class Steering:
             self.hosted.savepoint(savepoint)
 
     def begin(self, hosted: CoordinatorDriver) -> None:
-        """An attempt begins."""
+        """Start to serve an attempt."""
         self.hosted = hosted
         self._told_end = False
 
     def end(self) -> None:
-        """The attempt is over."""
+        """Note that the attempt is over."""
         self.hosted = None
 
     def look(self, hosted: CoordinatorDriver, load: Load, now: float) -> None:
-        """End the attempt once, for a stop request or when the new workers are ready. Rescale by load."""
+        """End the attempt, once, for a stop request or when the new workers are ready. Apply autoscaling."""
         if hosted.started and not self._told_end:
             if self.requests.ending is not None:
                 self._tell_ending()
@@ -94,7 +94,7 @@ class Steering:
         self._scale(load, now)
 
     def running(self, hosted: CoordinatorDriver) -> None:
-        """Records are processed, by the workers of this attempt."""
+        """Note that the workers of this attempt process records."""
         self.ran_with = len(hosted.workers)
         if self._status.state != "stopping":
             self._status.state, self._status.cause = "running", ""
@@ -104,7 +104,7 @@ class Steering:
             self._answer_rescale()
 
     def refuse_rescale(self, error: RayflowError) -> bool:
-        """Go on with the workers that there were before, if that is not what there is; tell who asked."""
+        """Return to the earlier number of workers, if it has changed, and answer the request with the error."""
         if self.ran_with in (0, self.requests.workers):
             return False
         log.warning("not rescaled", job=self._job, workers=self.ran_with, reason=error.what)
@@ -114,10 +114,10 @@ class Steering:
         return True
 
     def _rescaled(self, hosted: CoordinatorDriver) -> bool:
-        """Whether other workers than those of the attempt are wanted, and there."""
+        """Whether the requested workers differ from the attempt's, and are ready."""
         slots = range(self.requests.workers)
         if set(slots) == set(hosted.workers):
-            if self.requests.rescale is not None:  # back to what there was, before anything has come of it
+            if self.requests.rescale is not None:  # the request was reverted before it had an effect
                 self._answer_rescale()
             return False
         try:
@@ -127,7 +127,7 @@ class Steering:
             return False
 
     def _scale(self, load: Load, now: float) -> None:
-        """Rescale if the load asks for it and nobody else does."""
+        """Rescale if the load requires it, and there is no other request."""
         if self._scaling is None or self._status.state != "running" or self.requests.rescale is not None:
             return
         if (workers := self._scaling.wanted(load, now)) is not None:

@@ -1,4 +1,4 @@
-"""The Ray actor of a worker: takes calls on its event loop, works on a thread of its own."""
+"""The Ray actor of a worker: receives calls on its event loop, and works on a separate thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rayflow.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """The worker's report that it is ready: where it runs, its version, and where it takes frames."""
+    """The worker's report that it is ready: where it runs, its version, and its address for frames."""
 
     node: str
     host: str
@@ -38,7 +38,7 @@ class WorkerStarted:
 
 
 class WorkerActor:
-    """Hosts the tasks of one slot; created and watched by the job's coordinator."""
+    """Hosts the tasks of one slot. The job's coordinator creates and watches it."""
 
     def __init__(self, spec: JobSpec, slot: WorkerId, generation: int, coordinator: Any) -> None:
         self._journal = Journal()
@@ -52,7 +52,7 @@ class WorkerActor:
         self._transport: Transport | None = None
 
     async def ready(self) -> WorkerStarted:
-        """Import the job and begin. Raises what importing or compiling it raises."""
+        """Import the job and start. Raises the errors of importing and compiling it."""
         spec = self._spec
         plan, store = spec.plan(), open_store(spec.checkpoints)
         self._transport = Transport(spec.secret, self._on_frame, self._on_lost)
@@ -64,7 +64,7 @@ class WorkerActor:
         return WorkerStarted(node, socket.gethostname(), os.getpid(), __version__, address)
 
     async def tell(self, number: int, attempt: Attempt, body: object) -> None:
-        """A message of the coordinator."""
+        """Receive a message from the coordinator."""
         assert self._loop is not None
         assert self._transport is not None
         for its_attempt, its_body in self._told.arrive(number, (attempt, body)):
@@ -74,13 +74,13 @@ class WorkerActor:
                 self._loop.post(Message(its_attempt, its_body))
 
     async def ping(self) -> WorkerMetrics:
-        """Return the worker's latest metrics. The process ends itself when it is not pinged for long."""
-        if self._loop is None:  # it still begins
+        """Return the worker's latest metrics. Without pings for too long, the process exits."""
+        if self._loop is None:  # it is still starting
             return WorkerMetrics()
         return self._loop.asked()
 
     async def watch(self) -> None:
-        """Never returns: the caller learns by its end that the process is gone."""
+        """Never returns: the caller notices from the failed call that the process is gone."""
         await asyncio.Event().wait()
 
     def _on_frame(self, data: bytes) -> None:
@@ -93,6 +93,6 @@ class WorkerActor:
 
 
 def node_address() -> str:
-    """The address by which other nodes reach this one."""
+    """The address under which other nodes reach this one."""
     known: Any = ray.util
     return str(known.get_node_ip_address())

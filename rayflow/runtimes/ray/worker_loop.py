@@ -32,14 +32,14 @@ log = get_logger("rayflow.worker")
 LOOK_EVERY = 0.5
 """Seconds between two measurements of the worker metrics."""
 ENDS_EVERY = 5.0
-"""Seconds between two looks at the ends of the sources."""
+"""Seconds between two reads of the end positions of the sources."""
 BUSY_WAIT = 0.001
 IDLE_WAIT = 0.02
 """Seconds that a turn without work waits for a message: at least while something is written, at most when idle."""
 
 
 class WorkerLoop:
-    """Runs a slot's host. `post` from any thread what came for it; `run` on a thread of its own."""
+    """Runs a slot's host. Call `post` from any thread with each arriving message, and `run` on a separate thread."""
 
     def __init__(
         self, spec: JobSpec, plan: JobPlan, store: CheckpointStore, slot: WorkerId, links: Links, journal: Journal
@@ -63,20 +63,20 @@ class WorkerLoop:
         self._asked = time.monotonic()
 
     def post(self, arrived: Message | Frame) -> None:
-        """Hand over what came. From any thread."""
+        """Pass on an arriving message. From any thread."""
         self._host.post(arrived)
         self._wake.set()
 
     def asked(self) -> WorkerMetrics:
-        """The coordinator is there; what it is answered. From any thread."""
+        """Note a ping of the coordinator, and return the answer. From any thread."""
         self._asked = time.monotonic()
         driver, metrics = self._host.driver, self.metrics
         if driver is None or driver.attempt <= metrics.attempt:
             return metrics
-        return replace(metrics, attempt=driver.attempt)  # its first turn may take long: it has left the one before
+        return replace(metrics, attempt=driver.attempt)  # its first turn may take long; the old attempt is over
 
     def run(self) -> None:
-        """Turn for ever. What cannot be told to the coordinator ends the process, which tells it as well."""
+        """Run turns forever. If the coordinator cannot be reached, the process exits, which the coordinator notices."""
         try:
             self._live()
         except Exception:
@@ -105,7 +105,7 @@ class WorkerLoop:
             return call()
         except RayflowError as error:
             self._fail(error)
-        except Exception as error:  # a fault of ours or of a library, which may not even be possible to send
+        except Exception as error:  # a bug of rayflow or of a library; the error may not even be picklable
             log.exception("the worker has failed", job=self._spec.name)
             what = f"worker {self._slot} has failed: {type(error).__name__}; its log has the traceback"
             self._fail(InvariantBroken(what, job=self._spec.name))

@@ -1,1 +1,1 @@
-"""The simulated runtime: the shipped drivers on ports that a schedule moves. One thread, one seed."""
+"""The simulated runtime: the production drivers on ports that a schedule controls. One thread, one seed."""

@@ -1,4 +1,4 @@
-"""Background calls, simulated: a thread of the process, whose calls take the time that the world gives them."""
+"""Simulated background calls: a thread of the process, whose calls take a simulated time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Threads(Protocol):
         """Let time pass, microseconds."""
 
     def wake(self) -> None:
-        """There is something for the main thread to do."""
+        """Wake the main thread."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Calls of operators, simulated: each operator's have their outcomes after a while, in order, some at once."""
+"""Simulated calls of operators: the outcomes arrive after some time, in order per operator, some of them at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rayflow.runtimes.simulated.surroundings import MILLISECOND
 
 
 class SimulatedCalls:
-    """See `hosting.ports.Calls`. Only for functions whose result needs no awaiting."""
+    """See `hosting.ports.Calls`. Only for functions that are not async."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""The coordinator's process: the shipped driver of one attempt, given simulated ports."""
+"""The coordinator's process: the production driver of one attempt, on simulated ports."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class CoordinatorProcess(Process):
     """Runs one attempt from its claim to its end.
 
     Attributes:
-        driver: None until the sources have been looked at.
-        ending: "stop" or "drain", whichever was asked for first; "" while nothing was.
-        began: whether tasks were told to start; began_with: the manifest that they start from.
+        driver: None until the sources were read.
+        ending: "stop" or "drain", whichever was requested first; "" before a request.
+        began: whether tasks were ordered to start.
+        began_with: the manifest from which they start.
     """
 
     def __init__(
@@ -59,15 +60,15 @@ class CoordinatorProcess(Process):
 
     @property
     def sources(self) -> Mapping[str, int]:
-        """The number of partitions of each source that the attempt reads; empty before it knows."""
+        """The number of partitions of each source that the attempt reads; empty before it is known."""
         return {} if self.driver is None or self.driver.topology is None else self.driver.topology.sources
 
     def stop(self) -> None:
-        """Ask for a last checkpoint and the end."""
+        """Request a final checkpoint and the end."""
         self._request("stop", self._stop)
 
     def rescale(self) -> None:
-        """Ask for a last barrier and another attempt, with other workers or more partitions."""
+        """Request a final barrier and another attempt, with other workers or more partitions."""
         self._request("rescale", lambda: self._driver().tell(PartitionsAdded()))
 
     def validate(self) -> None:
@@ -75,7 +76,7 @@ class CoordinatorProcess(Process):
             self.driver.coordinator.validate()
 
     def deliver(self, parcel: Letter) -> None:
-        """Something has come over the network."""
+        """Receive a message from the network."""
         self._arrived.append((parcel.attempt, parcel.body))
         self.wake()
 

@@ -1,4 +1,4 @@
-"""The messages that a simulated network carries between a worker and the coordinator."""
+"""The messages between workers and the coordinator on a simulated network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rayflow.core.ids import Attempt
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message. `number` counts those of one sender to one receiver, from 0."""
+    """A message. `number` counts the messages from one sender to one receiver, from 0."""
 
     number: int
     attempt: Attempt

@@ -1,4 +1,4 @@
-"""The ports of a simulated process: each is a model that takes its time and its chances from the world."""
+"""The ports of a simulated process: models whose durations and faults the simulated world decides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def simulated_ports(process: Process) -> Ports:
     """The ports of the drivers in `process`."""
 
     def on_step(name: str) -> None:
-        if not name.startswith("after "):  # what comes next is a step as well
+        if not name.startswith("after "):  # "after" steps are skipped: the next step follows directly
             process.step(name.removeprefix("before "))
 
     return Ports(

@@ -1,7 +1,7 @@
-"""A simulated process: threads that run shipped code, stand still wherever time passes, and may be gone at any step.
+"""A simulated process: threads that run production code, switch wherever time passes, and may die at any step.
 
-Each thread is a greenlet: the schedule switches to it, and it switches back whenever it waits. So the drivers run as
-they are, and one seed decides what happens between any two of their steps.
+Each thread is a greenlet: the schedule switches to it, and it switches back whenever it waits. So the drivers run
+unchanged, and one seed decides what happens between any two of their steps.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from rayflow.runtimes.simulated.surroundings import MILLISECOND, Surroundings
 
 
 class Process(ABC):
-    """A main thread and threads for background calls. `begin` first.
+    """A main thread and threads for background calls. Call `begin` first.
 
     Attributes:
-        incarnation: number of the coordinator that the process belongs to. name: unique.
-        checkpoints: the store as it is, without the time that writing takes.
-        alive: a dead process does nothing any more.
+        incarnation: number of the coordinator to which the process belongs.
+        name: unique.
+        checkpoints: the store itself, without simulated delays of writes.
+        alive: False after the process has died; then it does nothing.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Process(ABC):
         self.name = name
         self.checkpoints = checkpoints or world.checkpoints
         self.alive = True
-        self._threads: list[greenlet] = []  # kept to the end of the simulation: one that is dropped would unwind
+        self._threads: list[greenlet] = []  # kept until the simulation ends: releasing one would unwind it
         self._frozen = False
         self._held: list[Callable[[], None]] = []
         self._lag = 0.0
@@ -44,7 +45,7 @@ class Process(ABC):
     @property
     @abstractmethod
     def attempt(self) -> Attempt:
-        """The attempt that the process takes part in; 0: none yet."""
+        """The attempt of the process; 0: none yet."""
 
     @abstractmethod
     def main(self) -> None:
@@ -52,7 +53,7 @@ class Process(ABC):
 
     @abstractmethod
     def validate(self) -> None:
-        """Check the invariants of what the process runs. Raises InvariantBroken."""
+        """Check the invariants of the state machine that the process runs. Raises InvariantBroken."""
 
     def begin(self) -> None:
         """Start the main thread."""
@@ -65,12 +66,12 @@ class Process(ABC):
         self._resume_later(thread, self._moment())
 
     def kill(self) -> None:
-        """End at once, without a word."""
+        """End at once, without sending anything."""
         self.alive = False
         self._held.clear()
 
     def thaw(self) -> None:
-        """Go on after `survives` has said no to a process that still lives."""
+        """Continue a living process that was frozen because `survives` returned False."""
         self._frozen = False
         held, self._held = self._held, []
         for resume in held:
@@ -79,7 +80,7 @@ class Process(ABC):
     # From the process's own threads
 
     def step(self, what: str) -> None:
-        """Something is done next: the process may die or freeze before it, and a moment passes."""
+        """Called before each step: some time passes, and the process may die or freeze."""
         self._live()
         if not self.world.survives(self, what):
             thread = getcurrent()
@@ -97,14 +98,14 @@ class Process(ABC):
         self._switch()
 
     def park(self, start: Callable[[Callable[[], None]], None]) -> None:
-        """Wait until the call that `start` is given is made: by the world, once."""
+        """Wait until the world calls the function that is passed to `start`; it calls it once."""
         self._live()
         thread = getcurrent()
         start(lambda: self._resume(thread))
         self._switch()
 
     def wait(self, most: int) -> None:
-        """Have the main thread wait until `wake`, `most` microseconds at most."""
+        """Let the main thread wait until `wake`, `most` microseconds at most."""
         self._live()
         if self._woken:
             self._woken = False
@@ -117,14 +118,14 @@ class Process(ABC):
         self._woken = False
 
     def wake(self) -> None:
-        """There is something for the main thread to do."""
+        """Wake the main thread."""
         if self._waits is not None and not self._woken:
             ticket, thread = self._waits, self._threads[0]
             self.world.after(self._moment(), lambda: self._end_wait(ticket, thread))
         self._woken = True
 
     def monotonic(self) -> float:
-        """Seconds. Now and then what was done since the last look has taken its time."""
+        """Seconds. Some calls return a larger step, as if the work since the last call had taken time."""
         if self.world.random.random() < 0.05:
             self._lag += self.world.random.random() * 0.03
         return self.world.seconds() + self._lag
@@ -133,11 +134,11 @@ class Process(ABC):
         return 5 + int(self.world.random.random() * 145)
 
     def _live(self) -> None:
-        if not self.alive:  # a thread that unwinds at the end of the simulation
+        if not self.alive:  # a thread that unwinds when the simulation ends
             raise GreenletExit
 
     def _switch(self) -> None:
-        """Back to the schedule, until it switches here again."""
+        """Switch to the schedule, until it switches back."""
         parent: Any = getcurrent().parent
         parent.switch()
         self._live()
@@ -165,6 +166,6 @@ class Process(ABC):
 
 
 IDLE = 40 * MILLISECOND
-"""The longest that a process waits when it has nothing to do, in microseconds."""
+"""The maximum time that an idle process waits, in microseconds."""
 BUSY = 4 * MILLISECOND
-"""The longest that it waits while something of its own is in flight."""
+"""The maximum time that it waits while something of its own is in flight."""

@@ -1,4 +1,4 @@
-"""The checkpoint store as a simulated process reaches it: writing takes time, and the process may die meanwhile."""
+"""The checkpoint store of a simulated process: writes take time, and the process may die during a write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rayflow.runtimes.simulated.process import Process
 
 
 class SimulatedStore(CheckpointStore):
-    """Every write is a step of the process, and so is its answer; a read takes a moment, or a while."""
+    """Every write is a step of the process, and so is its answer. A read takes a short or a long time."""
 
     def __init__(self, process: Process, store: CheckpointStore) -> None:
         self.uri = store.uri

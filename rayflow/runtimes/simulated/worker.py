@@ -1,4 +1,4 @@
-"""A worker's process: the shipped host of a slot, given simulated ports."""
+"""A worker's process: the production host of a slot, on simulated ports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rayflow.runtimes.simulated.surroundings import Surroundings
 
 
 class WorkerProcess(Process):
-    """One slot. It stays while attempts follow one another, as long as nobody gives it up.
+    """One slot. It stays for several attempts, until it is given up.
 
     Attributes:
         started_in: the incarnation that started it.
@@ -46,7 +46,7 @@ class WorkerProcess(Process):
 
     @property
     def worker(self) -> Worker | None:
-        """The worker of the attempt, once its tasks are started."""
+        """The worker of the attempt, after its tasks were started."""
         return None if self.host.driver is None else self.host.driver.worker
 
     def validate(self) -> None:
@@ -54,7 +54,7 @@ class WorkerProcess(Process):
             self.worker.validate()
 
     def deliver(self, parcel: Letter | bytes) -> None:
-        """Something has come over the network."""
+        """Receive a message from the network."""
         if isinstance(parcel, bytes):
             self.host.post(decode_frame(parcel))
         else:
@@ -74,7 +74,7 @@ class WorkerProcess(Process):
 
 
 class _Links:
-    """To the coordinator and to other workers, over the world's network."""
+    """Links to the coordinator and to other workers, over the world's network."""
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process

@@ -1,1 +1,1 @@
-"""Deterministic simulation: whole jobs in a model world that breaks, from one seed. See docs/concepts/simulation.md."""
+"""Deterministic simulation: whole jobs, one seed, and a model world with faults. See docs/concepts/simulation.md."""

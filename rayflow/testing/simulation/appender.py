@@ -1,4 +1,4 @@
-"""The model's at-least-once publisher: what is handed over is on its way at once, and lost with the process."""
+"""The model's at-least-once publisher: records are sent at once, and lost if the process dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class ModelAppender(Publisher):
-    """Sends records one after the other, in the background, while its process lives. Fences nobody."""
+    """Sends records one after the other, in the background, while its process lives. Fences nothing."""
 
     def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, owner: Any) -> None:
         self._kafka = kafka
@@ -57,7 +57,7 @@ class ModelAppender(Publisher):
             yield "waiting"
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there are no resources."""
 
     def _send(self) -> None:
         random = self._schedule.random

@@ -1,4 +1,4 @@
-"""Bases of states that are as small as simulated ones, in several parts."""
+"""Lets simulations write bases, in several parts, although their states are small."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PART = 400
 
 @contextmanager
 def small_bases(floor: int, chain: int) -> Iterator[None]:
-    """Have bases written for states as small as simulated ones."""
+    """Have bases written even for the small states of simulations."""
     before = history.BASE_FLOOR, history.MAX_CHAIN, bases.PART_BYTES
     history.BASE_FLOOR, history.MAX_CHAIN, bases.PART_BYTES = floor, chain, PART
     try:

@@ -1,4 +1,4 @@
-"""Since when nothing has disturbed the job: what must go on then can be asked for."""
+"""Determines since when no fault has affected the job, so that progress can be required."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LASTS = {
     "worker kept": 0,
     "zombie": 0,
 }
-"""How long a fault may go on, microseconds; 0: it keeps nothing from going on in an attempt that runs."""
+"""The maximum duration of a fault in microseconds; 0: it does not delay an attempt that runs."""
 LONGEST_OF_OTHERS = SECOND
-"""The same of any other fault."""
+"""The maximum duration of any other fault."""
 
 
 class Calm:
-    """Looks at the faults that have happened.
+    """Tracks the faults that have happened.
 
     Attributes:
         since: when the last fault was over, at the latest (virtual time, microseconds); may be in the future.
@@ -43,13 +43,13 @@ class Calm:
         self.since = 0
 
     def look(self) -> None:
-        """To be called often."""
+        """Check for new faults; call it often."""
         now, happened = self._schedule.now, self._schedule.happened
         if happened != self._seen:
             for fault in happened - self._seen:
                 lasts = LASTS.get(fault, LONGEST_OF_OTHERS)
                 if lasts:
-                    self.since = max(self.since, now) + lasts  # one may hit what another holds up already
+                    self.since = max(self.since, now) + lasts  # a fault may affect what another one has delayed already
             self._seen = Counter(happened)
         if self._kafka.away:
             self.since = max(self.since, now + LONGEST_OF_OTHERS)

@@ -1,4 +1,4 @@
-"""The model broker as the connectors of a simulated process: what would block lets virtual time pass."""
+"""The model broker as a connector for simulated processes: blocking calls let virtual time pass."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 MODEL = ConnectorSpec("model:")
 TRIES = 200
-"""Times that a call is tried before it gives up, as clients do after a while."""
+"""The number of attempts of a call before it fails, like the timeout of a client."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Owner:
-    """Whose a publisher is: a process, in one of its attempts."""
+    """The owner of a publisher: a process, in one of its attempts."""
 
     process: Process
     attempt: Attempt
@@ -42,7 +42,7 @@ class Owner:
 
 
 class ModelConnectors:
-    """Every topic lies on the model broker."""
+    """Assigns every topic to the model broker."""
 
     def __init__(self, connector: ModelConnector) -> None:
         self._connector = connector
@@ -96,7 +96,7 @@ class ModelConnector(Source, Sink, TopicAdmin):
         return f"model#{topic}"
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Ask again while the broker cannot answer. Raises BrokerUnavailable in the end."""
+        """Repeat a call while the broker cannot answer. Raises BrokerUnavailable after the last attempt."""
         for _ in range(TRIES):
             try:
                 return call()

@@ -1,4 +1,4 @@
-"""Crashes at chosen steps: what is done, to which process, before which of its steps; and the jobs it is done to."""
+"""Crashes at chosen steps: the kind of fault, the process and the step, and the jobs for which they are enumerated."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rayflow.testing.simulation.world import SECOND, OnNote, Report
 
 How = Literal["crash", "restart", "disk", "freeze", "suspend", "thaw"]
 HOWS: tuple[How, ...] = ("crash", "restart", "disk", "freeze", "suspend")
-"""What can be done before a step.
+"""The faults that can happen before a step.
 
-crash: the process dies. restart: every process of the attempt dies at once. disk: that, and every machine's disk is
-lost. freeze: the process stands still, and goes on as a zombie once the next attempt runs. suspend: every process of
-the attempt does.
+crash: the process dies. restart: every process of the attempt dies at once. disk: the same, and the disk of every
+machine is lost. freeze: the process stands still, and continues as a zombie when the next attempt runs. suspend: the
+same for every process of the attempt.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """What happens to `process` before its step `index` (from 0), in the attempt that the crash belongs to.
+    """A fault of `process` before its step `index` (from 0), in the attempt to which the crash belongs.
 
-    "thaw" belongs to the attempt after a freeze or suspension: before that step the old processes go on.
+    "thaw" belongs to the attempt after a freeze or suspension: before that step, the old processes continue.
 
     >>> Crash.parse("worker-1:20:disk")
     Crash(process='worker 1', index=20, how='disk')
@@ -43,7 +43,7 @@ class Crash:
 
     @classmethod
     def parse(cls, text: str) -> Crash:
-        """From `PROCESS:INDEX[:HOW]`. Raises ValueError."""
+        """Parse `PROCESS:INDEX[:HOW]`. Raises ValueError."""
         process, index, *rest = text.split(":")
         how = rest[0] if rest else "crash"
         if how not in (*HOWS, "thaw"):
@@ -57,12 +57,13 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A small job in a fixed world: what is crashed.
+    """A small job in a fixed world, for enumerating crashes.
 
     Attributes:
-        workers: of the first attempt, the second, ...; the last one's number holds from there on.
-        records: of the input, written within `seconds`. memory: bytes that a task may hold.
-        seed: of the order in which things happen.
+        workers: their number in the first attempt, the second and so on; the last number applies to all later attempts.
+        records: number of input records, written within `seconds`.
+        memory: bytes that a task may use.
+        seed: determines the order of events.
     """
 
     name: str
@@ -93,14 +94,14 @@ TARGETS = {
 
 @dataclass(slots=True)
 class Steps:
-    """What the processes of one attempt did: (process, index, step) in order."""
+    """The steps of the processes of one attempt: (process, index, step) in order."""
 
     taken: list[tuple[str, int, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
 
 class _KillsTheReplaced(Trouble):
-    """Nothing goes on as a zombie but what is frozen."""
+    """Lets no process continue as a zombie, except the frozen ones."""
 
     def replaced(self, process: Process) -> None:
         assert isinstance(self._world, CrashRun)
@@ -109,12 +110,12 @@ class _KillsTheReplaced(Trouble):
 
 
 class CrashRun(Simulation):
-    """One run of a target, in which nothing goes wrong but the crashes, the first in the first attempt and so on.
+    """One run of a target with only the given crashes, the first one in the first attempt and so on.
 
-    What was being written when a process died may be there or not, as the target's seed will have it.
+    The target's seed decides whether an object that was being written at a crash exists.
 
     Attributes:
-        steps: of each attempt; of all but the first until its first epoch is committed.
+        steps: of each attempt; of all but the first only until its first epoch is committed.
     """
 
     trouble_kind = _KillsTheReplaced
@@ -135,7 +136,7 @@ class CrashRun(Simulation):
         self._recovered: set[int] = set()
 
     def run(self) -> Report:
-        """Run to the end. Raises SimulationFailed, ValueError if a crash was never reached."""
+        """Run to the end. Raises SimulationFailed; ValueError if a crash was never reached."""
         report = super().run()
         for attempt, crash in enumerate(self.crashes):
             steps = self.steps[attempt] if attempt < len(self.steps) else Steps()
@@ -210,5 +211,5 @@ class CrashRun(Simulation):
             process.thaw()
 
     def stands_still(self, process: Process) -> bool:
-        """Whether it is frozen, to go on later."""
+        """Whether the process is frozen, to continue later."""
         return process in self._frozen

@@ -10,10 +10,10 @@ from rayflow.state.memory_store import MemoryStore
 
 
 class ModelDisk:
-    """The stores of one machine. They are what they were when the last process on it died.
+    """The stores of one machine, in the state in which the last process on it left them.
 
-    As in a state directory, each records the machine's boot under which it was written, and is empty under another:
-    nothing was synced, so what is there after a reboot may be anything.
+    Like a state directory, each store records the boot of the machine in which it was written, and is empty in another
+    boot: nothing was synced, so after a reboot its contents may be anything.
 
     >>> disk = ModelDisk()
     >>> disk.store(TaskId("a", 0)) is disk.store(TaskId("a", 0))
@@ -25,7 +25,7 @@ class ModelDisk:
         self._stores: dict[TaskId, tuple[int, MemoryStore]] = {}
 
     def store(self, task: TaskId) -> MemoryStore:
-        """The store of a task: as it was left, or empty."""
+        """The store of a task, in its last state, or empty."""
         boot, store = self._stores.get(task, (None, None))
         if store is None or not self._trusts(boot):
             store = MemoryStore()
@@ -33,11 +33,11 @@ class ModelDisk:
         return store
 
     def lose(self) -> None:
-        """Everything is gone."""
+        """Lose all stores."""
         self._stores.clear()
 
     def reboot(self, random: Random) -> None:
-        """The machine goes down: some rows never reached the disk, whatever the stamp says."""
+        """Reboot the machine: some rows never reached the disk, whatever the stamp says."""
         self._boot += 1
         for _, store in self._stores.values():
             if store.stamp is not None:

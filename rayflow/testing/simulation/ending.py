@@ -1,4 +1,4 @@
-"""What must hold when a simulation has come to its end."""
+"""The conditions that must hold at the end of a simulation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_end(
     lateness: Lateness,
     retain: int,
 ) -> None:
-    """No transaction is open and nobody's reader is held up, the last checkpoint is exact, every epoch was published
-    once, the output is exact, and nothing is left that nobody needs.
+    """Check that no transaction is open and no reader is blocked, the last checkpoint is exact, every epoch was
+    published once, the output is exact, and nothing unneeded is left.
 
     Raises AssertionError.
     """
@@ -61,7 +61,7 @@ def _written(kafka: ModelKafka, topic: str) -> Written:
 
 
 def _check_published_once(kafka: ModelKafka) -> None:
-    """Markers never go back. Epochs are published in order, each once, and never by a lineage that was left."""
+    """Check that markers never go back, and that epochs are published in order, once, and never by an old lineage."""
     marked: dict[Any, int] = {}
     for place, epoch, text in kafka.markers_set:
         at = (place, json.loads(text)["lineage"])
@@ -81,7 +81,8 @@ def _check_published_once(kafka: ModelKafka) -> None:
 
 
 def _check_leftovers(inspection: Inspection, shape: Shape, feeder: Feeder, kafka: ModelKafka) -> None:
-    """Windows and timers of event time are gone after a drained run; timers of the wall clock fired, or wait."""
+    """Check that windows and event-time timers are gone after a drained run, and wall-clock timers fired or still
+    wait."""
     for branch in shape.branches:
         if TABLES.get(branch) == "windows":
             expect(f"windows of {branch} that are left", inspection.table(branch), {})
@@ -95,7 +96,7 @@ def _check_leftovers(inspection: Inspection, shape: Shape, feeder: Feeder, kafka
 
 
 def _check_store(store: ModelStore, retain: int, attempt: Attempt) -> None:
-    """After a last collection only what the kept checkpoints need is there, and claims of attempts that came later."""
+    """Check that after a last collection only the objects of kept checkpoints, and later claims of attempts, exist."""
     collect(store, retain)
     needed = {name for epoch in manifest_epochs(store) for name in read_manifest(store, epoch).objects()}
     manifests = 0

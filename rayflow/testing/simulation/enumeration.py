@@ -1,4 +1,5 @@
-"""Every crash point of small jobs: each step of each process, and each step of the recovery from each of those."""
+"""Enumerates crash points of small jobs: each step of each process, and each step of the recovery from each of
+those."""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ from rayflow.testing.simulation.crashes import HOWS, Crash, CrashRun, How, Targe
 from rayflow.testing.simulation.simulation import SimulationFailed
 
 PAIRS: tuple[tuple[How, How], ...] = (("crash", "crash"), ("disk", "crash"), ("suspend", "thaw"))
-"""What is done first, and what in the recovery from it."""
+"""The first fault, and the second one, during the recovery from the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrashFailed:
-    """Crashes after which something did not hold."""
+    """Crashes after which a condition did not hold."""
 
     target: str
     crashes: tuple[Crash, ...]
@@ -22,20 +23,20 @@ class CrashFailed:
 
     @property
     def replay(self) -> str:
-        """What `--crash` takes."""
+        """The argument for `--crash`."""
         return f"{self.target}:{','.join(map(str, self.crashes))}"
 
 
 @dataclass(slots=True)
 class Tried:
-    """What came of some of the crash points."""
+    """The results of some crash points."""
 
     points: int = 0
     failures: list[CrashFailed] = field(default_factory=list)
 
 
 def singles(target: Target, hows: Sequence[How] = HOWS) -> list[Crash]:
-    """Every step of every process of a run in which nothing goes wrong, in each of the ways."""
+    """Every kind of fault before every step of every process of a run without other faults."""
     run = CrashRun(target)
     run.run()
     return [Crash(process, index, how) for how in hows for process, index, _ in run.steps[0].taken]
@@ -49,9 +50,9 @@ def try_single(target: Target, crash: Crash) -> Tried:
 
 
 def try_pairs(target: Target, first: Crash, second: How) -> Tried:
-    """After `first`, `second` before every step of the recovery: until the new attempt has committed an epoch.
+    """`first`, and then `second` before every step of the recovery, until the new attempt has committed an epoch.
 
-    None, if `first` alone is not survived.
+    None, if the run fails after `first` alone.
     """
     tried = Tried()
     recovery = CrashRun(target, (first,))
@@ -65,7 +66,7 @@ def try_pairs(target: Target, first: Crash, second: How) -> Tried:
 
 
 def total(every: Iterable[Tried]) -> Tried:
-    """All of them together."""
+    """The combined results."""
     found = Tried()
     for tried in every:
         found.points += tried.points
@@ -74,7 +75,8 @@ def total(every: Iterable[Tried]) -> Tried:
 
 
 def parse_crashes(text: str, targets: Iterable[str]) -> tuple[str, tuple[Crash, ...]]:
-    """The name of a target, and crashes, from `TARGET:PROCESS:INDEX[:HOW][,PROCESS:INDEX[:HOW]]`. Raises ValueError.
+    """Parse the name of a target and its crashes: `TARGET:PROCESS:INDEX[:HOW][,PROCESS:INDEX[:HOW]]`. Raises
+    ValueError.
 
     >>> parse_crashes("small:worker-0:3,coordinator:5", ["small"])[0]
     'small'

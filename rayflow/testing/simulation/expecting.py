@@ -1,4 +1,4 @@
-"""Compares what was found with what was expected."""
+"""Compares actual with expected values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def expect(what: str, got: Any, expected: Any) -> None:
-    """Raise AssertionError, with the first thing that differs, unless both are the same."""
+    """Raise AssertionError with the first difference, unless both are the same."""
     if got == expected:
         return
     if isinstance(got, dict) and isinstance(expected, dict):

@@ -1,4 +1,4 @@
-"""Markers that the broker forgets, and the user who then looks into the topics."""
+"""Markers that the broker expires, and a user who then looks into the topics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rayflow.testing.simulation.publisher import marker_place
 from rayflow.testing.simulation.store import ModelStore
 
 A_WEEK = 8 * 24 * 3600 * 1000
-"""More than brokers keep the offsets of a group that nobody uses, ms."""
+"""Longer than brokers keep the offsets of an unused group, ms."""
 
 
 class Expiry:
-    """Forgets the markers of one job."""
+    """Expires the markers of one job."""
 
     def __init__(self, kafka: ModelKafka, store: Callable[[], ModelStore], job: str) -> None:
         self._asked: set[int] = set()
@@ -27,9 +27,9 @@ class Expiry:
         self._group = f"{job}-markers"
 
     def allowed(self) -> bool:
-        """Whether what the user must decide afterwards has an answer: the epoch in question is out, or it is not.
+        """Whether the user's decision has a definite answer: the epoch in question is published, or it is not.
 
-        Nothing may be on its way that would still change it: a week is long enough for everything to arrive.
+        Nothing in flight may still change it: a week is long enough for everything to arrive.
         """
         if self._store().creating or self._kafka.open_transactions():
             return False
@@ -39,7 +39,7 @@ class Expiry:
         return len({self._is_published(manifest, sink) for sink in sink_tasks_of(manifest)}) == 1
 
     def forget(self) -> None:
-        """All markers are gone."""
+        """Expire all markers."""
         manifest = newest_manifest(self._store())
         if manifest is not None and manifest.outputs and not is_published(self._store(), manifest):
             self._asked.add(manifest.epoch)
@@ -47,12 +47,13 @@ class Expiry:
             del self._kafka.offsets[place]
 
     def may_ask(self) -> bool:
-        """Whether the job may say that a marker is lost: only if that decides whether its newest epoch is out."""
+        """Whether the job may report a lost marker: only if the marker decides whether its newest epoch is
+        published."""
         manifest = newest_manifest(self._store())
         return manifest is not None and manifest.epoch in self._asked
 
     def decide(self) -> LostMarker:
-        """What the user finds in the topics."""
+        """The user's finding in the topics."""
         manifest = newest_manifest(self._store())
         assert manifest is not None
         offsets = self._kafka.offsets

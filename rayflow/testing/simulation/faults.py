@@ -1,4 +1,4 @@
-"""What goes wrong in one simulation, and how often; drawn from the seed."""
+"""The faults of one simulation, and their rates; drawn from the seed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Rates are per occasion. Durations in milliseconds.
+    """Rates are per occasion. Durations are in milliseconds.
 
     Attributes:
         crash: of a process, at any step. target, target_crash: one kind of step, and the rate there.
@@ -62,12 +62,16 @@ class Faults:
         broker_away: per second; away_time. commit_answer_lost: of a transaction's end.
         disk_lost: of a machine at a restart. reboot: of a machine at a restart, which loses what was not synced.
         markers_expire: at a restart.
-        long_delay: of a message; delay: usual one at most. repeat: that it comes once more, to a later attempt too.
-        link_cut: per message, that the link is cut from it on; cut_time: for how long at most.
-        rescale: per second, that another attempt follows in good order. scattered: that slots are not 0, 1, 2 ...
-        grow: per second, and at a restart, that the input gets more partitions.
-        savepoint: at a stop, that the job goes on from a savepoint.
-        clock_jump: per second, of the wall clock, by up to an hour either way.
+        long_delay: of a message.
+        delay: the usual maximum delay of a message.
+        repeat: a message arrives once more, also in a later attempt.
+        link_cut: per message; the link is cut, starting with this message.
+        cut_time: its maximum duration.
+        rescale: per second; another attempt follows regularly.
+        scattered: slots are not 0, 1, 2 ...
+        grow: per second, and at a restart; the input gets more partitions.
+        savepoint: at a stop; the job starts from a savepoint.
+        clock_jump: per second; the wall clock jumps by up to an hour in either direction.
     """
 
     crash: float = 0.0
@@ -105,7 +109,7 @@ class Faults:
 
     @classmethod
     def draw(cls, random: Random) -> Faults:
-        """Some of the faults, at rates of many sizes."""
+        """Draw some of the faults, at rates of many magnitudes."""
 
         def rate(*choices: float) -> float:
             return random.choice((0.0, *choices))

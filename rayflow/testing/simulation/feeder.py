@@ -1,4 +1,4 @@
-"""Feeds a simulation's input over time."""
+"""Writes a simulation's input over time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class Feeder:
-    """Writes records in bursts, keyed by user; now and then a gap, as transactions leave.
+    """Writes records in bursts, keyed by user, with occasional gaps like those of transactions.
 
-    Where idle partitions do not hold time back, some get no records for a time. The seed draws how many there are.
+    If idle partitions do not hold event time back, some of them get no records for a time. The seed draws how many
+    exist.
 
     Attributes:
-        places: every partition of the input, in the order in which they came to be; the lists below go by it.
-        entries: what lies at each position of each partition; None: a gap. inputs: the same without the gaps.
+        places: every partition of the input, in the order of their creation; the lists below have the same order.
+        entries: the entry at each position of each partition; None: a gap.
+        inputs: the same without the gaps.
         written: when each entry was written (virtual time, microseconds).
-        newest: the newest event time up to each entry, it included (ms).
-        met: by record, the watermark of its own partition when it is read, whatever it is read with (ms).
-        quiet: partitions that get no records at present. done: whether all is written.
-        seconds: for how long it feeds. records: how many.
+        newest: the newest event time up to and including each entry (ms).
+        met: by record, the watermark of its own partition when it is read, however records are batched (ms).
+        quiet: partitions that currently get no records.
+        done: whether everything is written.
+        seconds: the duration of writing.
+        records: their number.
     """
 
     def __init__(self, schedule: Schedule, kafka: ModelKafka, shape: Shape, records: int | None = None) -> None:
@@ -59,7 +63,7 @@ class Feeder:
         self._topics[topic] = partitions
 
     def resize(self, records: int, seconds: float) -> None:
-        """Before the start: another number of records, or another time."""
+        """Set another number of records, or another duration, before the start."""
         self.records, self.seconds, self._left = records, seconds, records
         self._pause = max(1000, int(seconds * 1_000_000) // records * 6)
 
@@ -68,12 +72,12 @@ class Feeder:
         self._schedule.after(1000, self._burst)
 
     def reaching(self, branch: str) -> list[list[InputRecord]]:
-        """`inputs` of those partitions whose records a branch gets."""
+        """`inputs` of the partitions whose records reach a branch."""
         topics = self._shape.topics_of(branch)
         return [records for place, records in zip(self.places, self.inputs, strict=True) if place.topic in topics]
 
     def read(self, positions: Mapping[tuple[str, int], int], branch: str = "") -> list[list[InputRecord]]:
-        """The records before these positions, which go by source and partition; of one branch, or all."""
+        """The records before these positions, by source and partition; of one branch, or all."""
         topics = self._shape.topics_of(branch)
         found: list[list[InputRecord]] = []
         for place, entries in zip(self.places, self.entries, strict=True):
@@ -82,11 +86,11 @@ class Feeder:
         return found
 
     def at(self, place: tuple[str, int]) -> int:
-        """Which of the lists' entries is that of a partition, given by its source and number."""
+        """The index of a partition in the lists, by its source and number."""
         return self._indexes[place]
 
     def has(self, place: tuple[str, int]) -> bool:
-        """Whether there is such a partition by now."""
+        """Whether the partition exists already."""
         return place in self._indexes
 
     def watermark(self, place: tuple[str, int], position: int) -> int:
@@ -112,7 +116,7 @@ class Feeder:
             self.done = True
 
     def _draw(self) -> tuple[InputRecord, int]:
-        """A record and its partition: one that is not quiet, if a few tries find it."""
+        """A record and its partition; the partition is not quiet, if a few tries find such a one."""
         random, shape = self._schedule.random, self._shape
         for _ in range(5):
             topic = OTHER if shape.other and random.random() < 0.4 else TOPIC

@@ -1,4 +1,4 @@
-"""Which source partitions may have been taken for idle, and when: from what was delivered, not from what tasks say."""
+"""Determines which source partitions tasks may have considered idle, and when, from the deliveries alone."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rayflow.testing.simulation.feeder import Feeder
 from rayflow.testing.simulation.jobs import Shape
 
 Idle = Mapping[TaskId, set[str]]
-"""Sources, by task, whose partition the task takes for idle."""
+"""The sources, by task, whose partition the task considers idle."""
 AttemptKey = tuple[str, int]
 """An attempt: its checkpoint store's URI, and its number there."""
 
 LOOKS_WITHIN = 500
-"""By how much later than a partition became idle its task has seen it, ms."""
+"""The maximum delay until a task notices that a partition is idle, ms."""
 
 
 class Idleness:
-    """Remembers when each source partition last delivered records to the task that reads it.
+    """Records when each source partition last delivered records to the task that reads it.
 
-    A partition may be idle once nothing has been delivered for `idle_after` of the wall clock, and until something is.
-    That is what tasks receive at present: silence counts whether or not anybody listened. A wall clock that jumps
-    ahead makes silence of an hour.
+    A partition may be idle when nothing was delivered for `idle_after` of the wall clock, until something is delivered.
+    Silence counts here whether or not the job listened. If the wall clock jumps ahead, a short silence counts as an
+    hour.
     """
 
     def __init__(self, plan: JobPlan, shape: Shape, feeder: Feeder) -> None:
@@ -37,7 +37,7 @@ class Idleness:
         self._possible: dict[tuple[AttemptKey, TaskId, Epoch], set[str]] = {}
 
     def look(self, process: WorkerProcess, clock: int) -> None:
-        """After each turn of a worker, at `clock` (ms of the wall clock)."""
+        """Called after each turn of a worker, at `clock` (ms of the wall clock)."""
         if not self._after or process.worker is None:
             return
         attempt = process.checkpoints.uri, process.attempt
@@ -52,7 +52,7 @@ class Idleness:
                 at = (attempt, task.id, source)
                 position = task.positions.get(source, 0)
                 before, heard, epoch = self._heard.setdefault(at, (position, clock, task.epoch))
-                # A turn does several things: it may have been idle before what this one has delivered.
+                # One turn does several things: the partition may have been idle before this delivery.
                 if clock - heard >= self._after or at in self._silent:
                     self._silent.add(at)
                     for possible in {epoch, task.epoch}:
@@ -63,13 +63,13 @@ class Idleness:
                 self._heard[at] = (position, heard, task.epoch)
 
     def possible(self, attempt: AttemptKey, task: TaskId, epoch: Epoch) -> set[str]:
-        """The sources whose partition a task may have taken for idle at some time of an epoch."""
+        """The sources whose partition a task may have considered idle at some time in an epoch."""
         return self._possible.get((attempt, task, epoch), set())
 
     def sure(self, attempt: AttemptKey, clock: int) -> dict[TaskId, set[str]]:
-        """What an attempt's tasks must have taken for idle by `clock`, if they listened all the time: nothing was
-        delivered for long, and everything that was written has been. A poll that was full may have left records of any
-        partition out, and a task that knows no end takes none for idle then."""
+        """The partitions that an attempt's tasks must consider idle by `clock`, if they listened all the time: nothing
+        was delivered for long, and everything written was delivered. A full poll may have left records of any
+        partition; a task that does not know the end then considers none idle."""
         found: dict[TaskId, set[str]] = {}
         for (whose, task, source), (position, heard, _) in self._heard.items():
             everything = len(self._feeder.entries[self._feeder.at((source, task.partition))])

@@ -1,4 +1,4 @@
-"""Looks into a checkpoint: whether its state is the fold of the inputs up to its positions."""
+"""Checks whether the state in a checkpoint is the fold of the inputs up to its positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ StoredRows = list[tuple[bytes, bytes]]
 
 
 class Inspection:
-    """One checkpoint, read whole."""
+    """One checkpoint, completely read."""
 
     def __init__(self, store: CheckpointStore, manifest: Manifest, shape: Shape) -> None:
         self.shape = shape
@@ -71,7 +71,7 @@ class Inspection:
         self._check_lifetimes()
 
     def table(self, branch: str) -> dict[Any, Any]:
-        """What the table of a branch holds, by key, or by window's end and key."""
+        """The contents of a branch's table, by key, or by window's end and key."""
         nested = TABLES[branch] == "windows"
         found: dict[Any, Any] = {}
         for data, held in self._of(table_prefix(branch, TABLES[branch])):
@@ -80,7 +80,7 @@ class Inspection:
         return found
 
     def timers(self, operator: str, table: str) -> set[tuple[str, int]]:
-        """The timers that wait: key and time."""
+        """The waiting timers: key and time."""
         prefix = table_prefix(operator, table)
         found = set()
         for data, _ in self._rows:
@@ -90,7 +90,7 @@ class Inspection:
         return found
 
     def _taken(self, operator: str, feeder: Feeder, lateness: Lateness) -> Iterator[tuple[str, InputRecord, int]]:
-        """Every record that an operator has taken, its key, and the watermark of the task that took it."""
+        """Every record that an operator has taken, with its key and the watermark of its task."""
         oracle, stages = Oracle(self.shape), self._manifest.stages
         positions = positions_of(self._progress)
         for place, entries in zip(feeder.places, feeder.entries, strict=True):
@@ -100,11 +100,11 @@ class Inspection:
                     yield oracle.key(record), record, self._progress[task]["watermark"]
 
     def _check_lifetimes(self) -> None:
-        """Whatever row has a TTL has the timer that will remove it."""
+        """Check that each row with a TTL has the timer that will remove it."""
         sweeps = self.timers("states", "timers.ttl"), self.timers("states", "timers.ttl-processing")
         for name in ("count", "ids", "fifths"):
             for data, row in self._of(table_prefix("states", name)):
-                if len(row) == 1:  # an item of a list, which goes with its head
+                if len(row) == 1:  # an item of a list, which is removed together with the head
                     continue
                 key, after = decode_key(data, PREFIX)
                 owner = (key, decode_key(data, after)[0]) if name == "fifths" else key

@@ -1,4 +1,4 @@
-"""Jobs of many shapes, and what is fed to them; drawn from the seed."""
+"""Jobs of many shapes, and their input; drawn from the seed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rayflow.testing.simulation.schedule import START
 
 TOPIC = "input"
 OTHER = "other"
-"""A second topic, which some jobs read as well. A topic's name is its source's id too."""
+"""A second topic, which some jobs also read. A topic's name is also its source's id."""
 BRANCHES = ("pass", "totals", "windows", "process", "table", "hops", "updates", "states", "split")
-"""What a job can do with its records; each has a sink of its own, whose topic is its name."""
+"""The operations of a job on its records. Each has its own sink, whose topic has its name."""
 REPEATABLE = ("pass", "totals", "windows", "table", "split")
-"""Those whose output can be judged although some of it comes twice, as it may at least once."""
+"""Those whose output can be checked even if parts of it are repeated (at least once)."""
 LATE = {"windows": "late-windows", "updates": "late-updates", "hops": "late-hops"}
-"""Where records go that come too late for a branch's windows."""
+"""The topic for records that are too late for a branch's windows."""
 MOST_PARTITIONS = 8
 KEYS = ("user", "item", "group", "user")
-"""By which field the last stage is keyed, by number of stages."""
+"""The field by which the last stage is keyed, by number of stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,24 @@ class Shape:
     """One job.
 
     Attributes:
-        partitions: of the input, at first. stages: 1 keeps the topic's keys, each more has an exchange.
-        branches: of BRANCHES. filtered: whether odd records are left out before anything else.
-        disorder: how far a record may be behind, ms. window: size, ms. timer: how long after a record its timer is, ms.
+        partitions: of the input, at first.
+        stages: 1 keeps the topic's keys; each further one adds an exchange.
+        branches: of BRANCHES.
+        filtered: whether odd records are dropped first.
+        disorder: how far a record may be behind, ms.
+        window: size, ms.
+        timer: the delay of a record's timer, ms.
         interval: of checkpoints, ms.
-        merged: whether every third record goes round the second stage and is merged in behind it.
-        grace: of windows, ms. ttl: of states that have one, ms.
-        idle: after how long a partition does not hold event time back, ms; 0: it always does.
-        grows: whether the input may get more partitions. delivery: as in rf.Job.
+        merged: whether every third record bypasses the second stage, and is merged after it.
+        grace: of windows, ms.
+        ttl: of states that have one, ms.
+        idle: `idle_after`, ms; 0: partitions always hold event time back.
+        grows: whether the input may get more partitions.
+        delivery: as in rf.Job.
         other: partitions of a second topic, whose records are merged in; 0: there is none.
-        beside: whether it is merged in behind the first exchange, so that a stage reads a source beside a channel.
+        beside: whether it is merged after the first exchange, so that a stage has a source and a channel.
         lag: how far the second topic's event time is behind the first one's, ms.
-        stragglers: whether a few records are so far behind that they are late for some of their windows, or all.
+        stragglers: whether a few records are so far behind that they are late for some or all of their windows.
     """
 
     partitions: int
@@ -66,12 +72,13 @@ class Shape:
 
     @property
     def has_late(self) -> bool:
-        """Whether records can be late: stragglers, those of a partition that was idle, or that nobody read yet."""
+        """Whether records can be late: stragglers, records of a partition that was idle, or that was not read
+        before."""
         return self.idle > 0 or self.grows or self.stragglers
 
     @property
     def every(self) -> int:
-        """How often a hopping window begins, ms."""
+        """The hop of hopping windows, ms."""
         return self.window // 4
 
     def topics_of(self, branch: str) -> tuple[str, ...]:
@@ -81,16 +88,16 @@ class Shape:
         return (TOPIC, OTHER)
 
     def grace_of(self, branch: str) -> int:
-        """How long a branch's windows stay open after their end, ms."""
+        """The grace period of a branch's windows, ms."""
         return 0 if branch == "updates" else self.grace
 
     def every_of(self, branch: str) -> int:
-        """How often a window of a branch begins, ms."""
+        """The interval between the starts of a branch's windows, ms."""
         return self.every if branch == "hops" else self.window
 
     @classmethod
     def draw(cls, random: Random) -> Shape:
-        """A shape with one to three branches."""
+        """Draw a shape with one to three branches."""
         stages = random.choice((1, 1, 2, 2, 3, 4))
         once = random.random() < 0.85
         branches = random.sample(BRANCHES if once else REPEATABLE, random.randrange(1, 4))
@@ -113,8 +120,8 @@ class Shape:
         return drawn._with_more(Random(repr(random.getstate()[1][:8])))
 
     def _with_more(self, random: Random) -> Shape:
-        """The shape with a second topic and with stragglers, or without; from a chance of their own, so that all else
-        that a seed draws does not depend on them."""
+        """The shape with or without a second topic and stragglers. They use a separate random generator, so that the
+        other values of a seed do not depend on them."""
         shape = replace(self, stragglers=self.delivery == "exactly_once" and random.random() < 0.25)
         if random.random() < 0.7:
             return shape
@@ -125,7 +132,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """One record of the input: `user` is its key in the topic, `item` and `group` those of the exchanges."""
+    """One record of the input: `user` is its key in the topic, `item` and `group` are keys of the exchanges."""
 
     id: int
     user: str
@@ -154,7 +161,7 @@ def draw_record(random: Random, shape: Shape, id: int, newest: int) -> InputReco
 
 
 class Follow(rf.ProcessFunction[str, Any, Any]):
-    """Counts records of a key, and sets a timer for each: what it emits says which is which."""
+    """Counts records of a key, and sets a timer for each. Its output shows which of the two it is."""
 
     count = rf.value(0)
     delay = 1
@@ -169,7 +176,7 @@ class Follow(rf.ProcessFunction[str, Any, Any]):
 
 
 def keeper(ttl: int) -> type[rf.ProcessFunction[str, Any, Any]]:
-    """A function with every kind of state, all with a TTL (ms), and a timer of the wall clock for each record."""
+    """A function with every kind of state, all with a TTL (ms), and a wall-clock timer for each record."""
     lifetime = timedelta(milliseconds=ttl)
 
     class Keeper(rf.ProcessFunction[str, Any, Any]):
@@ -198,13 +205,13 @@ def keeper(ttl: int) -> type[rf.ProcessFunction[str, Any, Any]]:
 
 
 def alarm(id: int) -> int:
-    """When (wall clock, ms) the timer of a record is due: some are in the past when they are set."""
+    """The time (wall clock, ms) of a record's timer; some are in the past when they are set."""
     return START // 1000 + id * 15
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Says which way a record went."""
+    """Adds the way of a record to it."""
 
     way: str
 
@@ -213,12 +220,12 @@ class Mark:
 
 
 def way_of(id: int) -> str:
-    """Which way a record goes through the split."""
+    """The way of a record through the split."""
     return "even" if id % 2 == 0 else "third" if id % 3 == 0 else "rest"
 
 
 class Relay(rf.ProcessFunction[str, Any, Any]):
-    """Counts records of a key and passes them on: a stage in between, with state of its own."""
+    """Counts records of a key and passes them on: an intermediate stage with its own state."""
 
     passed = rf.value(0)
 

@@ -17,10 +17,10 @@ from rayflow.testing.simulation.faults import Faults
 from rayflow.testing.simulation.schedule import Schedule
 
 MarkerSet = tuple[tuple[str, str, int], int, str]
-"""Group, sink operator and partition; the epoch; the marker as it is stored."""
+"""Group, sink operator and partition; the epoch; the stored marker."""
 
 TRANSACTION_TIMEOUT = 10_000_000
-"""Microseconds after which the broker ends an open transaction and fences its producer."""
+"""Microseconds after which the broker aborts an open transaction and fences its producer."""
 
 OffsetPlace: TypeAlias = tuple[str, str, int]
 """Group, topic, partition."""
@@ -31,11 +31,13 @@ class ModelTransaction:
     """One transaction.
 
     Attributes:
-        owner: the process whose it is.
-        state: "open", "committed" or "aborted". entered: whether the broker knows of it.
-        firsts: its first record of each partition in which its end does not show yet.
-        offsets: what it sets; order: when each was written.
-        groups: those in which its end does not show yet.
+        owner: the process that uses it.
+        state: "open", "committed" or "aborted".
+        entered: whether the broker knows it.
+        firsts: its first record in each partition in which its end is not visible yet.
+        offsets: the offsets that it sets.
+        order: when each was written.
+        groups: those in which its end is not visible yet.
     """
 
     id: str
@@ -64,14 +66,15 @@ class Entry:
 
 
 class ModelKafka:
-    """The broker. Every call is one request; while the broker is away each raises BrokerUnavailable.
+    """The broker. Every call is one request. While the broker is unavailable, each call raises BrokerUnavailable.
 
-    As Kafka does, it answers the end of a transaction when that is decided; it shows a little later, in one partition
-    and one group after the other.
+    Like Kafka, it answers the end of a transaction when it has decided. The end becomes visible a little later, in one
+    partition and one group after the other.
 
     Attributes:
-        markers_set: every marker that has become visible, in order. published: those committed together with records.
-        on_markers: called with what is published, and by whom.
+        markers_set: every marker that has become visible, in order.
+        published: those committed together with records.
+        on_markers: called with the markers that become visible, and their owner.
     """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
@@ -89,26 +92,26 @@ class ModelKafka:
         self._decided: dict[str, ModelTransaction] = {}
         self._order: dict[OffsetPlace, int] = {}
         self._number = count()
-        self._delays = Random(0)  # its own: a seed draws the same whether or not transactions are in flight
+        self._delays = Random(0)  # separate: a seed draws the same with and without transactions in flight
 
     def create(self, topic: str, partitions: int) -> None:
-        """Make a topic, if it is not there."""
+        """Create a topic, if it does not exist."""
         if topic not in self.topics:
             self.topics[topic] = partitions
             self.logs.update({TopicPartition(topic, p): [] for p in range(partitions)})
 
     def grow(self, topic: str, partitions: int) -> None:
-        """Give a topic more partitions."""
+        """Add partitions to a topic."""
         for p in range(self.topics[topic], partitions):
             self.logs[TopicPartition(topic, p)] = []
         self.topics[topic] = partitions
 
     def append(self, place: TopicPartition, entry: Entry) -> None:
-        """Write without a transaction: what the world outside of the job does."""
+        """Write without a transaction, like a producer outside of the job."""
         self.logs[place].append(entry)
 
     def fetch(self, place: TopicPartition, position: int, most: int) -> tuple[list[tuple[int, Entry]], int]:
-        """Committed records from a position on, with their positions, and where to go on."""
+        """Committed records from a position on, with their positions, and the next position."""
         self._reach()
         end = self.stable(place)
         found: list[tuple[int, Entry]] = []
@@ -122,7 +125,7 @@ class ModelKafka:
         return found, position
 
     def end_of(self, place: TopicPartition) -> int:
-        """The last stable offset, as a client asks for it. Raises UnknownTopic."""
+        """The last stable offset, as a client requests it. Raises UnknownTopic."""
         self._reach()
         if place not in self.logs:
             raise UnknownTopic("the partition is not there", topic=place.topic, partition=place.partition)
@@ -135,7 +138,7 @@ class ModelKafka:
         return min([len(self.logs[place]), *ends])
 
     def committed(self, topic: str) -> list[tuple[int, Entry]]:
-        """Everything that a read_committed reader sees of a topic: partition and record, in order."""
+        """All records of a topic that a read_committed reader sees: partition and record, in order."""
         found: list[tuple[int, Entry]] = []
         for p in range(self.topics.get(topic, 0)):
             place = TopicPartition(topic, p)
@@ -148,9 +151,9 @@ class ModelKafka:
     # Transactions
 
     def init(self, id: str) -> int:
-        """Fence older producers of the id, end their transaction; the new producer's epoch.
+        """Fence older producers of the id, and end their transaction. Returns the new producer's epoch.
 
-        Raises BrokerUnavailable while the end of a transaction of the id does not show everywhere.
+        Raises BrokerUnavailable while the end of a transaction of the id is not visible everywhere.
         """
         self._reach()
         if id in self._open:
@@ -161,15 +164,15 @@ class ModelKafka:
         return self._epochs[id]
 
     def epoch(self, id: str) -> int:
-        """The id's present epoch."""
+        """The current epoch of the id."""
         return self._epochs.get(id, -1)
 
     def begin(self, id: str, epoch: int, owner: Any) -> ModelTransaction:
-        """Begin a transaction. The broker hears of it only with what is put in."""
+        """Begin a transaction. The broker learns about it only with its first contents."""
         return ModelTransaction(id, epoch, self._schedule.now, owner)
 
     def place_of(self, batch: EncodedBatch, key: bytes | None) -> TopicPartition:
-        """Where a record of a batch belongs. Raises UnknownTopic."""
+        """The partition of a batch's record. Raises UnknownTopic."""
         if batch.topic not in self.topics:
             raise UnknownTopic("the topic is not there", topic=batch.topic)
         p = batch.partition if batch.partition is not None else murmur2(key or b"") % self.topics[batch.topic]
@@ -197,9 +200,9 @@ class ModelKafka:
             transaction.order[(group, *place)] = next(self._number)
 
     def end(self, transaction: ModelTransaction, answer: Callable[[str], None]) -> None:
-        """Ask for the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have had effect.
+        """Request the commit. `answer` is called with "done", "fenced" or "lost"; a lost one may have taken effect.
 
-        The broker is not asked about a transaction in which there is nothing: it never got it.
+        The broker receives no request for an empty transaction, because it never learned about it.
         """
         if not transaction.entered:
             answer("done")
@@ -223,7 +226,7 @@ class ModelKafka:
         self._schedule.after(random.randrange(100, 20_000 if lost else 3_000), take_effect)
 
     def abort(self, transaction: ModelTransaction) -> None:
-        """End a transaction without effect. Raises Fenced."""
+        """Abort a transaction. Raises Fenced."""
         if transaction.entered:
             self._enter(transaction)
             self._end(transaction, "aborted")
@@ -240,15 +243,15 @@ class ModelKafka:
         return {place: self.offsets[(group, *place)] for place in places if (group, *place) in self.offsets}
 
     def open_transactions(self) -> list[str]:
-        """The ids that have a transaction whose end does not show everywhere yet."""
+        """The ids with a transaction whose end is not visible everywhere yet."""
         return sorted({*self._open, *self._decided})
 
     def settling(self) -> bool:
-        """Whether the end of a transaction is decided and does not show everywhere yet."""
+        """Whether the end of a transaction is decided but not visible everywhere yet."""
         return bool(self._decided)
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Raises UnknownTopic."""
+        """The number of partitions of a topic. Raises UnknownTopic."""
         self._reach()
         if topic not in self.topics:
             raise UnknownTopic("the topic is not there", topic=topic)
@@ -274,7 +277,7 @@ class ModelKafka:
             self._end(transaction, "aborted")
 
     def _end(self, transaction: ModelTransaction, state: str) -> None:
-        """Decide. From here on nothing changes the outcome."""
+        """Decide the outcome, which does not change any more."""
         del self._open[transaction.id]
         transaction.state = state
         if state == "committed" and transaction.firsts:
@@ -304,7 +307,8 @@ class ModelKafka:
     def commit_offsets(
         self, offsets: dict[OffsetPlace, tuple[int, str]], order: dict[OffsetPlace, int] | None = None
     ) -> None:
-        """Set offsets of groups. `order`: when they were written, if not now; of two the one written later stays."""
+        """Set offsets of groups. `order`: when they were written, if not now; of two offsets, the one written later
+        stays."""
         for place, offset in offsets.items():
             number = next(self._number) if order is None else order[place]
             if number > self._order.get(place, -1):

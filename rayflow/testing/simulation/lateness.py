@@ -1,4 +1,4 @@
-"""Which watermark counted for each record when its stage took it: what makes it late, or not."""
+"""Determines the watermark that decided on each record when its stage took it: whether it is late."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rayflow.testing.simulation.timeline import Checkpoint, Timeline
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """A record, and between which watermarks (ms) the one lies that counted for it: what is over by `least` has closed
-    for it, what is not over by `most` has not."""
+    """A record, and the limits (ms) of the watermark that decided on it. A window that is over by `least` was closed
+    for it; a window that is not over by `most` was open."""
 
     record: InputRecord
     least: int
@@ -26,11 +26,11 @@ class Limited:
 
 
 class Lateness:
-    """Derives the limits of records from the checkpoints between which they were taken.
+    """Derives the limits of records from the checkpoints before and after them.
 
-    A task takes a record behind the watermark that it began the record's epoch with. It has not come further than it
-    was at the end of the epoch. And if the record's partition was active all the time, it has not come further since
-    than that partition's own watermark, for nothing that the record passes on its way has.
+    The watermark of a task for a record is at least its watermark at the start of the record's epoch, and at most its
+    watermark at the end of the epoch. If the record's partition was active the whole time, the watermark has not
+    advanced in the epoch beyond that partition's own watermark, which limits everything on the record's way.
     """
 
     def __init__(self, plan: JobPlan, shape: Shape, feeder: Feeder, timeline: Timeline) -> None:
@@ -45,7 +45,7 @@ class Lateness:
         return list(self._limits(branch))
 
     def task(self, operator: str, record: InputRecord, place: TopicPartition, stages: Mapping[str, int]) -> TaskId:
-        """Where an operator takes a record, with these partitions of each stage."""
+        """The place where an operator takes a record, with these numbers of partitions per stage."""
         stage = self._stage(operator)
         if not stage.inputs:
             return TaskId(stage.id, place.partition)
@@ -76,7 +76,7 @@ class Lateness:
         return Limited(record, max(met, span.begin), max(met, most))
 
     def _passed(self, stage: str, checkpoint: Checkpoint) -> Iterator[TaskId]:
-        """The tasks between sources and a stage that records may pass."""
+        """The tasks between sources and a stage through which records may pass."""
         for above in self._above[stage]:
             for p in range(checkpoint.stages[above]):
                 yield TaskId(above, p)
@@ -90,7 +90,7 @@ class Lateness:
 
 
 def _stages_above(plan: JobPlan) -> dict[str, set[str]]:
-    """For each stage those behind exchanges that feed it, directly or not."""
+    """For each stage, the stages after exchanges that feed it, directly or indirectly."""
     above: dict[str, set[str]] = {}
     for stage in plan.stages:
         feeding = {exchange.upstream for exchange in plan.exchanges if exchange.id in stage.inputs}

@@ -10,14 +10,14 @@ from rayflow.testing.simulation.world import World
 
 
 class Leftovers:
-    """Ends them some time, or hands them over."""
+    """Ends such processes after some time, or lets the next attempt take them over."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._kept: dict[WorkerId, WorkerProcess] = {}
 
     def end_later(self, process: Process) -> None:
-        """A zombie ends some time, unless it has become a worker of a new attempt by then."""
+        """End a zombie after some time, unless it has become a worker of a new attempt by then."""
         number = process.incarnation
 
         def end() -> None:
@@ -28,14 +28,14 @@ class Leftovers:
         world.schedule.after(world.random.randrange(world.faults.zombie_time * 1000), end)
 
     def keep(self, process: WorkerProcess) -> None:
-        """The next attempt may have a worker of the last one."""
+        """Let the next attempt take over a worker of the last one."""
         before = self._kept.get(process.slot)
         if before is not None and before is not process:
             before.kill()
         self._kept[process.slot] = process
 
     def take_over(self, slot: WorkerId, incarnation: Incarnation) -> bool:
-        """Whether the worker of a slot was kept, and goes on in `incarnation`. One that cannot ends."""
+        """Whether the worker of a slot was kept, and continues in `incarnation`. If it cannot, it ends."""
         kept = None if incarnation.over else self._kept.pop(slot, None)
         if kept is None:
             return False
@@ -47,7 +47,7 @@ class Leftovers:
         return False
 
     def let_go(self) -> None:
-        """End every worker that nobody has taken over."""
+        """End every worker that was not taken over."""
         for process in self._kept.values():
             process.kill()
         self._kept.clear()

@@ -1,4 +1,4 @@
-"""What an undisturbed attempt must get done, and by when: checkpoints, and their publication."""
+"""The progress that an attempt without faults must make, and when: checkpoints, and their publication."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rayflow.testing.simulation.timeline import Timeline
 
 MILLISECOND = 1000
 COMMIT_WITHIN = 500 * MILLISECOND
-"""Microseconds beyond the checkpoint interval within which records that are there belong to a checkpoint."""
+"""Microseconds after the checkpoint interval within which existing records must be in a checkpoint."""
 PUBLISH_WITHIN = 200 * MILLISECOND
-"""Microseconds after the commit of an epoch within which its output is published."""
+"""Microseconds after the commit of an epoch within which its output must be published."""
 
 
 class Liveness:
-    """Watches the job's present attempt while nothing disturbs it. Every method raises AssertionError.
+    """Watches the job's current attempt while no fault affects it. Every method raises AssertionError.
 
-    Where a time is measured from: the last of what the attempt began with, what happened since, and the last fault.
+    Times are measured from the latest of: the start of the attempt, its last progress, and the last fault.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Liveness:
         self._committed = 0
 
     def look(self, coordinator: CoordinatorProcess) -> None:
-        """After a step of the coordinator of the present attempt."""
+        """Called after a step of the current attempt's coordinator."""
         driver = coordinator.driver
         if driver is None or driver.coordinator.phase is not Phase.RUNNING:
             return
@@ -69,14 +69,14 @@ class Liveness:
             )
 
     def committed(self, coordinator: CoordinatorProcess, manifest: Manifest) -> None:
-        """An epoch is committed."""
+        """Note that an epoch is committed."""
         if coordinator.incarnation == self._incarnation:
             self._progress = self._committed = self._schedule.now
             if self._shape.delivery == "exactly_once":
                 self._unpublished = manifest
 
     def _waiting_since(self, coordinator: CoordinatorProcess) -> int | None:
-        """Since when the partitions that an attempt reads have a record that is in no checkpoint."""
+        """Since when the partitions of an attempt have had a record that is in no checkpoint."""
         found: list[int] = []
         for place, written in zip(self._feeder.places, self._feeder.written, strict=True):
             position = self._timeline.last.positions.get(place, 0)

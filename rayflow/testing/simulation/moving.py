@@ -1,4 +1,4 @@
-"""A job that is stopped with a savepoint goes on from it, in a new checkpoint store or in the one it had."""
+"""Stops a job with a savepoint, and starts it from the savepoint, in a new checkpoint store or in its old one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CutOff(Exception):
 
 
 class CutStore(ModelStore):
-    """Another store, whose writer dies after so many objects."""
+    """Another store, whose writer dies after this many objects."""
 
     def __init__(self, store: ModelStore, writes: int) -> None:
         self.uri = store.uri
@@ -39,9 +39,9 @@ class CutStore(ModelStore):
 
 
 class Moving:
-    """Writes a savepoint of `source` and starts from it in `target`; what is cut off is done again, as users do.
+    """Writes a savepoint of `source`, and starts from it in `target`. An interrupted copy is repeated, as by a user.
 
-    `then` is called with `target` once the job can go on there.
+    `then` is called with `target` when the job can start there.
     """
 
     def __init__(

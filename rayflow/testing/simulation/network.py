@@ -10,7 +10,8 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class Network:
-    """Delivers calls. What was sent before its sender died still arrives; so does, later, what a cut link holds."""
+    """Delivers calls. Messages that were sent before their sender died still arrive; those on a cut link arrive
+    later."""
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults]) -> None:
         self._schedule = schedule
@@ -18,8 +19,8 @@ class Network:
         self._latest: dict[Any, int] = {}
 
     def send(self, channel: Any, deliver: Callable[[], None], again: Callable[[], None]) -> None:
-        """Have `deliver` called some time later, and after everything sent before on the same channel; `again` is
-        called at any time after that, if the network says it twice."""
+        """Call `deliver` some time later, after everything sent before on the same channel. If the network repeats the
+        message, `again` is called at any time after that."""
         schedule, faults, random = self._schedule, self._faults(), self._schedule.random
         delay = random.randrange(100, faults.delay * 1000 + 200)
         if schedule.chance(faults.long_delay, "message delayed", *channel):

@@ -1,4 +1,4 @@
-"""What a job must have written, and what its state must hold, from its input alone, in plain Python."""
+"""Computes, from the input alone and in plain Python, what a job must have written and what its state must contain."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Written = list[tuple[int, bytes | None, bytes | None]]
 
 
 class Oracle:
-    """Knows the input of a job: the records of each partition, in order."""
+    """The oracle for a job. Its input: the records of each partition, in order."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
     def check(self, partitions: Sequence[Sequence[InputRecord]], branch: str, written: Written) -> None:
-        """Compare what a branch without windows has written. Raises AssertionError."""
+        """Compare the output of a branch without windows. Raises AssertionError."""
         given = [[record for record in records if self.keeps(record)] for records in partitions]
         every = list(chain.from_iterable(given))
         getattr(self, f"_check_{branch}")(given, every, self._by_key(branch, written))
 
     def check_windows(self, limited: Sequence[Limited], branch: str, written: Written, late: Written) -> None:
-        """Compare what a branch with windows has written, and set apart as too late. Raises AssertionError."""
+        """Compare the output of a branch with windows, and its late records. Raises AssertionError."""
         given = [(self.key(one.record), one) for one in limited if self.keeps(one.record)]
         values = [json.loads(value or b"null") for _, _, value in late]
         if not self.shape.has_late:
@@ -52,7 +52,7 @@ class Oracle:
         return dict(found)
 
     def state(self, partitions: Sequence[Sequence[InputRecord]], branch: str) -> dict[Any, Any]:
-        """What the state of a branch holds once it has seen exactly these records: count and total per key."""
+        """The state of a branch after exactly these records: count and total per key."""
         rows: dict[Any, Any] = {}
         for record in chain.from_iterable(partitions):
             if self.keeps(record):
@@ -71,16 +71,16 @@ class Oracle:
         return rows
 
     def timers(self, partitions: Sequence[Sequence[InputRecord]]) -> set[tuple[str, int]]:
-        """Every timer that is ever set: key and time."""
+        """All timers that are ever set: key and time."""
         every = chain.from_iterable(partitions)
         return {(self.key(record), record.ts + self.shape.timer) for record in every if self.keeps(record)}
 
     def keeps(self, record: InputRecord) -> bool:
-        """Whether the filter lets a record pass."""
+        """Whether the filter passes a record."""
         return not self.shape.filtered or record.n % 2 == 0
 
     def key(self, record: InputRecord) -> str:
-        """By what the last stage is keyed."""
+        """The key of the last stage."""
         key: str = getattr(record, KEYS[self.shape.stages - 1])
         return key
 
@@ -89,7 +89,7 @@ class Oracle:
         users = {record.user for record in every}
         expect("pass: keys", sorted(written), sorted(users))
         expect("pass: records", sorted(chain.from_iterable(written.values())), sorted(record.id for record in every))
-        for records in given:  # each partition in order; a key is in several once there were more partitions
+        for records in given:  # each partition in order; a key is in several of them after partitions were added
             for user in users:
                 ids = [record.id for record in records if record.user == user]
                 own = set(ids)
@@ -117,7 +117,7 @@ class Oracle:
             expect(f"table: counts of {key} rise", counts, sorted(set(counts)))
 
     def _final(self, branch: str, found: dict[str, list[Any]]) -> dict[At, WindowRow]:
-        """The result of each window: it has one, and a key's come in the order of their windows' ends."""
+        """The result of each window: there is one, and a key's results are in the order of their windows' ends."""
         got: dict[At, WindowRow] = {}
         for key, values in found.items():
             ends = [value["window_end"] for value in values]
@@ -143,7 +143,7 @@ class Oracle:
             expect(f"process: records of {key}", Counter(v["id"] for v in records), Counter(ids[key]))
         fired = Counter((key, value["at"]) for key, values in found.items() for value in values if "at" in value)
         expected = self.timers(given)
-        if self.shape.has_late:  # two records of one time, the second after the first one's timer, are two timers
+        if self.shape.has_late:  # two records with one time, the second after the first one's timer, set two timers
             set_at = Counter((self.key(record), record.ts + self.shape.timer) for record in every)
             fired = Counter({at: 1 if count <= set_at[at] else count for at, count in fired.items()})
         expect("process: timers", dict(fired), dict.fromkeys(expected, 1))
@@ -159,20 +159,20 @@ class Oracle:
         expect("states: strange alarms", fired.keys() - self.alarms(given), set())
 
     def alarms(self, partitions: Sequence[Sequence[InputRecord]]) -> set[tuple[str, int]]:
-        """Every timer of the wall clock that is ever set: key and time."""
+        """All wall-clock timers that are ever set: key and time."""
         every = chain.from_iterable(partitions)
         return {(self.key(record), alarm(record.id)) for record in every if self.keeps(record)}
 
     def _check_expiry(self, key: str, records: list[Any]) -> None:
-        """What each record of a key saw, from the times at which those before it were written.
+        """What each record of a key saw, computed from the write times of the records before it.
 
-        Until there is event time rows expire by the wall clock too, at a time that is not known here: what is seen is
-        taken as it is, until a later write makes its time certain again.
+        Until there is event time, rows also expire by the wall clock, at a time that is unknown here. Then any
+        observation is accepted, until a later write makes the time certain again.
         """
         ttl = self.shape.ttl
         ids: list[int] = []
         fifths: dict[int, tuple[int, int]] = {}
-        unsure: set[int | None] = set()  # None stands for the list
+        unsure: set[int | None] = set()  # None is the list
         written = before = WATERMARK_MIN
         for seen in records:
             now, fifth = max(seen["at"], seen["watermark"]), seen["id"] % 5
@@ -191,7 +191,7 @@ class Oracle:
             written = max(now, written)
             fifths[fifth] = (seen["id"], max(now, fifths[fifth][1]) if fifth in fifths else now)
             expect(f"states: list of {key}", (seen["count"], seen["ids"]), (len(ids), ids))
-            # What is expired for one record may still be seen by a later one of an earlier time.
+            # What is expired for one record may still be visible to a later one with an earlier time.
             live = {n: id for n, (id, at) in fifths.items() if now < at + ttl and n not in unsure}
             shown = {n: id for n, id in seen["fifths"] if n not in unsure}
             expect(f"states: map of {key}", shown, live)

@@ -1,4 +1,4 @@
-"""Many runs at once, one process for each core."""
+"""Runs many simulations in parallel, one process per core."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WORTH = 16
-"""Runs below which another process costs more than it saves."""
+"""The number of runs below which another process costs more than it saves."""
 
 
 def in_order(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """`function` of each item, in order, computed by up to `jobs` processes; by this one if they are few.
+    """`function` of each item, in order, computed by up to `jobs` processes; by this one if there are few items.
 
     >>> list(in_order(abs, [-1, 2], jobs=2))
     [1, 2]

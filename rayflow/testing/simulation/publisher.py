@@ -18,8 +18,8 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class ModelPublisher(Publisher):
-    """Publishes an epoch in one transaction of the slot's transactional id. Never blocks: what would wait raises
-    BrokerUnavailable, or yields WAITING."""
+    """Publishes an epoch in one transaction of the slot's transactional id. It never blocks: instead of waiting it
+    raises BrokerUnavailable, or yields WAITING."""
 
     def __init__(self, kafka: ModelKafka, schedule: Schedule, job: str, slot: int, owner: Any) -> None:
         self._kafka = kafka
@@ -69,12 +69,12 @@ class ModelPublisher(Publisher):
         raise InvariantBroken("An exactly-once publisher was asked to flush", job=self._job)
 
     def close(self) -> None:
-        """End an unfinished transaction without effect, if the broker can be reached."""
+        """Abort an unfinished transaction, if the broker is available."""
         with suppress(BrokerUnavailable, Fenced):
             self._abort()
 
     def _prepare(self, outputs: Mapping[SinkTask, Sequence[EncodedBatch]]) -> Iterator[str]:
-        """End what an earlier publish left in the middle, and see that the topics are there."""
+        """Abort the transaction of an interrupted publish, and check that the topics exist."""
         self._ready()
         while not self._reached(self._abort):
             yield WAITING
@@ -98,7 +98,7 @@ class ModelPublisher(Publisher):
         outputs: Mapping[SinkTask, Sequence[EncodedBatch]],
         positions: Mapping[TopicPartition, int],
     ) -> Generator[str, None, bool]:
-        """One transaction; returns whether its outcome is known to be the commit."""
+        """One transaction. Returns whether it is known to be committed."""
         transaction = self._unfinished = self._kafka.begin(self._id, self._ready(), self._owner)
         yield BEGUN
         for batch in [batch for batches in outputs.values() for batch in batches]:
@@ -138,7 +138,7 @@ class ModelPublisher(Publisher):
         self._kafka.add_offsets(transaction, f"{self._job}-markers", offsets)
 
     def _find_out(self, marker: Marker, sinks: list[SinkTask]) -> Generator[str, None, bool]:
-        """After a commit whose outcome is unknown: whether the epoch is published."""
+        """After a commit with an unknown outcome: whether the epoch is published."""
         while not self._reached(self._take_over):
             yield WAITING
         held: list[dict[SinkTask, Marker | None]] = []
@@ -168,7 +168,7 @@ class ModelPublisher(Publisher):
 
 
 def marker_place(sink: SinkTask) -> TopicPartition:
-    """Which offset is the marker of a sink task."""
+    """The offset that stores the marker of a sink task."""
     return TopicPartition(sink.operator, sink.partition)
 
 

@@ -1,4 +1,4 @@
-"""The model's reader: committed records of the assigned partitions, some of them now, some of them later."""
+"""The model's reader: delivers committed records of the assigned partitions, in random portions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class ModelReader(Reader):
-    """Reads from the model broker. A poll gives a random part of what there is."""
+    """Reads from the model broker. A poll returns a random part of the available records."""
 
     def __init__(self, kafka: ModelKafka, schedule: Schedule) -> None:
         self._kafka = kafka

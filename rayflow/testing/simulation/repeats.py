@@ -1,4 +1,4 @@
-"""At least once: what may come twice, and what must come anyway."""
+"""At-least-once delivery: which records may be repeated, and which must be there."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Positions = Mapping[tuple[str, int], int]
 
 
 class Repeats:
-    """Judges the output of an at-least-once job: nothing is lost, and an attempt repeats only what lies behind the
-    checkpoint that it began with.
+    """Checks the output of an at-least-once job: nothing is lost, and an attempt repeats only records after the
+    checkpoint from which it started.
 
     Attributes:
-        begun: where in its sources each incarnation began.
+        begun: the starting positions of each incarnation in its sources.
     """
 
     def __init__(self, shape: Shape, feeder: Feeder) -> None:
@@ -30,7 +30,7 @@ class Repeats:
         self._feeder = feeder
 
     def check(self, branch: str, written: list[tuple[int, Entry]]) -> None:
-        """Compare what a branch has written. Raises AssertionError."""
+        """Compare the output of a branch. Raises AssertionError."""
         values = [(entry.owner.incarnation, (entry.key or b"").decode(), json.loads(entry.value or b"null"))
                   for _, entry in written]  # fmt: skip
         if branch in ("pass", "split"):
@@ -65,7 +65,7 @@ class Repeats:
         expect("windows", dict(got), {at: {row} for at, row in full.items()})
 
     def _check_counts(self, branch: str, values: list[tuple[int, str, Any]]) -> None:
-        """The last row of each key is there; a table of every record has all that come before it."""
+        """Check that the last row of each key is there; with a table that emits per record, all rows before it, too."""
         got: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
         for _, key, value in values:
             got[key][value["count"]].add(value["total"])

@@ -1,4 +1,4 @@
-"""Virtual time and chance: every event of a simulation, in order."""
+"""Virtual time and random decisions: every event of a simulation, in order."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from itertools import count
 
 START = 1_000_000_000_000_000
-"""The first moment, microseconds since the Unix epoch."""
+"""The start time, in microseconds since the Unix epoch."""
 
 
 class Schedule:
-    """A queue of calls by virtual time (microseconds); calls of one moment run in the order they were made.
+    """A queue of calls by virtual time (microseconds). Calls for the same time run in the order of their requests.
 
     Attributes:
-        happened: how often each kind of fault has been.
+        happened: how often each kind of fault has happened.
 
     >>> schedule = Schedule(seed=1)
     >>> schedule.after(20, lambda: print("later"))
@@ -36,15 +36,15 @@ class Schedule:
 
     @property
     def elapsed(self) -> float:
-        """Virtual seconds since the beginning."""
+        """Virtual seconds since the start."""
         return (self.now - START) / 1e6
 
     def after(self, delay: int, call: Callable[[], None]) -> None:
-        """Have `call` called `delay` microseconds from now."""
+        """Call `call` in `delay` microseconds."""
         heapq.heappush(self._queue, (self.now + delay, next(self._number), call))
 
     def step(self) -> bool:
-        """Run the next call. False when there is none."""
+        """Run the next call. False if there is none."""
         if not self._queue:
             return False
         at, _, call = heapq.heappop(self._queue)
@@ -54,7 +54,8 @@ class Schedule:
         return True
 
     def chance(self, rate: float, fault: str, *place: object) -> bool:
-        """True once in 1/rate times; then `fault` is counted. Every fault is decided here, and `place` says where."""
+        """True with probability `rate`; then `fault` is counted. Every fault is decided here; `place` identifies the
+        occasion."""
         if rate <= 0 or self.random.random() >= rate:
             return False
         self.happened[fault] += 1

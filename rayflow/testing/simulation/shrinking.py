@@ -1,4 +1,4 @@
-"""The smallest case that fails as a seed does: fewer faults, records, sinks, stages, partitions and workers."""
+"""Finds the smallest case that fails like a seed: fewer faults, records, sinks, stages, partitions and workers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from rayflow.testing.simulation.simulation import STEPS, Simulation, SimulationF
 from rayflow.testing.simulation.world import OnNote
 
 SALTS = 3
-"""How many orders of events are tried for a smaller case, since leaving one fault out changes all that comes later."""
+"""How many orders of events are tried for a smaller case, because omitting one fault changes everything after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One simulation with its faults listed one by one.
+    """One simulation with an explicit list of its faults.
 
     Attributes:
-        seed: whose rates and durations of faults hold. records: how many, within `seconds`.
-        workers: of an attempt, at most. faults: what goes wrong, nothing else does; None: as drawn.
-        salt: 0 is the seed's own order of events; others are other ones.
+        seed: determines the rates and durations of faults.
+        records: their number, written within `seconds`.
+        workers: their maximum number in an attempt.
+        faults: only these happen; None: as drawn.
+        salt: 0 is the seed's own order of events; other numbers are other orders.
     """
 
     seed: int
@@ -39,13 +41,13 @@ class Case:
 
     @classmethod
     def of_seed(cls, seed: int) -> Case:
-        """What the seed draws."""
+        """The case that the seed draws."""
         drawn = Simulation(seed)
         return cls(seed, drawn.shape, drawn.feeder.records, drawn.feeder.seconds, 4)
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """From what `text` gives. Raises ValueError."""
+        """Parse the result of `text`. Raises ValueError."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError as error:
@@ -57,7 +59,7 @@ class Case:
 
     @property
     def size(self) -> tuple[float, ...]:
-        """Smaller is simpler: faults first, then what there is of everything else."""
+        """For comparing cases: fewer faults are simpler, then fewer of everything else."""
         shape = self.shape
         faults, partitions = len(self.faults or ()), shape.partitions + shape.other
         job = (len(shape.branches), shape.stages + shape.stragglers, self.workers, partitions)
@@ -65,10 +67,10 @@ class Case:
 
 
 class ListedFaults(Schedule):
-    """Makes happen what is listed, and records what has happened.
+    """Makes the listed faults happen, and records what has happened.
 
-    A fault's name is what goes wrong and the how manieth time it could have. Drawing goes on as if nothing were
-    listed, so that a list of all that a seed draws gives that seed's run.
+    A fault's name is its kind and its occasion, as a number. Random values are drawn as if there were no list, so a
+    list of all faults of a seed gives the same run as the seed.
     """
 
     def __init__(self, case: Case) -> None:
@@ -80,7 +82,7 @@ class ListedFaults(Schedule):
         self._asked: Counter[str] = Counter()
 
     def chance(self, rate: float, fault: str, *place: object) -> bool:
-        """Whether it is listed."""
+        """Whether the fault is listed."""
         if rate <= 0:
             return False
         drawn = self.random.random() < rate
@@ -110,7 +112,7 @@ class CaseRun(Simulation):
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """What shrinking came to. `original` lists the faults that the seed's own run had; `runs`: how many it took."""
+    """The result of shrinking. `original`: the faults of the seed's own run. `runs`: the number of runs."""
 
     original: Case
     smallest: Case
@@ -122,7 +124,8 @@ class Shrinker:
     """Makes the failing case of a seed smaller as long as it fails in the same way.
 
     Args:
-        most_runs: after which it is content with what it has. on_smaller: called with each smaller case.
+        most_runs: the maximum number of runs.
+        on_smaller: called with each smaller case.
     """
 
     def __init__(self, seed: int, most_runs: int, on_smaller: Callable[[Case], None] | None = None) -> None:
@@ -135,9 +138,9 @@ class Shrinker:
         self._seed = seed
 
     def shrink(self) -> Shrunk:
-        """A simpler job, whose runs are short; then delta debugging over the faults; until nothing helps.
+        """First a simpler job, whose runs are short; then delta debugging over the faults; until neither helps.
 
-        Raises ValueError if the seed holds.
+        Raises ValueError if the seed does not fail.
         """
         best = self._fails(Case.of_seed(self._seed))
         if best is None:
@@ -151,12 +154,12 @@ class Shrinker:
         return Shrunk(original, best, self._message, self._runs)
 
     def _fewer_faults(self, best: Case) -> Case:
-        """Leave parts out: halves first, then ever smaller ones, down to single faults (ddmin, complements only)."""
+        """Omit parts: halves first, then smaller parts, down to single faults (ddmin, complements only)."""
         parts = 2
         while faults := best.faults:
             size = -(-len(faults) // parts)
             for start in range(0, len(faults), size):
-                # From the end: what comes before a fault that is left out stays as it was.
+                # From the end, because everything before an omitted fault stays the same.
                 end = len(faults) - start
                 rest = faults[: max(0, end - size)] + faults[end:]
                 smaller = self._tried(replace(best, faults=rest))
@@ -189,7 +192,7 @@ class Shrinker:
         return None
 
     def _fails(self, case: Case) -> Case | None:
-        """The case with only those of its faults that happened, if it fails in the way the first one did."""
+        """The case with only those of its faults that happened, if it fails like the first one."""
         if self._runs >= self._most_runs:
             return None
         self._runs += 1
@@ -207,7 +210,7 @@ class Shrinker:
 
 
 def kind_of(error: SimulationFailed) -> str:
-    """What went wrong, without the details that differ from case to case.
+    """The failure, without details that differ from case to case.
 
     >>> kind_of(SimulationFailed("seed 7: AssertionError: totals: counts of item3: got [1, 1], expected [1]"))
     'AssertionError: *'
@@ -219,7 +222,7 @@ def kind_of(error: SimulationFailed) -> str:
 
 
 def simpler(case: Case) -> Iterator[Case]:
-    """Cases that are simpler in one respect; the greatest steps first."""
+    """Cases that are simpler in one respect, the largest steps first."""
     shape = case.shape
     for part in (8, 4, 2, 1.3):
         if int(case.records / part) < case.records:
@@ -242,7 +245,7 @@ def simpler(case: Case) -> Iterator[Case]:
 
 
 def _fitting(shape: Shape) -> Shape:
-    """The shape with a second topic that fits the rest: one stage needs equal partitions."""
+    """The shape with a second topic that fits the other values: one stage needs equal numbers of partitions."""
     other = shape.partitions if shape.other and shape.stages == 1 else shape.other
     return replace(shape, other=other, beside=shape.beside and shape.stages > 2)
 

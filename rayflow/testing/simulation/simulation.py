@@ -1,4 +1,4 @@
-"""One simulation: a job, a world that breaks, and what must hold whatever happens."""
+"""One simulation: a job, a model world with faults, and the conditions that must always hold."""
 
 from __future__ import annotations
 
@@ -35,24 +35,26 @@ from rayflow.testing.simulation.watch import Watch
 from rayflow.testing.simulation.world import ENOUGH, SECOND, OnNote, Report, World
 
 STEPS = 400_000
-"""Events after which a simulation counts as one that does not end."""
+"""Maximum number of events, after which a simulation counts as one that does not end."""
 SLOTS = 6
-"""From how many slots an attempt takes its own."""
+"""The number of slots from which an attempt chooses."""
 
 
 class SimulationFailed(AssertionError):
-    """Something that must hold did not. The message names the seed, which replays it."""
+    """A condition did not hold. The message has the seed, which replays the simulation."""
 
 
 class Simulation(World):
-    """Runs one seed to its end: attempt after attempt, in a world that breaks.
+    """Runs one seed to its end: attempt after attempt, in a world with faults.
 
     Args:
-        seed: decides everything. on_note: called with every step.
-        faults, shape, records, schedule: instead of those that the seed draws (records: how many).
+        seed: decides everything.
+        on_note: called with every step.
+        faults, shape, records, schedule: replace those that the seed draws (records: their number).
 
     Attributes:
-        most_steps: events after which it counts as one that does not end. bases: see `small_bases`.
+        most_steps: maximum number of events.
+        bases: see `small_bases`.
     """
 
     trouble_kind = Trouble
@@ -114,7 +116,7 @@ class Simulation(World):
     # Attempts
 
     def incarnate(self, lost_marker: LostMarker | None = None) -> None:
-        """Begin another attempt."""
+        """Start another attempt."""
         self.trouble.hit_machines()
         incarnation = Incarnation(len(self.incarnations) + 1, self.store)
         self.incarnations.append(incarnation)
@@ -138,7 +140,7 @@ class Simulation(World):
         incarnation.coordinator.begin()
 
     def _earlier(self, slots: Sequence[WorkerId]) -> dict[TaskId, WorkerId]:
-        """Where the tasks were before: where they were, or anywhere."""
+        """The earlier placement of the tasks: the real one, or a random one."""
         last = self.incarnations[-2].coordinator if len(self.incarnations) > 1 else None
         if last is None or last.driver is None or self.random.random() < 0.5:
             tasks = [TaskId(stage.id, p) for stage in self.plan.stages for p in range(self.shape.partitions)]
@@ -146,7 +148,7 @@ class Simulation(World):
         return dict(last.driver.placement)
 
     def worker_count(self) -> int:
-        """How many workers the next attempt has."""
+        """The number of workers of the next attempt."""
         return self.random.randrange(1, min(4, len(self.plan.stages) * self.shape.partitions) + 1)
 
     # Surroundings
@@ -181,7 +183,7 @@ class Simulation(World):
         self._network.send(link, deliver, deliver)
 
     def _arrive(self, link: tuple[str, WorkerId | None], own: Incarnation, parcel: Letter | bytes) -> None:
-        """Letters come in order and once, as from a real transport; of frames, their receiver sees to that."""
+        """Letters are delivered in order and once, as by a real transport; for frames, the receiver ensures this."""
         slot = link[1]
         if isinstance(parcel, Letter):
             for letter in self._links.setdefault(link, Ordered()).arrive(parcel.number, parcel):
@@ -190,7 +192,7 @@ class Simulation(World):
             self._deliver(slot, own, parcel)
 
     def _deliver(self, slot: WorkerId | None, own: Incarnation, parcel: Letter | bytes) -> None:
-        """To the process that it was meant for, or to the one that has its place now, which must refuse it."""
+        """Deliver to the intended process, or to the one that has its place now, which must refuse it."""
         for incarnation in (own, self.current):
             if incarnation.store is own.store and incarnation.deliver(slot, parcel, own.number):
                 return
@@ -203,7 +205,7 @@ class Simulation(World):
             options = replace(incarnation.options, max_poll_records=self.random.randrange(1, 40))
             process = WorkerProcess(self, incarnation.number, slot, self.plan, options, coordinator.checkpoints)
             incarnation.workers[slot] = process
-            if incarnation.over:  # started by a coordinator that is a zombie itself
+            if incarnation.over:  # started by a coordinator that is itself a zombie
                 self._leftovers.end_later(process)
             incarnation.machines[slot] = self.machines.take(slot, process)
             process.begin()
@@ -258,7 +260,7 @@ class Simulation(World):
             return False
         if self.bounded:
             if not self.of(coordinator).options.until_end:
-                coordinator.stop()  # what is left is for a bounded run
+                coordinator.stop()  # a bounded run processes the rest
             return False
         read: dict[tuple[str, int], int] = {}
         for process in self.of(coordinator).workers.values():

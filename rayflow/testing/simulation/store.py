@@ -1,4 +1,4 @@
-"""A model checkpoint store: what is written shows some time later, or fails, or does so without anybody hearing."""
+"""A model checkpoint store: writes become visible after some time, fail, or succeed without an answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rayflow.testing.simulation.schedule import Schedule
 
 
 class ModelStore(CheckpointStore):
-    """Objects in memory. The contract's own methods act at once; processes write by `put_later` and `create_later`.
+    """Objects in memory. The contract's own methods act at once; processes write with `put_later` and `create_later`.
 
     Attributes:
-        creating: how many objects are on their way that may yet be created.
+        creating: the number of objects in flight that may still be created.
     """
 
     def __init__(self, schedule: Schedule, faults: Callable[[], Faults], uri: str = "model:") -> None:
@@ -61,8 +61,8 @@ class ModelStore(CheckpointStore):
     def put_later(
         self, process: Any, name: str, parts: Sequence[bytes], then: Callable[[], None], fail: Callable[[], None]
     ) -> None:
-        """Write in the background. An answer comes after the object is durable; a process that dies before may leave
-        all, half or nothing of it."""
+        """Write in the background. The answer comes after the object is durable. If the process dies before, all of the
+        object, half of it or nothing may exist."""
         random, faults = self._schedule.random, self.faults()
         fails = self._schedule.chance(faults.store_fails, "store write fails", name)
         lost = self._schedule.chance(faults.store_answer_lost, "store answer lost", name)
@@ -82,7 +82,7 @@ class ModelStore(CheckpointStore):
     def create_later(
         self, process: Any, name: str, data: bytes, then: Callable[[bool], None], fail: Callable[[], None]
     ) -> None:
-        """Create in the background; the process may be long dead when it takes effect."""
+        """Create in the background. It may take effect long after the process is dead."""
         random, faults = self._schedule.random, self.faults()
         fails = self._schedule.chance(faults.store_fails, "store write fails", name)
         lost = self._schedule.chance(faults.store_answer_lost, "store answer lost", name)

@@ -1,4 +1,4 @@
-"""Incarnations: the processes of one attempt, what becomes of them, and when the next attempt begins."""
+"""Incarnations: the processes of one attempt, their ends, and the start of the next attempt."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Incarnation:
 
     Attributes:
         store: its checkpoint store.
-        over: whether another one takes or took its place; those of its processes that live are zombies.
-        machines: which machine each worker runs on. options: of its attempt.
+        over: whether another one has replaced it, or will; its living processes are zombies.
+        machines: the machine of each worker.
+        options: of its attempt.
     """
 
     def __init__(self, number: int, store: ModelStore) -> None:
@@ -31,9 +32,9 @@ class Incarnation:
         self.options = RunOptions()
 
     def deliver(self, slot: WorkerId | None, parcel: Letter | bytes, sent_in: int) -> bool:
-        """Give a parcel to the worker of a slot, or to the coordinator (None). False if it does not live.
+        """Deliver a parcel to the worker of a slot, or to the coordinator (None). False if that process is dead.
 
-        A coordinator's letters, sent in incarnation `sent_in`, reach no worker that was started later.
+        A coordinator's letters, sent in incarnation `sent_in`, do not reach workers that were started later.
         """
         if slot is not None:
             worker = self.workers.get(slot)
@@ -46,31 +47,32 @@ class Incarnation:
         return False
 
     def hosts_alike(self, other: Incarnation) -> bool:
-        """Whether its workers can go on in another incarnation: both are of one submission, with its options."""
+        """Whether its workers can continue in another incarnation: both belong to one submission, with the same
+        options."""
         return self.store is other.store and self.options.until_end == other.options.until_end
 
     def adopt(self, worker: WorkerProcess, before: Incarnation) -> None:
-        """A worker of an earlier incarnation goes on in this one."""
+        """Let a worker of an earlier incarnation continue in this one."""
         self.workers[worker.slot] = before.workers.pop(worker.slot)
         self.machines[worker.slot] = before.machines[worker.slot]
         worker.incarnation = self.number
 
     @property
     def processes(self) -> list[Process]:
-        """Those that live."""
+        """The living processes."""
         every: list[Process | None] = [self.coordinator, *self.workers.values()]
         return [process for process in every if process is not None and process.alive]
 
 
 class Machines:
-    """As many machines as are needed. A worker process goes where its slot was last, unless a zombie is there."""
+    """As many machines as needed. A worker process uses the last machine of its slot, unless a zombie is there."""
 
     def __init__(self) -> None:
         self.disks: list[ModelDisk] = []
         self._users: list[Process | None] = []
 
     def take(self, slot: WorkerId, process: Process) -> int:
-        """A machine on which nobody runs."""
+        """A machine without processes."""
         preferred: list[int] = [slot, *range(len(self._users))]
         for machine in preferred:
             while machine >= len(self._users):
@@ -85,5 +87,5 @@ class Machines:
         return len(self._users) - 1
 
     def used(self) -> set[int]:
-        """The machines on which somebody runs."""
+        """The machines with processes."""
         return {machine for machine, user in enumerate(self._users) if user is not None and user.alive}

@@ -1,4 +1,4 @@
-"""What goes wrong in a simulation, and what the world around it does then."""
+"""The faults in a simulation, and the reactions of the world."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HOUR = 3_600_000
 
 
 class Trouble:
-    """Crashes, freezes, zombies, outages and everything else of `Faults`, until it ends; and the restarts after it.
+    """Crashes, freezes, zombies, outages and all other `Faults`, until they end, and the restarts after them.
 
     Attributes:
         skipped: how far the wall clock is ahead of virtual time, ms.
     """
 
     def __init__(self, world: World, leftovers: Leftovers, incarnate: Callable[[LostMarker | None], None]) -> None:
-        """`incarnate` begins another attempt."""
+        """`incarnate` starts another attempt."""
         self.skipped = 0
         self._world = world
         self._leftovers = leftovers
@@ -65,7 +65,7 @@ class Trouble:
         if coordinator is not None and any(
             isinstance(process, WorkerProcess) and process.attempt > coordinator.attempt
             for process in current.processes
-        ):  # a coordinator before it has claimed an attempt later, and took a worker that was kept: nobody answers
+        ):  # an earlier coordinator has claimed a later attempt and taken a kept worker: nobody answers this one
             world.note("world", "gives up an attempt that is not the newest")
             self.give_up(current)
             coordinator = None
@@ -99,7 +99,7 @@ class Trouble:
         if world.shape.grows and before < MOST_PARTITIONS and not world.feeder.done:
             partitions = self._random.randrange(before + 1, MOST_PARTITIONS + 1)
             world.note("world", f"the input has {partitions} partitions now")
-            together = world.shape.stages == 1 and world.shape.other  # group_by_key() asks for as many in both
+            together = world.shape.stages == 1 and world.shape.other  # group_by_key() requires the same number in both
             grown = (TOPIC, OTHER) if together else (TOPIC,)
             self._schedule.happened[
                 "partitions added " + ("while down" if world.current.over else "while running")
@@ -108,7 +108,7 @@ class Trouble:
                 world.feeder.grow(partitions, topic)
 
     def hit_machines(self) -> None:
-        """Before an attempt begins: disks are lost, machines reboot."""
+        """Before an attempt starts: disks are lost, machines reboot."""
         machines, faults = self._world.machines, self._world.faults
         for machine, disk in enumerate(machines.disks):
             if machine in machines.used():
@@ -121,7 +121,7 @@ class Trouble:
     # In a process
 
     def spares(self, process: Process, step: str) -> bool:
-        """Whether a process does its next step; else it dies, or stands still."""
+        """Whether a process does its next step; otherwise it dies, or stands still."""
         faults = self._world.faults
         rate = faults.crash + (faults.target_crash if step == faults.target else 0.0)
         if not self._schedule.chance(rate, "crash", process.name, step):
@@ -148,16 +148,16 @@ class Trouble:
         return False
 
     def failed(self, process: Process, error: Exception) -> None:
-        """An error has ended a process's attempt. Raises it when nothing that went wrong explains it."""
+        """An error has ended a process's attempt. Raises it if no simulated fault explains it."""
         world = self._world
         incarnation = world.of(process)
         world.note(process.name, f"FAILS: {type(error).__name__}: {error}")
         harmless: tuple[type[Exception], ...] = (Fenced, CheckpointStoreFailed, BrokerUnavailable)
         if (
             incarnation.store is not world.store
-        ):  # the job has gone on from a savepoint, elsewhere, which is what the error says
+        ):  # the job has started elsewhere from a savepoint, which is what the error says
             harmless += (OutputOfAnotherRun,)
-        # The markers of an attempt that was fenced after it had read them may be older than the manifest it reads then.
+        # An attempt that was fenced after reading the markers may then read a newer manifest.
         if isinstance(error, MarkerLost) and (self._expiry.may_ask() or incarnation.over):
             self._undecided = self._undecided or not incarnation.over
         elif not isinstance(error, harmless):
@@ -168,7 +168,7 @@ class Trouble:
     # After it
 
     def give_up(self, incarnation: Incarnation) -> None:
-        """Another attempt is to take its place."""
+        """Request another attempt as a replacement."""
         if not incarnation.over:
             incarnation.over = True
             delay = self._random.randrange(1000, self._world.faults.restart_time * 1000)
@@ -187,7 +187,7 @@ class Trouble:
         self._incarnate(None)
 
     def replaced(self, process: Process) -> None:
-        """Another attempt begins: the process ends, or goes on as a zombie, or as a worker of the new attempt."""
+        """Another attempt starts: the process ends, or continues as a zombie, or as a worker of the new attempt."""
         faults = self._world.faults
         if isinstance(process, WorkerProcess) and self._schedule.chance(faults.kept, "worker kept", process.name):
             self._world.note(process.name, "is kept")
@@ -199,7 +199,7 @@ class Trouble:
             process.kill()
 
     def _decide(self) -> None:
-        """The user stops everything, waits until nothing is on its way any more, and looks into the topics."""
+        """The user stops everything, waits until nothing is in flight, and looks into the topics."""
         world = self._world
         for process in world.living():
             process.kill()
@@ -212,7 +212,7 @@ class Trouble:
         self._incarnate(decision)
 
     def forget_markers(self) -> None:
-        """A week passes with nothing running."""
+        """A week passes without any process."""
         if not self._expiry.allowed():
             return
         for process in self._world.living():

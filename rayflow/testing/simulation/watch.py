@@ -1,4 +1,4 @@
-"""What must hold at every step of a simulation, as long as it runs."""
+"""The conditions that must hold at every step of a simulation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from rayflow.testing.simulation.schedule import Schedule
 from rayflow.testing.simulation.timeline import Timeline
 
 SETTLED = 5
-"""Epochs of one attempt after which it must have deleted what those before it left."""
+"""The number of epochs after which an attempt must have deleted the leftovers of earlier ones."""
 
 
 class Watch:
-    """Looks at processes after their steps, at markers when they become visible, at checkpoints when they are there.
+    """Checks processes after their steps, markers when they become visible, and checkpoints when they are complete.
 
     Every method raises AssertionError, or InvariantBroken.
 
     Attributes:
-        always_reads: whether memory is never so short that sources are held, which then nobody listens to.
+        always_reads: whether there is always enough memory, so that sources are never held.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class Watch:
         self.always_reads: Callable[[], bool] = lambda: True
 
     def stepped(self, process: Process, *, current: bool) -> None:
-        """The invariants of the state machines hold, event time never goes back, and the `current` attempt gets on."""
+        """Check the invariants of the state machines, that event time never goes back, and that the `current` attempt
+        progresses."""
         process.validate()
         if isinstance(process, WorkerProcess) and process.worker is not None:
             self._idleness.look(process, process.world.clock())
@@ -84,7 +85,7 @@ class Watch:
                 self._liveness.look(process)
 
     def marked(self, process: Owner, markers: list[MarkerSet]) -> None:
-        """Only the newest checkpoint's epoch is ever published, and by nobody older than the attempt that made it."""
+        """Check that only the newest checkpoint's epoch is published, and not by an attempt older than its own."""
         if not markers:
             return
         manifest = newest_manifest(process.checkpoints)
@@ -99,7 +100,8 @@ class Watch:
             )
 
     def committed(self, process: CoordinatorProcess, manifest: Manifest) -> None:
-        """It is the newest. Some are compared with their input; a settled attempt leaves no more than is to be kept."""
+        """Check that it is the newest. Compare some with their input. A settled attempt keeps no more than
+        configured."""
         newest = newest_manifest(process.checkpoints)
         assert newest is not None
         expect("the newest checkpoint", (newest.epoch, newest.attempt), (manifest.epoch, process.attempt))
@@ -108,7 +110,7 @@ class Watch:
         self._liveness.committed(process, manifest)
         epochs = self._committed[process.incarnation] = self._committed.get(process.incarnation, 0) + 1
         driver = process.driver
-        if epochs >= SETTLED and driver is not None and not driver.collecting:  # it keeps up with short epochs later
+        if epochs >= SETTLED and driver is not None and not driver.collecting:  # with short epochs it catches up later
             kept = len(manifest_epochs(process.checkpoints))
             assert kept <= self._retain + 2, f"{kept} checkpoints are held, to keep {self._retain}"
         if self._schedule.random.random() < 0.2:
@@ -116,14 +118,14 @@ class Watch:
             check_checkpoint(process.checkpoints, stored, self._shape, self._feeder, self.lateness)
 
     def finished(self, coordinator: CoordinatorProcess, workers: list[WorkerProcess]) -> None:
-        """Nothing is in flight in an attempt that has drained its sources."""
+        """Check that nothing is in flight in an attempt that has drained its sources."""
         if coordinator.ending != "drain":
             return
         for process in workers:
             assert process.worker is not None
             for id, task in process.worker.tasks.items():
                 assert not task.alignment.held, f"{id} holds {task.alignment.held} events back for ever"
-                # Timers of the wall clock fire as long as the process lives.
+                # Wall-clock timers fire as long as the process lives.
                 rows = 0 if "states" in self._shape.branches else task.state.pending_rows
                 assert not rows, f"{id} has {rows} rows that belong to no epoch"
 
@@ -133,14 +135,14 @@ class Watch:
         manifest = process.began_with
         try:
             progress = {} if manifest is None else read_progress(process.checkpoints, manifest)
-        except ObjectMissing:  # a zombie's, which retention has deleted by now: it cannot start any more
+        except ObjectMissing:  # a zombie's, which retention has deleted: it cannot start any more
             progress = {}
         self._repeats.begun[process.incarnation] = positions_of(progress)
         if progress and manifest is not None and not self._timeline.knows(manifest):
-            self._take(process, manifest, progress)  # its coordinator never learned that it was committed
+            self._take(process, manifest, progress)  # its coordinator never learned about the commit
 
     def _take(self, process: CoordinatorProcess, manifest: Manifest, progress: Mapping[TaskId, dict[str, Any]]) -> None:
-        """The job has another checkpoint."""
+        """Note that the job has another checkpoint."""
         listened = self.always_reads() and self._calm.since <= self._last - (self._shape.idle + LOOKS_WITHIN) * 1000
         self._timeline.add(process.checkpoints.uri, manifest, progress, self._idle_at_last if listened else {})
         self._idle_at_last = self._idleness.sure(self._timeline.last.attempt, process.world.clock())

@@ -1,4 +1,4 @@
-"""What windows must have counted, and which records must have come too late for them."""
+"""Computes what windows must have counted, and which records must have been late for them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WindowRow = tuple[int, int]
 
 
 class WindowOracle:
-    """Judges one branch with windows.
+    """Checks one branch with windows.
 
-    For each record, the watermark that counted for it lies within its limits: a window that is over by the lower one
-    has closed for the record, one that is not over by the upper one has not. A record is late if its last window has
-    closed; then it is set apart, once, and counts nowhere. Any other counts in its last window.
+    The watermark that decided on a record is within the record's limits: a window that is over by the lower one was
+    closed for the record, one that is not over by the upper one was open. A record is late if its last window was
+    closed. Then it is reported once, and counts in no window. Any other record counts in its last window.
     """
 
     def __init__(self, shape: Shape, branch: str) -> None:
@@ -51,7 +51,7 @@ class WindowOracle:
             self._check_row(at, got.get(at, (0, 0)), sure[at], sorted(perhaps[at]))
 
     def _check_late(self, given: Sequence[tuple[str, Limited]], late: list[Any]) -> set[int]:
-        """Each late record is reported once, and as it came. Returns their ids."""
+        """Check that each late record is reported once, unchanged. Returns their ids."""
         reported = Counter(value["id"] for value in late)
         expect(f"{self._branch}: late more than once", sorted(id for id in reported if reported[id] > 1), [])
         came = {limited.record.id: limited.record for _, limited in given}
@@ -89,9 +89,10 @@ def windows_of(record: InputRecord, size: int, every: int) -> list[int]:
 def open_windows(
     records: Iterable[tuple[str, InputRecord, int]], size: int, every: int, grace: int, met: dict[int, int]
 ) -> dict[At, WindowRow]:
-    """What the windows hold that a watermark leaves open: of each record its key, and its task's watermark (ms).
+    """The contents of the windows that a watermark leaves open. For each record: its key, and its task's watermark
+    (ms).
 
-    `met`: by record, the watermark of its own partition when it was read, behind which it is late.
+    `met`: by record, the watermark of its own partition when it was read; the record is late behind it.
     """
     rows: dict[At, WindowRow] = {}
     for key, record, watermark in records:

@@ -1,4 +1,5 @@
-"""The world of a simulation: what its seed draws, the models that the job runs on, and the attempts so far."""
+"""The world of a simulation: the values that its seed draws, the models on which the job runs, and the attempts so
+far."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ ENOUGH = 1 << 20
 """Bytes of memory with which a worker never has to hold its sources."""
 
 OnNote = Callable[[float, str, str], None]
-"""Called with every step: virtual time in seconds, who, what."""
+"""Called with every step: virtual time in seconds, process, step."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What happened in one simulation. `crashes` by step, `faults` by kind."""
+    """The result of one simulation. `crashes` by step, `faults` by kind."""
 
     seed: int
     attempts: int = 0
@@ -43,9 +44,9 @@ class World:
     """Everything that the processes of one simulation share.
 
     Attributes:
-        done: whether the job has come to its end.
+        done: whether the job has ended.
         memory_limit, retain: of every attempt (`RunOptions`).
-        bounded: whether the last of the input is read by a bounded run; else the job is drained from outside.
+        bounded: whether a bounded run reads the last input; otherwise the job is drained by a request.
         ends: of that run.
     """
 
@@ -93,11 +94,11 @@ class World:
         return self.incarnations[process.incarnation - 1]
 
     def living(self) -> list[Process]:
-        """Every process that lives."""
+        """Every living process."""
         return [process for incarnation in self.incarnations for process in incarnation.processes]
 
     def partitions(self) -> dict[str, int]:
-        """How many partitions the topic of each source has now."""
+        """The current number of partitions of each source's topic."""
         topics = self.kafka.topics
         return {source.id: topics[source.topic.name] for stage in self.plan.stages for source in stage.sources}
 

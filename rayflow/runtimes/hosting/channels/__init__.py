@@ -1,1 +1,1 @@
-"""Channels between the tasks of different workers: events as frames, in order, with credit."""
+"""Channels between the tasks of different workers: events are sent in frames, in order, with credit."""

@@ -1,4 +1,4 @@
-"""Encodes channel events as bytes for frames between workers, records as typed columns."""
+"""Encodes channel events as bytes for frames between workers, with records as typed columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 
 def encode_event(event: ChannelEvent, codec: Codec) -> bytes:
-    """The bytes of one event. Raises ValueNotCarried for a key or a value that the codec cannot carry."""
+    """Encode one event. Raises ValueNotCarried for a key or a value that the codec cannot encode."""
     channel = event.channel
     match event:
         case BatchReceived(_, batch):
@@ -35,7 +35,7 @@ def encode_event(event: ChannelEvent, codec: Codec) -> bytes:
 
 
 def decode_event(data: bytes | memoryview, codec: Codec) -> ChannelEvent:
-    """The event that `encode_event` made bytes of. Raises DamagedObject."""
+    """The inverse of `encode_event`. Raises DamagedObject."""
     kind, exchange, source, target, *rest = _unpack(data)
     channel = ChannelId(exchange, source, target)
     if kind == _BATCH:

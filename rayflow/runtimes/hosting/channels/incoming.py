@@ -18,7 +18,7 @@ from rayflow.serde.codec import Codec
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An event and, for records, which sender's flow they used how many bytes of."""
+    """An event and, for records, the flow to which they belong and the bytes of its credit that they use."""
 
     event: ChannelEvent
     sender: WorkerId
@@ -26,15 +26,15 @@ class Arrived:
 
     @property
     def flow(self) -> Feed:
-        """The flow that it belongs to."""
+        """The flow of the records."""
         return Feed(self.event.channel.exchange, self.event.channel.source)
 
 
 class Incoming:
-    """Keeps what has arrived per task, in order of arrival; tasks take it in turn.
+    """Queues the events of each task in order of arrival; tasks take them in turn.
 
-    Credit goes back to the sender when a task has handled a batch; for one that the task's alignment holds back, only
-    when the barrier has gone through, so that what is held is bounded too.
+    The sender gets its credit back when a task has handled a batch. For a batch that alignment holds back, this happens
+    only after the barrier has passed, so that the held batches are bounded, too.
     """
 
     def __init__(self, plan: JobPlan, codec: Codec, give: Callable[[WorkerId, Feed, int], None]) -> None:
@@ -46,7 +46,7 @@ class Incoming:
         self._held: list[tuple[TaskId, Epoch, Arrived]] = []
 
     def arrive(self, frame: Frame) -> list[Frame]:
-        """Take a frame; gives those, in order, whose events are queued now. Raises DamagedObject."""
+        """Accept a frame. Returns those frames, in order, whose events are now queued. Raises DamagedObject."""
         ordered = self._senders.setdefault(frame.sender, Ordered())
         ready = ordered.arrive(frame.number, frame)
         for each in ready:
@@ -58,11 +58,12 @@ class Incoming:
         return ready
 
     def next(self, waiting: Collection[TaskId]) -> list[Arrived]:
-        """One event for each task that has one and is not in `waiting`."""
+        """Take one event for each task that has one and is not in `waiting`."""
         return [queue.popleft() for task, queue in self._queues.items() if queue and task not in waiting]
 
     def handled(self, arrived: Arrived, worker: Worker) -> None:
-        """The worker has taken an event: its sender may send more, unless alignment holds it back."""
+        """Note that the worker has taken an event: its sender gets credit back, unless alignment holds the event
+        back."""
         if not arrived.size:
             return
         channel = arrived.event.channel
@@ -74,7 +75,7 @@ class Incoming:
             self._give(arrived.sender, arrived.flow, arrived.size)
 
     def released(self, worker: Worker) -> None:
-        """Give back the credit of what was held back and is not any more."""
+        """Give back the credit of events that are no longer held back."""
         if not self._held:
             return
         still = []

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Ordered(Generic[T]):
-    """Puts numbered messages of one sender in order: Ray starts calls of an async actor in any order.
+    """Sorts the numbered messages of one sender, because Ray starts calls of an async actor in any order.
 
     >>> ordered = Ordered()
     >>> ordered.arrive(1, "b"), ordered.arrive(0, "a"), ordered.arrive(0, "a")

@@ -1,4 +1,4 @@
-"""Gathers events for other workers into frames, and counts the credit of each task."""
+"""Collects events for other workers in frames, and counts the credit of each task."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rayflow.runtimes.hosting.channels.encoding import encode_event
 from rayflow.serde.codec import Codec
 
 FRAME = 128 << 10
-"""Bytes at which a frame is sent at once."""
+"""Size in bytes at which a frame is sent at once."""
 LINGER = 0.005
-"""Seconds for which an event waits at most for others to share its frame."""
+"""Seconds that an event waits at most for others to share its frame."""
 WINDOW = 2 << 20
-"""Bytes of records that one task may have in flight to one worker: sent, and not yet taken by it."""
+"""Bytes of records that one task may have in flight to one worker: sent, but not yet taken by it."""
 
 
 class Feed(NamedTuple):
-    """The records of one task through one exchange, on their way to one worker: what credit is counted for."""
+    """The flow of records from one task through one exchange to one worker; credit is counted per flow."""
 
     exchange: str
     source: int
@@ -34,7 +34,8 @@ class Frame(msgspec.Struct, array_like=True):
     """Events that one worker sends to another together.
 
     Attributes:
-        sender: the slot that it comes from. attempt: whose; any other refuses it.
+        sender: the slot that sends it.
+        attempt: the sender's attempt; a receiver in another attempt refuses it.
         number: counts the frames between two workers in an attempt, from 0.
         events: encoded, in order.
         credit: bytes that the sender of this frame has taken of each of the receiver's flows.
@@ -48,14 +49,14 @@ class Frame(msgspec.Struct, array_like=True):
 
 
 encode_frame = msgspec.msgpack.Encoder().encode
-"""The bytes of a frame."""
+"""Encodes a frame."""
 decode_frame = msgspec.msgpack.Decoder(Frame).decode
-"""The frame of bytes."""
+"""Decodes a frame."""
 
 
 @dataclass(slots=True)
 class _Line:
-    """The way to one worker."""
+    """The unsent events for one worker."""
 
     sent: int = 0
     events: list[bytes] = field(default_factory=list)
@@ -66,10 +67,10 @@ class _Line:
 
 
 class Outgoing:
-    """Gathers events for other workers. A barrier sends everything at once.
+    """Collects events for other workers. A barrier sends everything at once.
 
-    A flow whose `WINDOW` is used up makes its task wait (`waiting`): what it has produced already still goes out, so a
-    barrier is never stuck behind missing credit, and memory is bounded by the window and one batch.
+    A flow that has used its `WINDOW` makes its task wait (`waiting`). Output that the task has already produced is
+    still sent, so a barrier never waits for credit, and memory is bounded by the window and one batch.
     """
 
     def __init__(self, slot: WorkerId, attempt: int, plan: JobPlan, codec: Codec) -> None:
@@ -82,7 +83,7 @@ class Outgoing:
         self._bytes_in_flight: dict[tuple[WorkerId, Feed], int] = {}
 
     def add(self, action: SendToWorker, now: float) -> None:
-        """Take an event for another worker. Raises ValueNotCarried."""
+        """Add an event for another worker. Raises ValueNotCarried."""
         line = self._line(action.worker)
         event = action.event
         data = encode_event(event, self._codec)
@@ -100,7 +101,7 @@ class Outgoing:
             line.urgent = True
 
     def give(self, worker: WorkerId, flow: Feed, size: int) -> None:
-        """Tell `worker`, with the next frame, that its records have been taken."""
+        """Tell `worker`, with the next frame, that its records were taken."""
         line = self._line(worker)
         total = line.credit.get(flow, 0) + size
         line.credit[flow] = total
@@ -108,7 +109,7 @@ class Outgoing:
             line.urgent = True
 
     def take(self, worker: WorkerId, credit: list[tuple[Feed, int]]) -> None:
-        """`worker` has taken this much of what was sent."""
+        """Note that `worker` has taken this many bytes."""
         for flow, size in credit:
             self._bytes_in_flight[worker, flow] -= size
             task = TaskId(self._upstream[flow.exchange], flow.source)
@@ -116,7 +117,7 @@ class Outgoing:
                 self.waiting.discard(task)
 
     def frames(self, now: float) -> Iterator[tuple[WorkerId, Frame]]:
-        """The frames that are to be sent now."""
+        """The frames to send now."""
         for worker, line in self._lines.items():
             due = line.urgent or line.size >= FRAME or (line.events and now - line.since >= LINGER)
             if due:
@@ -125,7 +126,7 @@ class Outgoing:
 
     @property
     def open(self) -> bool:
-        """Whether something waits for its frame to be sent."""
+        """Whether an event waits for its frame to be sent."""
         return any(line.events or line.urgent for line in self._lines.values())
 
     def _line(self, worker: WorkerId) -> _Line:

@@ -1,4 +1,4 @@
-"""Sends what a worker has for the coordinator and for the other workers of its attempt."""
+"""Sends a worker's messages to the coordinator and to the other workers of its attempt."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ActorLinks:
         self._reported = 0
 
     def report(self, attempt: Attempt, message: object) -> None:
-        """Send a message to the coordinator. From the worker's thread alone: its messages are numbered."""
+        """Send a message to the coordinator. Only from the worker's thread, because messages are numbered."""
         self._report.remote(self._slot, self._generation, self._reported, attempt, message)
         self._reported += 1
 

@@ -1,7 +1,7 @@
-"""Frames between workers: a TCP connection for each direction between two, beside Ray.
+"""Sends frames between workers over their own TCP connections, one per direction between two workers, not through Ray.
 
-A call of an actor costs 1 to 5 ms of CPU whatever it carries, and async actors do not keep the order of calls; a frame
-on a connection of its own costs 0.03 to 0.2 ms and stays in order (docs/concepts/ray.md). Ray's calls are for control.
+A call of an actor costs 1 to 5 ms of CPU, whatever its size, and async actors do not keep the order of calls. A frame
+on a connection costs 0.03 to 0.2 ms and stays in order (docs/concepts/ray.md). Ray calls carry control messages only.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = get_logger("rayflow.worker")
 
 
 class Transport:
-    """Sends frames to other workers and takes theirs. Lives on an event loop; `send` may be called from any thread.
+    """Sends frames to other workers and receives theirs. Runs on an event loop; `send` may be called from any thread.
 
-    `on_frame` gets the bytes of each frame, `on_lost` the attempt and the slot whose connection has ended under it:
-    what was in flight on it is lost, so the attempt cannot go on. A connection begins with the job's secret, and is
-    closed if that is wrong. With RAY_USE_TLS=1 connections are encrypted with the files that Ray is given.
+    `on_frame` is called with the bytes of each frame, `on_lost` with the attempt and the slot whose connection has
+    ended during it: frames in flight are lost, so the attempt cannot continue. A connection begins with the job's
+    secret, and is closed if that is wrong. With RAY_USE_TLS=1, connections are encrypted with the same files as Ray's.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Transport:
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str) -> Address:
-        """Take connections at a free port of `host`; gives where."""
+        """Accept connections on a free port of `host`. Returns the address."""
         self._server = await self._loop.create_server(
             lambda: _Incoming(self._secret, self._on_frame), host, 0, ssl=_tls(True)
         )
@@ -74,7 +74,7 @@ class Transport:
 
 
 class _Line(asyncio.Protocol):
-    """The way to one worker in one attempt; connects at the first frame."""
+    """The connection to one worker in one attempt; connects with the first frame."""
 
     def __init__(self, owner: Transport, attempt: Attempt, slot: WorkerId, address: Address) -> None:
         self._owner = owner
@@ -128,7 +128,7 @@ class _Line(asyncio.Protocol):
 
 
 class _Incoming(asyncio.Protocol):
-    """Frames of one other worker."""
+    """Receives the frames of another worker."""
 
     def __init__(self, secret: bytes, on_frame: Callable[[bytes], None]) -> None:
         self._secret = secret
@@ -180,6 +180,6 @@ def _tls(server: bool) -> ssl.SSLContext | None:
     purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
     context = ssl.create_default_context(purpose, cafile=os.environ.get("RAY_TLS_CA_CERT"))
     context.load_cert_chain(os.environ["RAY_TLS_SERVER_CERT"], os.environ["RAY_TLS_SERVER_KEY"])
-    context.check_hostname = False  # workers are known by certificate authority and secret; addresses are bare IPs
+    context.check_hostname = False  # workers are identified by certificate authority and secret; addresses are bare IPs
     context.verify_mode = ssl.CERT_REQUIRED
     return context

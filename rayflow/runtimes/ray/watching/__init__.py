@@ -1,1 +1,1 @@
-"""Shows how a job runs: logs, metrics, status; and scales it by its load."""
+"""Reports how a job runs (logs, metrics, status), and scales it by its load."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SUSTAINED = 10.0
-"""Seconds for which workers must be too busy, or too idle, before that counts."""
+"""Seconds for which workers must be too busy, or too idle, before a scaling."""
 BUSY = 0.85
-"""Share of the time that workers are busy from which on they are too few, if records wait."""
+"""The share of time from which on workers count as too busy, if records wait."""
 AIM = 0.7
-"""Share of the time that workers are to be busy after they have become fewer."""
+"""The share of time that the remaining workers are to be busy after scaling down."""
 CATCHES_UP = 10.0
-"""Seconds of work that may wait before more workers are worth a pause."""
+"""Seconds of waiting work from which on more workers are worth a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Load:
     """A job's load at one moment.
 
     Attributes:
-        busy: share of the time that each worker has been busy, 0 to 1. lag: records that wait; None if unknown.
+        busy: the share of time that each worker is busy, 0 to 1.
+        lag: records that wait; None if unknown.
         rate: records in per second.
     """
 
@@ -30,10 +31,10 @@ class Load:
 
 
 class Autoscaling:
-    """Doubles the workers while they are busy and fall behind, and takes away those that idleness has made needless.
+    """Doubles the workers while they are busy and the lag is high, and removes workers that are not needed.
 
-    Each change costs a barrier and the restart of tasks that move, so it has to be wanted for `SUSTAINED` seconds, and
-    `cooldown` seconds lie between two.
+    Each change costs a barrier and the restart of the tasks that move. So the reason must persist for `SUSTAINED`
+    seconds, and two changes are at least `cooldown` seconds apart.
 
     >>> scaling = Autoscaling(least=1, most=4, cooldown=60)
     >>> behind = Load([0.95, 0.9], lag=100_000, rate=1_000)
@@ -42,7 +43,7 @@ class Autoscaling:
     """
 
     def __init__(self, least: int, most: int, cooldown: float) -> None:
-        """`least` and `most` workers; with `most` <= `least` nothing is ever changed."""
+        """`least` and `most`: limits of the number of workers; if `most` <= `least`, it never changes."""
         self._least = least
         self._most = most
         self._cooldown = cooldown
@@ -51,7 +52,7 @@ class Autoscaling:
         self._quiet_until = float("-inf")
 
     def wanted(self, load: Load, now: float) -> int | None:
-        """How many workers there should be instead, if it is time for that. `now`: seconds, monotonic."""
+        """The new number of workers, if it should change now. `now`: seconds, monotonic."""
         workers = len(load.busy)
         wanted = self._of(workers, load)
         direction = (wanted > workers) - (wanted < workers)
@@ -69,7 +70,7 @@ class Autoscaling:
         behind = load.lag > load.rate * CATCHES_UP
         if behind and busy > BUSY * workers:
             return max(workers, min(self._most, 2 * workers))
-        if behind:  # held up by something else than its processors
+        if behind:  # something other than CPU delays it
             return workers
         needed = -int(-busy // AIM)
         return min(workers, max(self._least, needed))

@@ -1,4 +1,4 @@
-"""Serves the metrics of a job on Ray from its coordinator, and times the epochs of its workers."""
+"""Serves the metrics of a job on Ray from its coordinator, and measures the epochs of its workers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = get_logger("rayflow.coordinator")
 
 
 class JobMetrics:
-    """Kept by the coordinator's thread, which tells it what happens; served once `serve` is called.
+    """Used by the coordinator's thread, which reports events to it; served after `serve` was called.
 
     Attributes:
-        epoch_seconds: from the last complete epoch's barrier to everything published and applied.
+        epoch_seconds: from the last complete epoch's barrier until everything was published and applied.
     """
 
     def __init__(self, job: str, broker: str) -> None:
@@ -37,9 +37,9 @@ class JobMetrics:
         self._undone: set[WorkerId] = set()
 
     def serve(self, port: int, address: str, *, again: bool = False) -> None:
-        """Answer scrapes until `close`. `again`: the job runs already, and does not end because the port is taken.
+        """Serve metrics until `close`. `again`: the job runs already, and does not end if the port is taken.
 
-        Raises InvalidSetting when it is.
+        Raises InvalidSetting if the port is taken.
         """
         try:
             self._server = self._metrics.serve(port, address)
@@ -56,21 +56,21 @@ class JobMetrics:
         return None if self._server is None else self._server.address
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop serving."""
         if self._server is not None:
             self._server.close()
 
     def sent(self, body: object) -> None:
-        """The coordinator has told a worker something."""
+        """Note a message of the coordinator to a worker."""
         if isinstance(body, BarrierInjected) and body.epoch != self._epoch:
             self._epoch, self._barrier = body.epoch, time.monotonic()
 
     def committed(self, manifest: Manifest, workers: Collection[WorkerId]) -> None:
-        """A manifest is written; these workers have its epoch to publish."""
+        """Note that a manifest was written; these workers have to publish its epoch."""
         self._committed, self._bytes, self._undone = time.monotonic(), manifest.bytes, set(workers)
 
     def received(self, body: object) -> None:
-        """A worker has said something."""
+        """Note a message of a worker."""
         if not isinstance(body, EpochDone) or body.epoch != self._epoch:
             return
         self._undone.discard(body.worker)
@@ -84,7 +84,7 @@ class JobMetrics:
             )
 
     def look(self, attempt: Attempt, workers: Mapping[WorkerId, WorkerMetrics]) -> None:
-        """Take over what the workers have measured since the last look."""
+        """Update the metrics with the workers' measurements since the last call."""
         if attempt != self._attempt:
             self._attempt, self._epoch = attempt, 0
         self._feed.look(attempt, workers)

@@ -1,4 +1,4 @@
-"""Fills in a job's status from the metrics that its workers on Ray report."""
+"""Updates a job's status from the metrics that its workers on Ray report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rayflow.runtimes.ray.watching.autoscaling import Load
 
 
 def first_status(spec: JobSpec) -> JobStatus:
-    """The status of a job whose coordinator has just begun, in this process."""
+    """The first status of a job whose coordinator has just started in this process."""
     return JobStatus(
         spec.name,
         "starting",
@@ -31,7 +31,7 @@ def first_status(spec: JobSpec) -> JobStatus:
 
 
 class PoolOverview:
-    """Looks at a pool's workers."""
+    """Reads the measurements of a pool's workers."""
 
     def __init__(self, status: JobStatus, pool: Pool) -> None:
         self._status = status
@@ -39,7 +39,7 @@ class PoolOverview:
         self._overview = Overview(status, time.monotonic())
 
     def look(self) -> None:
-        """Take over what is known now."""
+        """Update the status."""
         now = time.monotonic()
         workers = [
             (
@@ -59,7 +59,7 @@ class PoolOverview:
         self._overview.measured(workers, self._pool.gone, now)
 
     def show(self, hosted: CoordinatorDriver) -> None:
-        """Take over what is known of an attempt, and why its workers wait."""
+        """Update the status with the fields of an attempt, and the reason if its workers wait."""
         status = self._status
         self._overview.coordinated(hosted)
         if hosted.started and status.state in ("running", "waiting"):
@@ -68,7 +68,7 @@ class PoolOverview:
 
     @property
     def load(self) -> Load:
-        """How busy the workers are, and how far behind."""
+        """The load of the workers, and the lag."""
         status = self._status
         return Load([worker.busy for worker in status.workers], status.lag, status.rates[0])
 
