@@ -35,7 +35,7 @@ class Process(ABC):
         self.name = name
         self.checkpoints = checkpoints or world.checkpoints
         self.alive = True
-        self._threads: list[greenlet] = []  # kept until the simulation ends: releasing one would unwind it
+        self._threads: list[greenlet] = []  # kept until `unwind`: releasing one would unwind it
         self._frozen = False
         self._held: list[Callable[[], None]] = []
         self._lag = 0.0
@@ -69,6 +69,13 @@ class Process(ABC):
         """End at once, without sending anything."""
         self.alive = False
         self._held.clear()
+
+    def unwind(self) -> None:
+        """End the threads, once the simulation is over: one that waits keeps all that it knows in memory for ever."""
+        self.kill()
+        for thread in self._threads:
+            thread.parent = getcurrent()
+            thread.throw(GreenletExit)
 
     def thaw(self) -> None:
         """Continue a living process that was frozen because `survives` returned False."""

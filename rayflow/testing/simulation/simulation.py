@@ -72,6 +72,7 @@ class Simulation(World):
         super().__init__(seed, faults, shape, records, schedule, on_note)
         self.most_steps = STEPS
         self._stores = 1
+        self._processes: list[Process] = []
         self._links: dict[tuple[str, WorkerId | None], Ordered[Letter]] = {}
         self._network = Network(self.schedule, lambda: self.faults)
         self._leftovers = Leftovers(self)
@@ -92,6 +93,9 @@ class Simulation(World):
                 raise
             except Exception as error:
                 raise SimulationFailed(f"seed {self.seed}: {type(error).__name__}: {error}") from error
+            finally:
+                for process in self._processes:
+                    process.unwind()
         report = self.report
         report.events, report.seconds = self.schedule.steps, self.schedule.elapsed
         report.records = sum(map(len, self.feeder.inputs))
@@ -137,6 +141,7 @@ class Simulation(World):
         incarnation.coordinator = CoordinatorProcess(
             self, incarnation.number, self.plan, options, tuple(slots), lineage, self._earlier(slots)
         )
+        self._processes.append(incarnation.coordinator)
         incarnation.coordinator.begin()
 
     def _earlier(self, slots: Sequence[WorkerId]) -> dict[TaskId, WorkerId]:
@@ -208,6 +213,7 @@ class Simulation(World):
             if incarnation.over:  # started by a coordinator that is itself a zombie
                 self._leftovers.end_later(process)
             incarnation.machines[slot] = self.machines.take(slot, process)
+            self._processes.append(process)
             process.begin()
         if not incarnation.over:
             self._leftovers.let_go()
