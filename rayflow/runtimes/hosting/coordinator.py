@@ -236,7 +236,8 @@ class CoordinatorDriver:
         return self._garbage.running
 
     def close(self) -> None:
-        """Wait for running writes, abandon running copies, and release everything."""
+        """End the attempt: abandon copies and listings of the store; wait for running writes and deletions, because the
+        next attempt reads what is there."""
         self._watch.close()
         self._queries.close()
         self._savepoints.close()
