@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import pytest
 import ray
 
+from rayflow.core.errors import Fenced, WorkerLost
 from rayflow.engine.orders import FinishAttempt
-from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMetrics
 from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
@@ -75,6 +76,41 @@ def test_the_workers_of_an_attempt_are_introduced_once(tmp_path: Path, monkeypat
         pool.introduce((0, 1), attempt)
     peers = Peers({0: ("here", 0), 1: ("here", 1)})
     assert told == [(0, 1, peers), (1, 1, peers), (0, 2, peers), (1, 2, peers)]
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CoordinatorLoop:
+    """A loop whose next attempt follows a failure at once."""
+    loop = CoordinatorLoop(spec(tmp_path), None, Journal())
+    monkeypatch.setattr(loop._interruptions, "failed", lambda error: 0.0)
+    return loop
+
+
+def test_a_fenced_attempt_ends_the_job_if_another_process_has_taken_it_over(
+    failing: CoordinatorLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing._recover(Fenced("by an attempt of its own"))
+    monkeypatch.setattr(failing.steering.requests, "superseded", lambda: True)
+    with pytest.raises(Fenced):
+        failing._recover(Fenced("by another process"))
+
+
+def test_a_failed_call_through_ray_counts_as_a_lost_worker(failing: CoordinatorLoop) -> None:
+    failing._recover(ConnectionError())
+    assert WorkerLost.code in failing.status.cause
+    assert "ConnectionError" in failing.status.cause
+
+
+@pytest.mark.parametrize(
+    ("state", "established", "then"),
+    [("running", True, "recovering"), ("starting", False, "starting"), ("stopping", True, "stopping")],
+)
+def test_the_status_shows_a_recovery_except_of_a_job_that_starts_or_stops(
+    failing: CoordinatorLoop, state: JobState, established: bool, then: JobState
+) -> None:
+    failing.status.state, failing._interruptions.established = state, established
+    failing._recover(WorkerLost("gone"))
+    assert failing.status.state == then
 
 
 def member(slot: int) -> Member:
