@@ -14,6 +14,11 @@ from rayflow.runtimes.hosting.ports import Background
 log = get_logger("rayflow.coordinator")
 
 
+PATIENCE = 10.0
+"""The most seconds that the end of a job waits for a collection that lists or reads."""
+SLICE = 0.05
+
+
 class _Abandoned(Exception):
     """The attempt ended before anything was deleted."""
 
@@ -54,6 +59,15 @@ class GarbageCollection:
     def step(self) -> bool:
         """Run the callbacks of a finished collection. True if there was one."""
         return self._background.collect()
+
+    def finish(self) -> None:
+        """Let running collections end, PATIENCE seconds at most: no attempt follows that would do their work. Without
+        this, a job that runs often and briefly would keep all its checkpoints."""
+        left = PATIENCE
+        while self.running and left > 0:
+            self._background.wait(SLICE)
+            left -= SLICE
+            self.step()
 
     def close(self) -> None:
         """The attempt is over: after this returns, nothing is deleted.

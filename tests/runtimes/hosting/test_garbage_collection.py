@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from rayflow.checkpoint.object_store import ObjectStore
-from rayflow.runtimes.hosting.garbage_collection import GarbageCollection
+from rayflow.runtimes.hosting.garbage_collection import PATIENCE, GarbageCollection
 from rayflow.runtimes.machine.background import Thread
 from tests.checkpoint.model import History
 
@@ -37,15 +37,23 @@ class Slow(ObjectStore):
 
 
 class Closing(Thread):
-    """A background that sets `closing` when its owner waits for it."""
+    """A background that sets `closing` when its owner closes it, and `go_on` at the third `wait`."""
 
-    def __init__(self, closing: threading.Event) -> None:
+    def __init__(self, closing: threading.Event, go_on: threading.Event) -> None:
         super().__init__()
         self._closing = closing
+        self.go_on = go_on
+        self.waits = 0
 
     def close(self) -> None:
         self._closing.set()
         super().close()
+
+    def wait(self, timeout: float) -> None:
+        self.waits += 1
+        if self.waits == 3:
+            self.go_on.set()
+        super().wait(0.0 if self.waits < 3 else 60.0)
 
     def ended(self) -> bool:
         """Wait for the thread."""
@@ -65,7 +73,7 @@ def store() -> Slow:
 
 
 def collecting(store: Slow) -> tuple[GarbageCollection, Closing]:
-    background = Closing(store.closing)
+    background = Closing(store.closing, store.go_on)
     garbage = GarbageCollection("job", store, 1, background, lambda: ())
     garbage.collect()
     return garbage, background
@@ -94,3 +102,29 @@ def test_a_collection_that_deletes_is_waited_for(store: Slow) -> None:
     assert background.ended()
     assert store.happened == ["deleted", "deleted", "closed"]
     assert set(store.list("")) < set(before)
+
+
+def test_the_end_of_a_job_waits_for_a_collection_that_lists(store: Slow) -> None:
+    before = store.list("")
+    store.closing.set()
+    store.go_on.clear()
+    garbage, _ = collecting(store)
+    garbage.finish()
+    garbage.close()
+    assert store.happened == ["deleted", "deleted"]
+    assert set(store.list("")) < set(before)
+
+
+def test_the_end_of_a_job_does_not_wait_for_ever(store: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store.list("")
+    store.go_on.clear()
+    garbage, background = collecting(store)
+    waited: list[float] = []
+    monkeypatch.setattr(background, "wait", waited.append)
+    garbage.finish()
+    garbage.close()
+    assert sum(waited) == pytest.approx(PATIENCE, abs=0.1)
+    assert not store.go_on.is_set()
+    store.go_on.set()
+    assert background.ended()
+    assert store.list("") == before
