@@ -10,8 +10,14 @@ from typing import Any, TypeVar
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.integrity import check_stored
 from rayflow.checkpoint.layout import SAVEPOINT, manifest_name
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, read_current, read_manifest, read_savepoint
-from rayflow.checkpoint.published import is_published
+from rayflow.checkpoint.manifest import (
+    Manifest,
+    is_published,
+    manifest_epochs,
+    read_current,
+    read_manifest,
+    read_savepoint,
+)
 from rayflow.checkpoint.segment import SegmentReader
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -17,9 +18,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from rayflow.checkpoint.bases import BaseRef
-from rayflow.checkpoint.layout import MANIFESTS, SAVEPOINT, ManifestObject, manifest_name, parse_name
+from rayflow.checkpoint.layout import MANIFESTS, SAVEPOINT, ManifestObject, manifest_name, parse_name, published_name
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectMissing
+from rayflow.core.errors import DamagedObject, FormatTooNew, ObjectExists, ObjectMissing
 from rayflow.core.ids import Attempt, Epoch, TaskId, WorkerId
 
 FORMAT = 1
@@ -189,6 +190,23 @@ def read_savepoint(store: CheckpointStore) -> Manifest:
 def write_manifest(store: CheckpointStore, manifest: Manifest) -> None:
     """Commit the checkpoint. Raises ObjectExists if another attempt has committed its epoch."""
     store.create(manifest_name(manifest.epoch), encode_manifest(manifest))
+
+
+def record_published(store: CheckpointStore, lineage: str, epoch: Epoch) -> None:
+    """Record that everything up to `epoch` of a lineage is published. Recording it twice has no further effect.
+
+    A run leaves this record at its end, because a manifest can only say that the epochs before its own are published.
+    It is an object whose name contains everything. It stays true forever, so it does not matter who writes it, and
+    when.
+    """
+    with suppress(ObjectExists):
+        store.create(published_name(lineage, epoch), b"")
+
+
+def is_published(store: CheckpointStore, manifest: Manifest) -> bool:
+    """Whether the manifest's own epoch is known to be published."""
+    name = published_name(manifest.lineage, manifest.epoch)
+    return manifest.published >= manifest.epoch or name in store.list(name)
 
 
 class _Base(msgspec.Struct, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from rayflow.checkpoint.layout import (
@@ -70,13 +70,20 @@ def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
     return sorted(found, key=lambda name: not isinstance(parse_name(name), ManifestObject))
 
 
-def collect(store: CheckpointStore, keep: int, pinned: Collection[Epoch] = ()) -> Collected:
+def collect(
+    store: CheckpointStore,
+    keep: int,
+    pinned: Collection[Epoch] = (),
+    *,
+    before_deleting: Callable[[], None] = lambda: None,
+) -> Collected:
     """Delete what the last `keep` checkpoints, all savepoints and those `pinned` (for example being copied) do not
     need.
 
     The current coordinator calls it after it has committed a checkpoint. It deletes manifests first, so that an
     interrupted call leaves no checkpoint with missing parts. If a manifest cannot be read, it deletes nothing, because
-    this may be the manifest of a savepoint: raises DamagedObject, and the errors of the store.
+    this may be the manifest of a savepoint: raises DamagedObject, and the errors of the store. `before_deleting` is
+    called once, between reading and deleting; if it raises, nothing is deleted.
     """
     # Names first, so that they do not include what is committed while the manifests are read.
     names = store.list("")
@@ -84,6 +91,7 @@ def collect(store: CheckpointStore, keep: int, pinned: Collection[Epoch] = ()) -
     kept = kept_manifests(manifests, keep, pinned)
     dead = garbage(names, kept)
     manifest_count = sum(isinstance(parse_name(name), ManifestObject) for name in dead)
+    before_deleting()
     store.delete(dead[:manifest_count])
     store.delete(dead[manifest_count:])
     return Collected(tuple(dead), tuple(manifest.epoch for manifest in kept))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+JobEnding: TypeAlias = Literal["stop", "drain"]
+"""How a job is asked to end. stop: after a final checkpoint. drain: every window and timer fires first."""
 AttemptEnding: TypeAlias = Literal["stop", "drain", "restart"]
-"""stop: after a final checkpoint. drain: after reading all input and firing all timers. restart: another attempt
-follows."""
+"""How an attempt ends: as the job does, or with a restart, that is, another attempt follows."""
 
 
 class BarrierSchedule:
@@ -32,14 +33,15 @@ class BarrierSchedule:
         self._requested = True
 
     def end(self, ending: AttemptEnding) -> None:
-        """End the attempt with the next barrier."""
+        """End the attempt with the next barrier, unless its end is decided."""
         if self.ending is None:
             self.ending = ending
 
-    def drain(self) -> None:
-        """End the attempt with a drain, even if it was to stop. No effect after the last barrier was sent."""
-        if self.ending is None or (self.ending == "stop" and not self._final):
-            self.ending = "drain"
+    def end_job(self, ending: JobEnding) -> None:
+        """Like `end`, but a drain also replaces a stop until the last barrier was sent."""
+        if ending == "drain" and self.ending == "stop" and not self._final:
+            self.ending = ending
+        self.end(ending)
 
     @property
     def requested(self) -> bool:

@@ -17,7 +17,7 @@ from rayflow.engine.events import (
     BarrierRequested,
     BaseWritten,
     CoordinatorEvent,
-    DrainRequested,
+    EndRequested,
     EpochDone,
     ManifestConflict,
     ManifestWritten,
@@ -25,7 +25,6 @@ from rayflow.engine.events import (
     PublishedRecorded,
     SegmentAcked,
     SourcesExhausted,
-    StopRequested,
     TasksStarted,
     Tick,
 )
@@ -64,10 +63,8 @@ class Coordinator:
                 return self._tick(True)
             case SourcesExhausted():
                 return self._end("drain")
-            case StopRequested():
-                return self._end("stop")
-            case DrainRequested():
-                self._barriers.drain()
+            case EndRequested(ending):
+                self._barriers.end_job(ending)
                 return self._tick(True)
             case PartitionsAdded():
                 return self._end("restart")

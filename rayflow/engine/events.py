@@ -10,6 +10,7 @@ from rayflow.checkpoint.claim import Claim
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.batch import Batch
 from rayflow.core.ids import Attempt, ChannelId, Epoch, Marker, SinkTask, TaskId, WorkerId
+from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.operators.calling import Outcome
 
 # What travels on a channel between two tasks, in order
@@ -270,13 +271,10 @@ class SourcesExhausted:
 
 
 @dataclass(frozen=True, slots=True)
-class StopRequested:
-    """Stop after a final checkpoint."""
+class EndRequested:
+    """End the job after a final checkpoint. A drain replaces a stop whose barrier was not sent yet."""
 
-
-@dataclass(frozen=True, slots=True)
-class DrainRequested:
-    """Drain, then end after a final checkpoint. It replaces a stop whose barrier was not sent yet."""
+    ending: JobEnding
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +297,5 @@ StartupEvent: TypeAlias = (
 EpochEvent: TypeAlias = SegmentAcked | ManifestWritten | ManifestConflict | EpochDone | PublishedRecorded | BaseWritten
 """The events that it takes afterwards, besides ticks and requests."""
 CoordinatorEvent: TypeAlias = (
-    StartupEvent
-    | EpochEvent
-    | Tick
-    | BarrierRequested
-    | SourcesExhausted
-    | StopRequested
-    | DrainRequested
-    | PartitionsAdded
+    StartupEvent | EpochEvent | Tick | BarrierRequested | SourcesExhausted | EndRequested | PartitionsAdded
 )

@@ -11,8 +11,8 @@ from rayflow.checkpoint.layout import (
     published_name,
     segment_name,
 )
+from rayflow.checkpoint.manifest import is_published, record_published
 from rayflow.checkpoint.object_store import ObjectStore
-from rayflow.checkpoint.published import is_published, record_published
 from rayflow.checkpoint.retention import collect, garbage, kept_manifests
 from rayflow.core.errors import DamagedObject
 from rayflow.core.ids import TaskId

@@ -21,7 +21,7 @@ from rayflow.connectors.registry import open_connector
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.hashing import Partitioner
 from rayflow.core.ids import TaskId
-from rayflow.engine.events import StopRequested
+from rayflow.engine.events import EndRequested
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Message
@@ -163,7 +163,7 @@ class House:
 
     def close(self) -> None:
         """Stop the job, and let go of everything."""
-        self.coordinator.tell(StopRequested())
+        self.coordinator.tell(EndRequested("stop"))
         self.run_until(lambda: self.coordinator.finished is not None)
         for host in self.hosts:
             host.drop()

@@ -29,7 +29,7 @@ from rayflow.engine.events import (
     AttemptClaimed,
     BarrierRequested,
     BaseWritten,
-    DrainRequested,
+    EndRequested,
     EpochDone,
     ManifestConflict,
     ManifestRead,
@@ -42,7 +42,6 @@ from rayflow.engine.events import (
     PublishersOpened,
     SegmentAcked,
     SourcesExhausted,
-    StopRequested,
     TasksStarted,
     Tick,
 )
@@ -139,7 +138,7 @@ def test_tasks_of_a_stage_that_has_another_name_now_have_a_base_before_the_first
     assert isinstance(c.handle(ManifestRead(manifest))[0], StartTasks)
     tasks = [TaskId("s2", p) for p in range(2)]
     assert c.handle(TasksStarted()) == [WriteBase(task, 1) for task in tasks]
-    assert c.handle(Tick(90_000, True)) == c.handle(StopRequested()) == []
+    assert c.handle(Tick(90_000, True)) == c.handle(EndRequested("stop")) == []
     assert c.handle(BaseWritten(tasks[0], 1, ("b0",), 5)) == []
     assert c.handle(BaseWritten(tasks[1], 1, (), 0)) == [InjectBarrier(2, False)]
     c.validate()
@@ -269,8 +268,8 @@ def test_an_ack_of_another_epoch_is_a_broken_invariant() -> None:
 
 
 @pytest.mark.parametrize(("event", "drain", "ending"), [
-    (StopRequested(), False, "stop"),
-    (DrainRequested(), True, "drain"),
+    (EndRequested("stop"), False, "stop"),
+    (EndRequested("drain"), True, "drain"),
     (SourcesExhausted(), True, "drain"),
     (PartitionsAdded(), False, "restart"),
 ])  # fmt: skip
@@ -285,10 +284,10 @@ def test_an_end_takes_one_last_epoch(event: Any, drain: bool, ending: AttemptEnd
 
 
 @pytest.mark.parametrize(("first", "second", "ending"), [
-    (StopRequested(), DrainRequested(), "drain"),
-    (DrainRequested(), StopRequested(), "drain"),
-    (StopRequested(), SourcesExhausted(), "stop"),
-    (PartitionsAdded(), DrainRequested(), "restart"),
+    (EndRequested("stop"), EndRequested("drain"), "drain"),
+    (EndRequested("drain"), EndRequested("stop"), "drain"),
+    (EndRequested("stop"), SourcesExhausted(), "stop"),
+    (PartitionsAdded(), EndRequested("drain"), "restart"),
 ])  # fmt: skip
 def test_a_drain_that_is_asked_for_replaces_a_stop_until_the_last_barrier(
     first: Any, second: Any, ending: AttemptEnding
@@ -304,8 +303,8 @@ def test_a_drain_that_is_asked_for_replaces_a_stop_until_the_last_barrier(
 
 def test_a_drain_that_is_asked_for_after_the_last_barrier_changes_nothing() -> None:
     c = running()
-    assert c.handle(StopRequested()) == [InjectBarrier(1, False)]
-    assert c.handle(DrainRequested()) == []
+    assert c.handle(EndRequested("stop")) == [InjectBarrier(1, False)]
+    assert c.handle(EndRequested("drain")) == []
     assert finished(c) == FinishAttempt("stop")
 
 
@@ -385,7 +384,7 @@ def test_positions_of_a_topic_made_again_are_refused(before: str, now: str, part
 def test_an_end_that_comes_during_an_epoch_waits_for_it() -> None:
     c = running()
     c.handle(Tick(1000, True))
-    assert c.handle(StopRequested()) == []
+    assert c.handle(EndRequested("stop")) == []
     ack(c)
     c.handle(ManifestWritten(1))
     assert c.handle(EpochDone(0, 1)) == [CollectGarbage(), InjectBarrier(2, False)]
@@ -394,7 +393,7 @@ def test_an_end_that_comes_during_an_epoch_waits_for_it() -> None:
 def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     c = coordinator()
     c.start()
-    assert c.handle(StopRequested()) == []
+    assert c.handle(EndRequested("stop")) == []
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None))
     c.handle(MarkersSeen({}))

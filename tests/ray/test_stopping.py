@@ -58,6 +58,33 @@ def test_each_of_several_savepoints_is_written_or_refused(
 
 
 @pytest.mark.more
+def test_a_handle_of_a_removed_job_does_not_touch_a_new_job_of_that_name(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    embedded.create("in", 2)
+    before = cluster.submit(spec_of("counts", embedded, state))
+    before.until_running(LONG)
+    before.remove()
+    after = cluster.submit(spec_of("counts", embedded, state))
+    after.until_running(LONG)
+    before.remove()
+    for ask in (before.status, before.until_ended, before.stop):
+        with pytest.raises(JobNotFound):
+            ask()
+    assert after.stop(timeout=LONG).state == "stopped"
+
+
+@pytest.mark.more
+def test_a_stop_does_not_wait_long_for_a_client_that_is_gone(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    job = cluster.submit(spec_of("counts", embedded, state))
+    job._ask(job._actor.stop, False, None, "its process is gone")
+    assert job.stop(timeout=LONG).state == "stopped"
+    with pytest.raises(JobNotFound):
+        cluster.job(job.name)
+
+
+@pytest.mark.more
 def test_everybody_who_stops_a_job_gets_its_last_status(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     embedded.append("in", [("k", "a"), ("l", "b")])

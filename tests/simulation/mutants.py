@@ -272,7 +272,7 @@ def checkpoint_does_not_wait_for_the_flush(patch: Patch) -> None:
 
 
 def nothing_is_deleted(patch: Patch) -> None:
-    patch.setattr(garbage_collection, "collect", lambda store, keep, pinned: None)
+    patch.setattr(garbage_collection, "collect", lambda store, keep, pinned, before_deleting: None)
 
 
 def timers_fire_again(patch: Patch) -> None:

@@ -6,8 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rayflow.checkpoint.attempts import claim_attempt
-from rayflow.checkpoint.manifest import Manifest, manifest_epochs, newest_committer, newest_manifest, write_manifest
-from rayflow.checkpoint.published import is_published, record_published
+from rayflow.checkpoint.manifest import (
+    Manifest,
+    is_published,
+    manifest_epochs,
+    newest_committer,
+    newest_manifest,
+    record_published,
+    write_manifest,
+)
 from rayflow.core.errors import ObjectExists
 from rayflow.core.ids import Attempt
 from rayflow.engine.events import (

@@ -12,9 +12,10 @@ from rayflow.runtimes.hosting.status import JobStatus
 class JobControl(ABC):
     """One job, wherever it runs. `name`: the job's.
 
-    Every method raises JobNotFound when the job is not running, and WorkerLost when its coordinator does not answer in
-    time: 60 s on Ray, which may have to restart it, 10 s for a local run. An error of the job is raised here with its
-    own class.
+    Every method raises JobNotFound when the job is not there, and WorkerLost when its coordinator does not answer in
+    time: 60 s on Ray, which may have to restart it, 10 s for a local run. Methods that wait for the job itself
+    (`until_ended`, `stop`, `savepoint`, `rescale`) have no limit but their `timeout`. An error of the job is raised
+    here with its own class.
     """
 
     name: str

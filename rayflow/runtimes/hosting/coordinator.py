@@ -236,7 +236,10 @@ class CoordinatorDriver:
         return self._garbage.running
 
     def close(self) -> None:
-        """Wait for running writes, abandon running copies, and release everything."""
+        """End the attempt: abandon copies and listings of the store; wait for running writes and deletions, because the
+        next attempt reads what is there. At the end of the job, wait for garbage collection a little (`PATIENCE`)."""
+        if self.finished is not None and not self.finished.restart:
+            self._garbage.finish()
         self._watch.close()
         self._queries.close()
         self._savepoints.close()

@@ -44,7 +44,11 @@ class PartitionWatch:
         return grown
 
     def close(self) -> None:
-        """Stop checking."""
+        """Stop checking. Waits for a running check, which ends with the broker's answer or its timeout.
+
+        A check is not abandoned: a broker that delays it also delays the next attempt, which begins with the same
+        request; and at the end of the job the connectors are closed, which an abandoned check would still use.
+        """
         self._background.close()
 
     def _look(self) -> dict[str, int]:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from rayflow.checkpoint.savepoint_place import check_place
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.engine.events import BarrierRequested, DrainRequested, StopRequested
+from rayflow.engine.barrier_schedule import JobEnding
+from rayflow.engine.events import BarrierRequested, EndRequested
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints, write_last
 from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint, ended_before
@@ -43,14 +43,14 @@ class RunRequests:
         self._job = job
         self._checkpoints = checkpoints
         self._folders = folders
-        self.ending: Literal["stop", "drain"] | None = None
+        self.ending: JobEnding | None = None
         self.last = LastSavepoints([] if savepoint is None else [savepoint])
         self.closed = False
         self.savepoints: deque[Savepoint] = deque()
         self.queries: deque[Query] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._attempt: LocalAttempt | None = None
-        self._told: str | None = None
+        self._told: JobEnding | None = None
         self._barrier_due = False
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
@@ -84,9 +84,9 @@ class RunRequests:
             self._attempt, self._told = attempt, None
             self._barrier_due = bool(self.savepoints)
         self._take_posted()
-        if self.ending != self._told:
+        if self.ending is not None and self.ending != self._told:
             self._told = self.ending
-            attempt.coordinator.tell(DrainRequested() if self.ending == "drain" else StopRequested())
+            attempt.coordinator.tell(EndRequested(self.ending))
         if self._barrier_due and attempt.coordinator.started:
             self._barrier_due = False
             attempt.coordinator.tell(BarrierRequested())

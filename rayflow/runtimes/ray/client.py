@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -165,7 +166,8 @@ class JobHandle(JobControl):
         return cast(JobStatus, self._ask(self._actor.until_running, timeout=timeout))
 
     def until_ended(self, timeout: float | None = None) -> JobStatus:
-        return cast(JobStatus, self._ask(self._actor.until_ended, timeout=timeout))
+        with self._waiting() as caller:
+            return cast(JobStatus, self._ask(self._actor.until_ended, caller, None, timeout=timeout))
 
     def watch(self, every: float = 0.5) -> Iterator[JobStatus]:
         while True:
@@ -179,15 +181,16 @@ class JobHandle(JobControl):
         return cast("tuple[int, list[str]]", self._ask(self._actor.logs, after, timeout=ANSWER))
 
     def stop(self, *, drain: bool = False, savepoint: str | None = None, timeout: float | None = None) -> JobStatus:
-        self.ask_to_stop(drain=drain, savepoint=savepoint)
-        status = cast(JobStatus, self._ask(self._actor.until_ended, savepoint, timeout=timeout))
-        with suppress(JobNotFound):  # somebody else, who stopped it too, was faster
+        with self._waiting() as caller:
+            self._ask(self._actor.stop, drain, savepoint, caller, timeout=ANSWER)
+            status = cast(JobStatus, self._ask(self._actor.until_ended, caller, savepoint, timeout=timeout))
+        with suppress(JobNotFound):  # another client, which stopped it too, was faster
             self._ask(self._actor.until_answered, timeout=ANSWER)
-            self.remove()
+        self.remove()
         return status
 
     def ask_to_stop(self, *, drain: bool = False, savepoint: str | None = None) -> None:
-        self._ask(self._actor.stop, drain, savepoint, timeout=ANSWER)
+        self._ask(self._actor.stop, drain, savepoint, None, timeout=ANSWER)
 
     def savepoint(self, uri: str) -> int:
         return cast(int, self._ask(self._actor.savepoint, uri, self.status().epoch))
@@ -203,10 +206,28 @@ class JobHandle(JobControl):
 
         ray.kill(self._actor, no_restart=True)
         end = time.monotonic() + ANSWER
-        while _is_there(self.name):
+        while self._is_there():
             if time.monotonic() > end:
                 raise WorkerLost("the job's coordinator did not end", job=self.name)
             time.sleep(0.05)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[str]:
+        """An id for the coordinator: until the end of the block, other clients do not remove the job once it ends."""
+        caller = uuid.uuid4().hex
+        try:
+            yield caller
+        finally:
+            self._actor.answered.remote(caller)
+
+    def _is_there(self) -> bool:
+        """Whether this job's coordinator is on the cluster. Another job may have its name by now."""
+        import ray
+
+        try:
+            return bool(ray.get_actor(self.name, namespace=NAMESPACE) == self._actor)
+        except ValueError:
+            return False
 
     def _ask(self, method: Any, *arguments: Any, timeout: float | None = None) -> Any:
         """Call the coordinator; repeat the call while Ray restarts it."""
@@ -223,7 +244,7 @@ class JobHandle(JobControl):
                 except ray.exceptions.ActorUnavailableError:
                     pass
                 except ray.exceptions.ActorDiedError as error:
-                    if not _is_there(self.name):
+                    if not self._is_there():
                         raise JobNotFound(
                             f"the job's coordinator is gone: {_first_line(error)}", job=self.name
                         ) from None
@@ -267,16 +288,6 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
     except OSError as error:
         raise ClusterUnavailable(f"nothing answers at {address}: {error.strerror or error}") from None
-
-
-def _is_there(name: str) -> bool:
-    import ray
-
-    try:
-        ray.get_actor(name, namespace=NAMESPACE)
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager

@@ -26,6 +26,9 @@ log = get_logger("rayflow.coordinator")
 LOOK = 0.02
 """Seconds between two checks for a client that waits."""
 
+GRACE = 5.0
+"""The most seconds that the removal of an ended job waits for other clients: the process of one may be gone."""
+
 ANSWERED = 45.0
 """Seconds that a query may wait for the job to answer it."""
 
@@ -38,7 +41,7 @@ class CoordinatorActor:
         journal = Journal()
         configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
         self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
-        self._waiting = 0
+        self._waiting: set[str] = set()
         self._thread = threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True)
         self._thread.start()
         leases = self._loop.pool.leases.keep(self._turned, self._give_up)
@@ -74,33 +77,42 @@ class CoordinatorActor:
             raise self._loop.error
         return self._status()
 
-    async def until_ended(self, savepoint: str | None = None) -> JobStatus:
+    async def until_ended(self, caller: str, savepoint: str | None) -> JobStatus:
         """Wait until the job has ended and its workers are gone. Raises the error of a failed job.
 
-        With the URI of a requested savepoint, raise only the error of this savepoint, if any.
+        With the URI of a requested savepoint, raise only the error of this savepoint, if any. `caller`: an id of the
+        caller's choice; it calls `answered` with it when it has the answer.
         """
-        self._waiting += 1
-        try:
-            while not self._loop.ended.is_set():
-                await asyncio.sleep(LOOK)
-            if savepoint is not None:
-                self._answer(savepoint)
-            elif self._loop.error is not None:
-                raise self._loop.error
-            return self._status()
-        finally:
-            self._waiting -= 1
+        self._waiting.add(caller)
+        while not self._loop.ended.is_set():
+            await asyncio.sleep(LOOK)
+        if savepoint is not None:
+            self._answer(savepoint)
+        elif self._loop.error is not None:
+            raise self._loop.error
+        return self._status()
+
+    async def answered(self, caller: str) -> None:
+        """Note that this caller does not wait for the job's end any more."""
+        self._waiting.discard(caller)
 
     async def until_answered(self) -> None:
-        """Wait until nobody waits for the job's end any more: then this actor may be removed."""
-        while self._waiting:
+        """Wait until every caller has the answer to `until_ended`, GRACE seconds at most; then this actor may be
+        removed."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + GRACE
+        while self._waiting and clock() < end:
             await asyncio.sleep(LOOK)
 
-    async def stop(self, drain: bool, savepoint: str | None) -> None:
-        """Request a final checkpoint and the end. Once this answers, the request outlives this process.
+    async def stop(self, drain: bool, savepoint: str | None, caller: str | None) -> None:
+        """Request a final checkpoint and the end. Once this answers, the request outlives this process, unless saving
+        it failed, which is logged.
 
         Raises RayflowError when it is too late for the savepoint; what makes it fail, with nothing asked for then.
+        `caller`: the id with which the caller calls `until_ended` next, None if it does not.
         """
+        if caller is not None:
+            self._waiting.add(caller)
         if savepoint is not None and savepoint not in self._loop.steering.requests.last.uris:
             await asyncio.to_thread(self._spec.check_savepoint, savepoint)
         taken = threading.Event()

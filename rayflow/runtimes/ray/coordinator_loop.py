@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -41,19 +40,18 @@ from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
 from rayflow.runtimes.ray.interruptions import Interruptions
-from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
+from rayflow.runtimes.ray.posted_calls import PostedCalls
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.steering import Steering
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
-from rayflow.runtimes.ray.watching.metrics import JobMetrics
-from rayflow.runtimes.ray.watching.overview import PoolOverview, first_status
+from rayflow.runtimes.ray.watching.job_view import JobView
+from rayflow.runtimes.ray.watching.overview import first_status
 
 log = get_logger("rayflow.coordinator")
 
-WAIT = 0.02
-"""Seconds that a turn without work waits for a message, or for what was written: a tick of the epochs."""
 CHECK_EVERY = 0.1
+"""Seconds between two checks of the workers and of the requests."""
 
 
 class CoordinatorLoop:
@@ -76,25 +74,21 @@ class CoordinatorLoop:
         self._requests = self.steering.requests
         self._interruptions = Interruptions(self.status, spec.max_restarts)
         self._connectors = OpenConnectors.of_run(spec.options)
-        self._calls: deque[Callable[[], None]] = deque()
-        self._wake = threading.Event()
+        self._posted = PostedCalls()
+        self._view = JobView(spec, self.status, self.pool)
         self._placement: dict[TaskId, WorkerId] = {}
         self._ends: Ends = {}
-        self._overview = PoolOverview(self.status, self.pool)
-        self._metrics = JobMetrics(spec.name, spec.broker)
-        self._next_look = 0.0
 
     # From other threads
 
     def post(self, slot: WorkerId, generation: int, number: int, attempt: int, body: object) -> None:
         """A worker said something."""
         self.pool.post(slot, generation, number, attempt, body)
-        self._wake.set()
+        self._posted.wake()
 
     def call(self, call: Callable[[], None]) -> None:
         """Have the loop's thread do something."""
-        self._calls.append(call)
-        self._wake.set()
+        self._posted.post(call)
 
     # The thread
 
@@ -111,7 +105,7 @@ class CoordinatorLoop:
         finally:
             with contextlib.ExitStack() as closing:  # each one even if another fails; the end is announced last
                 closing.callback(self.ended.set)
-                closing.callback(self._metrics.close)
+                closing.callback(self._view.close)
                 closing.callback(self._connectors.close)
                 closing.callback(self.pool.close)
 
@@ -130,9 +124,9 @@ class CoordinatorLoop:
                 return
             self._go_on()
         plan = self._spec.plan()
-        ports = machine_ports(store, self._connectors, wake=self._wake.set)
+        ports = machine_ports(store, self._connectors, wake=self._posted.wake)
         if self._spec.metrics_port is not None:
-            self._metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
+            self._view.metrics.serve(self._spec.metrics_port, self._spec.metrics_address, again=before is not None)
         if before is None:
             self._off_thread(self._spec.check_savepoint_at_stop)
             self._off_thread(partial(write_samples, plan, self._connectors))
@@ -155,12 +149,12 @@ class CoordinatorLoop:
 
         Raises what it raises.
         """
-        background = Thread(self._wake.set)
+        background = Thread(self._posted.wake)
         background.call(call, lambda _: None)
         try:
             while not background.collect():
                 self._serve()
-                self._wait()
+                self._posted.wait()
         finally:
             background.close()
 
@@ -206,7 +200,7 @@ class CoordinatorLoop:
                     log.warning("waiting for resources", job=self._spec.name, reason=error.what)
             self._serve()
             self.pool.check()
-            self._wait()
+            self._posted.wait()
 
     def _attempt(self, plan: JobPlan, ports: Ports) -> AttemptEnding:
         """One attempt to its end; which."""
@@ -226,7 +220,6 @@ class CoordinatorLoop:
             on_commit=self._on_commit,
         )
         self.steering.begin(hosted)
-        self._met = 0
         try:
             hosted.start()
             return self._drive(hosted)
@@ -245,22 +238,21 @@ class CoordinatorLoop:
                 else:
                     hosted.receive(attempt, body)
                     if attempt == hosted.coordinator.attempt:
-                        self._metrics.received(body)
+                        self._view.metrics.received(body)
             self._serve()
             now = time.monotonic()
             if now >= next_check:
                 next_check = now + CHECK_EVERY
                 self.pool.check()
-                self._show(hosted)
-                self.steering.look(hosted, self._overview.load, now)
+                self._view.show(hosted, self._interruptions.attempts)
+                self.steering.look(hosted, self._view.overview.load, now)
             if hosted.started and not running:
                 running = True
                 self._on_started(hosted)
             if not worked:
-                self._wait()
+                self._posted.wait()
         self.pool.look(timeout=1.0)
-        self._overview.look()
-        self._show(hosted)
+        self._view.show_now(hosted, self._interruptions.attempts)
         if hosted.finished.restart:
             self._interruptions.paused()
         return hosted.finished.ending
@@ -270,32 +262,20 @@ class CoordinatorLoop:
         log.info("running", job=self._spec.name, attempt=hosted.coordinator.attempt, workers=len(hosted.workers))
         self._placement = hosted.placement
         self._interruptions.attempt_started()
-        self._overview.look()
-        self._show(hosted)
+        self._view.show_now(hosted, self._interruptions.attempts)
         self.steering.running(hosted)  # last: the answer to a rescale is the status, with the new workers
         self.begun.set()
 
     def _serve(self) -> None:
-        self.turned = now = time.monotonic()
-        if now >= self._next_look:  # also while there is no attempt
-            self._next_look = now + CHECK_EVERY
-            self._overview.look()
-        while self._calls:
-            self._calls.popleft()()
-
-    def _wait(self) -> None:
-        self._wake.wait(WAIT)
-        self._wake.clear()
+        self.turned = time.monotonic()
+        self._view.look(self.turned)
+        self._posted.make()
 
     def _send(self, slot: WorkerId, body: object) -> None:
         assert self.steering.hosted is not None
         attempt = self.steering.hosted.coordinator.attempt
-        if attempt != self._met:
-            self._met = attempt
-            peers = Peers(self.pool.addresses())
-            for each in self.steering.hosted.workers:
-                self.pool.tell(each, attempt, peers)
-        self._metrics.sent(body)
+        self.pool.introduce(self.steering.hosted.workers, attempt)
+        self._view.metrics.sent(body)
         self.pool.tell(slot, attempt, body)
 
     def _recover(self, error: Exception) -> None:
@@ -315,22 +295,14 @@ class CoordinatorLoop:
         while time.monotonic() < until:
             self._serve()
             self.pool.drop_lost()
-            self._wait()
+            self._posted.wait()
 
     def _on_commit(self, manifest: Manifest) -> None:
-        status = self.status
-        status.epoch, status.committed, status.checkpoint_bytes = manifest.epoch, time.time(), manifest.bytes
+        assert self.steering.hosted is not None
+        self._view.committed(manifest, self.steering.hosted)
         seconds = self._interruptions.committed()  # after the epoch: a status with the recovery also has its commit
         if seconds is not None:
             log.info("recovered", job=self._spec.name, epoch=manifest.epoch, seconds=round(seconds, 2))
-        assert self.steering.hosted is not None
-        self._metrics.committed(manifest, self.steering.hosted.workers)
-
-    def _show(self, hosted: CoordinatorDriver) -> None:
-        self.status.attempts = self._interruptions.attempts
-        self.status.epoch_ms = self._metrics.epoch_seconds * 1000
-        self._overview.show(hosted)
-        self._metrics.look(self.status.attempt, {slot: member.metrics for slot, member in self.pool.members.items()})
 
     def _fail(self, error: Exception) -> None:
         self.error = error

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
+from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.runtimes.hosting.status import JobState
 
 FORMAT = 2
 """Format number. Format 1 had one savepoint, and did not say which savepoints were written."""
 NAME = "deployment.json"
-
-Ending = Literal["stop", "drain"]
 
 
 class Deployment(msgspec.Struct):
@@ -32,7 +29,7 @@ class Deployment(msgspec.Struct):
     workers: int
     state: JobState = "running"
     cause: str = ""
-    ending: Ending | None = None
+    ending: JobEnding | None = None
     savepoints: list[str] = []
     written: list[str] = []
     incarnation: str = ""

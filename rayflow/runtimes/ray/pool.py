@@ -22,7 +22,7 @@ from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.hosting.worker_metrics import Counts, WorkerMetrics
 from rayflow.runtimes.ray.leases import LEASE, Leases
-from rayflow.runtimes.ray.links.transport import Address
+from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.worker_actor import WorkerActor, WorkerStarted
 from rayflow.version import __version__
@@ -76,6 +76,7 @@ class Pool:
         self.leases = Leases(lambda: list(self.members.values()), spec.heartbeat_timeout)
         self.gone = Counts()
         self._posted: deque[tuple[WorkerId, int, int, Attempt, object]] = deque()
+        self._introduced: Attempt = 0
 
     def resize(self, slots: Sequence[WorkerId]) -> None:
         """Create the missing workers of these slots."""
@@ -159,6 +160,15 @@ class Pool:
             if attempt > member.attempt:
                 member.attempt, member.told = attempt, time.monotonic()
 
+    def introduce(self, slots: Sequence[WorkerId], attempt: Attempt) -> None:
+        """Tell the workers of an attempt, once, the addresses of the others. Call it before the attempt's messages."""
+        if attempt == self._introduced:
+            return
+        self._introduced = attempt
+        addresses = {slot: each.started.address for slot, each in self.members.items() if each.started is not None}
+        for slot in slots:
+            self.tell(slot, attempt, Peers(addresses))
+
     def post(self, slot: WorkerId, generation: int, number: int, attempt: Attempt, body: object) -> None:
         """Add a worker's message. From any thread."""
         self._posted.append((slot, generation, number, attempt, body))
@@ -171,10 +181,6 @@ class Pool:
             if member is not None and member.generation == generation:
                 for its_attempt, its_body in member.arrived.arrive(number, (attempt, body)):
                     yield slot, its_attempt, its_body
-
-    def addresses(self) -> dict[WorkerId, Address]:
-        """The address at which each slot receives frames."""
-        return {slot: member.started.address for slot, member in self.members.items() if member.started is not None}
 
     def remove(self, slot: WorkerId) -> None:
         """End a worker at once, if it is reachable."""
@@ -192,9 +198,10 @@ class Pool:
                 asked[answer].metrics = ray.get(answer)
 
     def close(self) -> None:
-        """End all workers."""
-        for slot in list(self.members):
-            self.remove(slot)
+        """End all workers, also if one of them cannot be ended. Raises the last such error."""
+        with contextlib.ExitStack() as removing:
+            for slot in list(self.members):
+                removing.callback(self.remove, slot)
 
     def _create(self, slot: WorkerId) -> Member:
         generation = next(self._generations)

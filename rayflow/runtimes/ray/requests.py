@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
+from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints
 from rayflow.runtimes.hosting.status import JobState
-from rayflow.runtimes.ray.deployment import Deployment, Ending, read_deployment, write_deployment
+from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.spec import JobSpec
 
 log = get_logger("rayflow.coordinator")
@@ -42,7 +43,7 @@ class Requests:
 
     def __init__(self, spec: JobSpec) -> None:
         self.workers = spec.workers
-        self.ending: Ending | None = None
+        self.ending: JobEnding | None = None
         at_stop = spec.options.savepoint_at_stop
         self.last = LastSavepoints([] if at_stop is None else [at_stop])
         self.rescale: Rescale | None = None
@@ -65,7 +66,7 @@ class Requests:
             self.last.ask(uri)
         return before
 
-    def stop(self, ending: Ending, savepoint: str | None) -> None:
+    def stop(self, ending: JobEnding, savepoint: str | None) -> None:
         """Record a request to end the job. A drain replaces a stop, never the reverse."""
         if self.ending is None or ending == "drain":
             self.ending = ending

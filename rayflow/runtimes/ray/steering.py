@@ -6,7 +6,7 @@ from collections import deque
 
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
-from rayflow.engine.events import BarrierRequested, DrainRequested, PartitionsAdded, StopRequested
+from rayflow.engine.events import BarrierRequested, EndRequested, PartitionsAdded
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.hosting.savepoints import Savepoint
@@ -141,4 +141,4 @@ class Steering:
     def _tell_ending(self) -> None:
         hosted = self.hosted
         if hosted is not None and hosted.started and self.requests.ending is not None:
-            hosted.tell(DrainRequested() if self.requests.ending == "drain" else StopRequested())
+            hosted.tell(EndRequested(self.requests.ending))

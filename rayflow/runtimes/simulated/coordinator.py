@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Attempt, TaskId, WorkerId
-from rayflow.engine.events import PartitionsAdded, SourcesExhausted, StopRequested
+from rayflow.engine.events import EndRequested, PartitionsAdded, SourcesExhausted
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Start
@@ -125,7 +125,7 @@ class CoordinatorProcess(Process):
 
     def _stop(self) -> None:
         self.ending = self.ending or "stop"
-        self._driver().tell(StopRequested())
+        self._driver().tell(EndRequested("stop"))
 
     def _driver(self) -> CoordinatorDriver:
         assert self.driver is not None

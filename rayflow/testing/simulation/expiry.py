@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest
-from rayflow.checkpoint.published import is_published
+from rayflow.checkpoint.manifest import Manifest, is_published, newest_manifest
 from rayflow.core.ids import SinkTask
 from rayflow.engine.recovery import LostMarker, sink_tasks_of
 from rayflow.testing.simulation.kafka import ModelKafka

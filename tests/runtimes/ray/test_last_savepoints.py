@@ -10,7 +10,7 @@ from rayflow.checkpoint import savepoint as writing
 from rayflow.checkpoint.manifest import Manifest, read_savepoint
 from rayflow.checkpoint.open import open_store
 from rayflow.core.errors import InvalidSetting
-from rayflow.engine.events import DrainRequested, StopRequested
+from rayflow.engine.events import EndRequested
 from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
 from tests.checkpoint.model import History
@@ -46,7 +46,7 @@ def test_an_attempt_is_told_of_a_drain_after_a_stop(loop: CoordinatorLoop) -> No
     loop.steering.hosted = hosted  # type: ignore[assignment]
     loop.steering.stop(drain=False, savepoint=None)
     loop.steering.stop(drain=True, savepoint=None)
-    assert hosted.told == [StopRequested(), DrainRequested()]
+    assert hosted.told == [EndRequested("stop"), EndRequested("drain")]
 
 
 def test_a_savepoint_that_is_asked_for_while_another_is_written_is_written_too(
