@@ -108,3 +108,11 @@ def test_a_new_worker_gets_its_task_from_the_one_that_can_spare_it() -> None:
     four = place(tasks, range(4), three)
     assert sorted(Counter(three.values()).values()) == [2, 2, 3]
     assert [four[task] for task in tasks if four[task] != three[task]] == [3]
+
+
+def test_several_rounds_of_improvement_end_at_the_best_placement() -> None:
+    """Nine tasks on four workers: the improvement that keeps most tasks is not yet the one with the evenest loads."""
+    tasks = tasks_of([5, 1, 3])
+    before = dict(zip(tasks, (2, 3, 1, 0, 3, None, 0, 1, 3), strict=True))
+    known = {task: worker for task, worker in before.items() if worker is not None}
+    assert cost(4, before, place(tasks, range(4), known)) == least_cost(tasks, 4, before) == (1, 21)
