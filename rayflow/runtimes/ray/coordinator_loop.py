@@ -137,7 +137,7 @@ class CoordinatorLoop:
             self._off_thread(self._spec.check_savepoint_at_stop)
             self._off_thread(partial(write_samples, plan, self._connectors))
             self._off_thread(partial(choose_start, store, self._spec.options, self._spec.name, system_clock))
-            self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
+            self._requests.start_with(self._spec.workers or default_workers(plan, ports, self._spec.cpus))
             self._requests.save("running")
         least = self._spec.workers or self._requests.workers
         self.steering.autoscale(Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown))
@@ -188,15 +188,21 @@ class CoordinatorLoop:
         log.info("going on with the job", job=self._spec.name, workers=self._requests.workers)
 
     def _gather(self) -> tuple[WorkerId, ...]:
-        """The slots of the next attempt, once all of them have a worker."""
+        """The slots of the next attempt, once all of them have a worker.
+
+        While those of a rescale are not there yet, the job runs with as many as before.
+        """
         self.pool.drop_lost()
         while True:
             slots = tuple(range(self._requests.workers))
+            before = slots[: self._requests.fulfilled]
             self.pool.resize(slots)
             try:
                 if self.pool.ready(slots):
                     self.pool.shrink(slots)
                     return slots
+                if before != slots and self.pool.ready(before):
+                    return before
             except (NotEnoughResources, WorkerFailed, VersionMismatch) as error:
                 if not self.steering.refuse_rescale(error):
                     if not self._interruptions.established or not isinstance(error, NotEnoughResources):

@@ -21,7 +21,8 @@ class Deployment(msgspec.Struct):
     """The requests and the end of a submitted job.
 
     Attributes:
-        submission: which submission it belongs to; another one starts its own record. workers: slots wanted.
+        submission: which submission it belongs to; another one starts its own record. workers: slots that the job last
+            ran with, or starts with.
         state: "running", or how it ended. cause: of a failure, as shown to people.
         ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
         incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has

@@ -34,14 +34,15 @@ class Requests:
     """Keeps the latest number of workers, how the job must end, and the pending rescale request.
 
     Attributes:
-        workers: the number of slots.
+        workers: the number of slots. fulfilled: how many workers last processed records; at first, how many the
+            submission asks for. A refused rescale, and a later process, return to it.
         ending: how the job must end, if that was requested.
         last: the savepoints to write at the end.
         rescale: the pending request.
     """
 
     def __init__(self, spec: JobSpec) -> None:
-        self.workers = spec.workers
+        self.workers = self.fulfilled = spec.workers
         self.ending: Ending | None = None
         at_stop = spec.options.savepoint_at_stop
         self.last = LastSavepoints([] if at_stop is None else [at_stop])
@@ -60,7 +61,8 @@ class Requests:
         before = read_deployment(store)
         if before is None or before.submission != self._spec.submission:
             return None
-        self.workers, self.ending = before.workers, before.ending
+        self.workers = self.fulfilled = before.workers
+        self.ending = before.ending
         for uri in before.savepoints:
             self.last.ask(uri)
         return before
@@ -73,10 +75,19 @@ class Requests:
             self.last.ask(savepoint)
         self._keep()
 
-    def resize(self, workers: int) -> None:
-        """Record a request for another number of workers."""
-        self.workers = workers
-        self._keep()
+    def start_with(self, workers: int) -> None:
+        """Set the number of workers of a job that has not started yet."""
+        self.workers = self.fulfilled = workers
+
+    def fulfil(self, workers: int) -> None:
+        """Record that this many workers process records.
+
+        Only then does a rescale outlive this process: the next one must not wait for workers that nobody has seen fit.
+        Whoever waits for a rescale repeats the request.
+        """
+        if workers != self.fulfilled:
+            self.fulfilled = workers
+            self._keep()
 
     def answer(self, error: RayflowError | None = None) -> None:
         """End the wait of the rescale's requester."""
@@ -91,7 +102,7 @@ class Requests:
         spec = self._spec
         wanted = Deployment(
             spec.submission,
-            self.workers,
+            self.fulfilled,
             state,
             cause,
             self.ending,

@@ -24,7 +24,8 @@ class Steering:
 
     Attributes:
         hosted: the current attempt's driver, None between attempts. requests: the open ones, saved.
-        savepoints, queries: requested and not started. ran_with: how many workers last processed records.
+        savepoints, queries: requested and not started. ran_with: how many workers last processed records in this
+            process; 0: none.
     """
 
     def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
@@ -59,7 +60,7 @@ class Steering:
                 self._answer_rescale()
             return
         log.info("rescaling", job=self._job, before=requests.workers, after=rescale.workers)
-        requests.resize(rescale.workers)
+        requests.workers = rescale.workers
         self._pool.resize(range(requests.workers))  # they start while the tasks still run
         if self.hosted is not None:
             self._pool.shrink(range(max(requests.workers, len(self.hosted.workers))))
@@ -96,6 +97,7 @@ class Steering:
     def running(self, hosted: CoordinatorDriver) -> None:
         """Note that the workers of this attempt process records."""
         self.ran_with = len(hosted.workers)
+        self.requests.fulfil(self.ran_with)
         if self._status.state != "stopping":
             self._status.state, self._status.cause = "running", ""
         if self.savepoints:  # asked for before there was an epoch to end
@@ -105,11 +107,12 @@ class Steering:
 
     def refuse_rescale(self, error: RayflowError) -> bool:
         """Return to the earlier number of workers, if it has changed, and answer the request with the error."""
-        if self.ran_with in (0, self.requests.workers):
+        requests = self.requests
+        if requests.fulfilled == requests.workers:
             return False
-        log.warning("not rescaled", job=self._job, workers=self.ran_with, reason=error.what)
-        self.requests.resize(self.ran_with)
-        self._pool.shrink(range(self.ran_with))
+        log.warning("not rescaled", job=self._job, workers=requests.fulfilled, reason=error.what)
+        requests.workers = requests.fulfilled
+        self._pool.shrink(range(requests.workers))
         self._answer_rescale(error)
         return True
 
