@@ -40,6 +40,7 @@ from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.deployment import Ending
 from rayflow.runtimes.ray.interruptions import Interruptions
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
@@ -128,6 +129,10 @@ class CoordinatorLoop:
                 if before.state == "failed":
                     self.error = WorkerFailed(f"the job had failed: {before.cause}", job=self._spec.name, advice="")
                 return
+            if before.finished is not None:  # it died while the last savepoints were written
+                self.status.state = "stopping"
+                self._finish(store, before.finished)
+                return
             self._go_on()
         plan = self._spec.plan()
         ports = machine_ports(store, self._connectors, wake=self._wake.set)
@@ -147,6 +152,11 @@ class CoordinatorLoop:
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
+        self._finish(store, ending)
+
+    def _finish(self, store: CheckpointStore, ending: Ending) -> None:
+        """End the job after its last attempt. Raises the error of a savepoint that could not be written."""
+        self._requests.finish(ending)
         self._write_last(store)
         self._end("stopped" if ending == "stop" else "done")
 

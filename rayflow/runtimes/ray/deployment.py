@@ -10,8 +10,9 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.runtimes.hosting.status import JobState
 
-FORMAT = 2
-"""Format number. Format 1 had one savepoint, and did not say which savepoints were written."""
+FORMAT = 3
+"""Format number. Format 1 had one savepoint, and did not say which savepoints were written. Format 2 did not say that
+the last attempt had ended."""
 NAME = "deployment.json"
 
 Ending = Literal["stop", "drain"]
@@ -25,6 +26,7 @@ class Deployment(msgspec.Struct):
             ran with, or starts with.
         state: "running", or how it ended. cause: of a failure, as shown to people.
         ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
+        finished: how the last attempt has ended; None before. What is left to do then is to write `savepoints`.
         incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
             given up (it may outlive its node's raylet) that the job is not its own any more.
     """
@@ -37,6 +39,7 @@ class Deployment(msgspec.Struct):
     savepoints: list[str] = []
     written: list[str] = []
     incarnation: str = ""
+    finished: Ending | None = None
 
 
 def read_deployment(store: CheckpointStore) -> Deployment | None:

@@ -37,7 +37,7 @@ class Requests:
         workers: the number of slots. fulfilled: how many workers last processed records; at first, how many the
             submission asks for. A refused rescale, and a later process, return to it.
         ending: how the job must end, if that was requested.
-        last: the savepoints to write at the end.
+        last: the savepoints to write at the end. finished: how the last attempt has ended, if it has.
         rescale: the pending request.
     """
 
@@ -46,6 +46,7 @@ class Requests:
         self.ending: Ending | None = None
         at_stop = spec.options.savepoint_at_stop
         self.last = LastSavepoints([] if at_stop is None else [at_stop])
+        self.finished: Ending | None = None
         self.rescale: Rescale | None = None
         self._spec = spec
         self._incarnation = uuid.uuid4().hex
@@ -62,7 +63,7 @@ class Requests:
         if before is None or before.submission != self._spec.submission:
             return None
         self.workers = self.fulfilled = before.workers
-        self.ending = before.ending
+        self.ending, self.finished = before.ending, before.finished
         for uri in before.savepoints:
             self.last.ask(uri)
         return before
@@ -74,6 +75,16 @@ class Requests:
         if savepoint is not None:
             self.last.ask(savepoint)
         self._keep()
+
+    def finish(self, ending: Ending) -> None:
+        """Record that the last attempt has ended, before its savepoints are written.
+
+        A later process must only write them. Records that it processed after a savepoint would be processed again by
+        whoever starts from that savepoint.
+        """
+        self.finished = ending
+        if self.last.next() is not None:
+            self._keep()
 
     def start_with(self, workers: int) -> None:
         """Set the number of workers of a job that has not started yet."""
@@ -109,6 +120,7 @@ class Requests:
             self.last.uris,
             self.last.written,
             self._incarnation,
+            self.finished,
         )
         write_deployment(self._store, wanted)
         self._saved = True
