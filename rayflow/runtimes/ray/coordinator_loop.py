@@ -40,7 +40,7 @@ from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
-from rayflow.runtimes.ray.deployment import Ending
+from rayflow.runtimes.ray.deployment import Deployment, Ending
 from rayflow.runtimes.ray.interruptions import Interruptions
 from rayflow.runtimes.ray.links.actor_links import Peers
 from rayflow.runtimes.ray.pool import Pool, default_workers
@@ -64,7 +64,8 @@ class CoordinatorLoop:
         turned: when the thread last took a turn, by the monotonic clock. begun: records have been processed.
     """
 
-    def __init__(self, spec: JobSpec, me: Any, journal: Journal) -> None:
+    def __init__(self, spec: JobSpec, me: Any, journal: Journal, *, restarted: bool = False) -> None:
+        """`me`: the coordinator's actor. `restarted`: an earlier process of it has died."""
         self.journal = journal
         self.pool = Pool(spec, me)
         self.status = first_status(spec)
@@ -73,6 +74,7 @@ class CoordinatorLoop:
         self.begun = threading.Event()
         self.ended = threading.Event()
         self.error: Exception | None = None
+        self._restarted = restarted
         self._spec = spec
         self._requests = self.steering.requests
         self._interruptions = Interruptions(self.status, spec.max_restarts)
@@ -117,8 +119,7 @@ class CoordinatorLoop:
                 closing.callback(self.pool.close)
 
     def _live(self) -> None:
-        store = open_store(self._spec.checkpoints)
-        before = self._requests.open(store)
+        store, before = self._open()
         if before is not None:
             if before.state in ENDED:  # this coordinator's process died after the job's end
                 self.status.state, self.status.cause, self.status.savepoints = (
@@ -160,6 +161,26 @@ class CoordinatorLoop:
         self._write_last(store)
         self._end("stopped" if ending == "stop" else "done")
 
+    def _open(self) -> tuple[CheckpointStore, Deployment | None]:
+        """The checkpoint store, and what an earlier process has saved there.
+
+        A restarted process retries as after a failed attempt: the job has run before, and a store that is full or away
+        may come back. At a submission the user waits, and gets the error. Raises CheckpointStoreFailed, DiskFull,
+        DamagedObject.
+        """
+        while True:
+            try:
+                store = open_store(self._spec.checkpoints)
+                before = self._requests.open(store)
+                if before is not None and before.state not in ENDED:
+                    self._requests.save("running")
+            except RayflowError as error:
+                if not self._restarted:
+                    raise
+                self._recover(error)
+            else:
+                return store, before
+
     def _off_thread(self, call: Callable[[], object]) -> None:
         """Run a call on another thread while this one takes turns: copying a savepoint may take long.
 
@@ -194,7 +215,6 @@ class CoordinatorLoop:
         self._interruptions.taken_over()
         self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
         self.pool.resize(range(self._requests.workers))  # first: starting processes takes longest
-        self._requests.save("running")
         log.info("going on with the job", job=self._spec.name, workers=self._requests.workers)
 
     def _gather(self) -> tuple[WorkerId, ...]:
@@ -325,7 +345,8 @@ class CoordinatorLoop:
             raise error
         log.warning("recovering", job=self._spec.name, reason=str(error), delay=delay)
         if self.status.state != "stopping":
-            self.status.state = "recovering" if self._interruptions.established else "starting"
+            ran = self._interruptions.established or self._restarted
+            self.status.state = "recovering" if ran else "starting"
         self.status.cause = str(error)
         until = time.monotonic() + delay
         while time.monotonic() < until:

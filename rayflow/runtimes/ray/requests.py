@@ -56,14 +56,17 @@ class Requests:
     def open(self, store: CheckpointStore) -> Deployment | None:
         """Load what an earlier process of the same submission has saved, and return it; None if there is none.
 
+        Requests that this process has received meanwhile still count. Nothing is saved before this has succeeded.
         Raises DamagedObject, CheckpointStoreFailed.
         """
-        self._store = store
         before = read_deployment(store)
+        self._store = store
         if before is None or before.submission != self._spec.submission:
             return None
-        self.workers = self.fulfilled = before.workers
-        self.ending, self.finished = before.ending, before.finished
+        self.fulfilled, self.finished = before.workers, before.finished
+        self.workers = before.workers if self.rescale is None else self.rescale.workers
+        if self.ending is None or before.ending == "drain":
+            self.ending = before.ending
         for uri in before.savepoints:
             self.last.ask(uri)
         return before
@@ -87,8 +90,9 @@ class Requests:
             self._keep()
 
     def start_with(self, workers: int) -> None:
-        """Set the number of workers of a job that has not started yet."""
-        self.workers = self.fulfilled = workers
+        """Set the number of workers of a job that has not started yet. A rescale that is pending stays so."""
+        self.fulfilled = workers
+        self.workers = workers if self.rescale is None else self.rescale.workers
 
     def fulfil(self, workers: int) -> None:
         """Record that this many workers process records.

@@ -10,9 +10,14 @@ import pytest
 
 from rayflow.checkpoint.manifest import read_savepoint
 from rayflow.checkpoint.open import open_store
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import CheckpointStoreFailed
 from rayflow.runtimes.machine.journal import Journal
-from rayflow.runtimes.ray import coordinator_loop
+from rayflow.runtimes.ray import coordinator_loop, requests
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
+from rayflow.runtimes.ray.deployment import Deployment, read_deployment
+from rayflow.runtimes.ray.requests import Rescale
+from rayflow.runtimes.ray.restarts import Restarts
 from rayflow.runtimes.ray.spec import JobSpec
 from tests.checkpoint.model import History
 from tests.runtimes.ray.test_links import plan
@@ -23,6 +28,7 @@ class Killed(BaseException):
     """The process is killed here."""
 
 
+During = Callable[[CoordinatorLoop], None]
 Process = Callable[..., CoordinatorLoop]
 
 
@@ -44,8 +50,8 @@ def process(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(JobSpec, "plan", lambda self: plan())
     monkeypatch.setattr(coordinator_loop, "write_samples", lambda plan, connectors: None)
 
-    def make(during: Callable[[CoordinatorLoop], None] = lambda loop: None) -> CoordinatorLoop:
-        loop = CoordinatorLoop(spec(tmp_path), None, Journal())
+    def make(during: During = lambda loop: None) -> CoordinatorLoop:
+        loop = CoordinatorLoop(spec(tmp_path), None, Journal(), restarted=True)
 
         def attempt(*_: object) -> str:
             during(loop)
@@ -60,7 +66,7 @@ def process(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def stop(tmp_path: Path) -> tuple[str, Callable[[CoordinatorLoop], None]]:
+def stop(tmp_path: Path) -> tuple[str, During]:
     """A savepoint, and the request to stop with it."""
     uri = f"file:{tmp_path / 'savepoint'}"
     return uri, lambda loop: loop.steering.stop(drain=False, savepoint=uri)
@@ -94,3 +100,84 @@ def test_a_savepoint_is_completed_by_the_next_process(
     second.run()
     assert (second.status.state, second.status.savepoints) == ("stopped", [uri])
     assert read_savepoint(open_store(uri)).epoch == history.epoch
+
+
+class Away:
+    """A deployment that cannot be read the first `times` times. `asked`: what happens in between."""
+
+    def __init__(self, times: int, asked: Callable[[], None] = lambda: None) -> None:
+        self.left = times
+        self._asked = asked
+
+    def __call__(self, store: CheckpointStore) -> Deployment | None:
+        if self.left:
+            self.left -= 1
+            self._asked()
+            raise CheckpointStoreFailed("the store is away")
+        return read_deployment(store)
+
+
+def run_once(process: Process) -> None:
+    """A first process, which dies while the job runs."""
+    with pytest.raises(Killed):
+        process(killed)._live()
+
+
+def test_a_restarted_process_waits_for_a_store_that_is_away(
+    process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_once(process)
+    shown: set[tuple[str, str]] = set()
+    second = process(lambda loop: loop.steering.stop(drain=False, savepoint=None))
+    monkeypatch.setattr(second._overview, "look", lambda: shown.add((second.status.state, second.status.cause)))
+    monkeypatch.setattr(requests, "read_deployment", Away(2))
+    second.run()
+    assert (second.status.state, second.error) == ("stopped", None)
+    assert {state for state, cause in shown if "the store is away" in cause} == {"recovering"}
+    assert caplog.text.count("the store is away") == 2  # one line an attempt
+
+
+def test_a_store_that_stays_away_ends_the_job(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_once(process)
+    second = process()
+    monkeypatch.setattr(second._interruptions, "_restarts", Restarts(1))
+    monkeypatch.setattr(requests, "read_deployment", Away(5))
+    second.run()
+    assert second.status.state == "failed"
+    assert isinstance(second.error, CheckpointStoreFailed)
+
+
+def test_a_submission_is_told_at_once_that_its_store_is_away(
+    tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = CoordinatorLoop(spec(tmp_path), None, Journal())
+    away = Away(5)
+    monkeypatch.setattr(requests, "read_deployment", away)
+    loop.run()
+    assert isinstance(loop.error, CheckpointStoreFailed)
+    assert away.left == 4
+
+
+def test_requests_that_come_while_the_store_is_away_are_added_to_the_saved_ones(
+    process: Process, stop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, request = stop
+
+    def asked_before_it_dies(loop: CoordinatorLoop) -> None:
+        loop.steering.stop(drain=True, savepoint=None)
+        raise Killed
+
+    with pytest.raises(Killed):
+        process(asked_before_it_dies)._live()
+    second = process()
+    rescale = Rescale(3)
+
+    def asked() -> None:
+        request(second)
+        second.steering.rescale(rescale)
+
+    monkeypatch.setattr(requests, "read_deployment", Away(1, asked))
+    second.run()
+    found = second.steering.requests
+    assert (found.ending, found.last.written) == ("drain", [uri])
+    assert (found.workers, found.fulfilled) == (3, 2)
