@@ -207,7 +207,8 @@ def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, emb
     until(lambda: not any(map(psutil.pid_exists, workers)), LONG)
     kill(status.pid)  # its end outlives its coordinator
     until_ended = until(lambda: _ended_again(job, status.pid), LONG)
-    assert (until_ended.state, until_ended.cause) == ("failed", status.cause)
+    assert (until_ended.state, until_ended.cause, until_ended.epoch) == ("failed", status.cause, status.epoch)
+    assert any(json.loads(line)["message"] == "the job had ended" for line in job.logs()[1])
 
 
 def _ended_again(job: JobHandle, pid: int) -> JobStatus | None:

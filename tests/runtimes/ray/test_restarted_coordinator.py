@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +12,7 @@ import pytest
 from rayflow.checkpoint.manifest import read_savepoint
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed
+from rayflow.core.errors import CheckpointStoreFailed, RayflowError
 from rayflow.runtimes.machine.journal import Journal
 from rayflow.runtimes.ray import coordinator_loop, requests
 from rayflow.runtimes.ray.coordinator_loop import CoordinatorLoop
@@ -181,3 +182,32 @@ def test_requests_that_come_while_the_store_is_away_are_added_to_the_saved_ones(
     found = second.steering.requests
     assert (found.ending, found.last.written) == ("drain", [uri])
     assert (found.workers, found.fulfilled) == (3, 2)
+
+
+@pytest.mark.parametrize("error", [None, RayflowError("the cause")])
+def test_the_process_of_a_job_that_has_ended_shows_what_was_saved_last(
+    error: RayflowError | None,
+    process: Process,
+    history: History,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = process()
+    if error is not None:
+        monkeypatch.setattr(first, "_attempt", raising(error))
+    first.run()
+    caplog.set_level(logging.INFO)
+    second = process()
+    second.run()
+    manifest = history.manifests[history.epoch]
+    shown = second.status
+    assert (shown.state, shown.cause) == (first.status.state, first.status.cause)
+    assert (shown.epoch, shown.checkpoint_bytes) == (manifest.epoch, manifest.bytes)
+    assert "the job had ended" in caplog.text
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail

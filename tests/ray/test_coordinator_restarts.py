@@ -1,0 +1,60 @@
+"""The coordinator is killed at a bad moment, and Ray restarts it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rayflow.core.errors import NotEnoughResources
+from rayflow.runtimes.ray.client import Cluster
+from tests.e2e.brokers import Broker
+from tests.ray.payments import Payments
+from tests.ray.submitting import LONG, spec_of, until_status
+from tests.ray.test_failures import kill, recovered
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+def test_one_that_dies_during_a_rescale_beyond_the_cluster_runs_as_before(
+    cluster: Cluster, embedded: Broker, state: Path
+) -> None:
+    payments = Payments(embedded, "two-stages", seed=3)
+    payments.feed(200)
+    job = cluster.submit(spec_of("two_stages", embedded, state, cpus=3.0, start_timeout=10.0))
+    before = job.until_running(LONG)
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(job.rescale, 3)
+        until_status(job, lambda status: status.state == "rescaling")
+        kill(before.pid)
+        after = recovered(job, before)
+        assert len(after.workers) == 2
+        with pytest.raises(NotEnoughResources):  # the client has repeated the request
+            asked.result(LONG)
+    payments.feed(200)
+    payments.until_counted(LONG)
+    assert job.stop(drain=True, timeout=LONG).state == "done"
+    payments.check()
+
+
+@pytest.mark.more
+def test_one_that_finds_its_store_unusable_waits_for_it(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    payments = Payments(embedded, "two-stages", seed=4)
+    payments.feed(200)
+    spec = spec_of("two_stages", embedded, state)
+    job = cluster.submit(spec)
+    before = job.until_running(LONG)
+    payments.until_counted(LONG)
+    folder = Path(spec.checkpoints.removeprefix("file:"))
+    folder.rename(folder.with_name("aside"))
+    folder.write_text("no folder")
+    kill(before.pid)
+    waiting = until_status(job, lambda status: status.pid != before.pid and bool(status.cause))
+    assert waiting.state == "recovering"
+    folder.unlink()
+    folder.with_name("aside").rename(folder)
+    payments.feed(200)
+    payments.until_counted(LONG)
+    assert job.stop(drain=True, timeout=LONG).state == "done"
+    payments.check()
