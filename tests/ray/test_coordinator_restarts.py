@@ -58,3 +58,16 @@ def test_one_that_finds_its_store_unusable_waits_for_it(cluster: Cluster, embedd
     payments.until_counted(LONG)
     assert job.stop(drain=True, timeout=LONG).state == "done"
     payments.check()
+
+
+def test_a_bounded_run_keeps_its_ends_when_it_dies(cluster: Cluster, embedded: Broker, state: Path) -> None:
+    embedded.create("in", 2)
+    embedded.append("in", [(f"k{n}", "word") for n in range(4000)])
+    job = cluster.submit(spec_of("counts", embedded, state, until_end=True, max_poll_records=1))
+    before = until_status(job, lambda status: status.epoch > 0)
+    embedded.append("in", [(f"k{n}", "later") for n in range(100)])
+    kill(before.pid)
+    after = job.until_ended(LONG)
+    assert after.pid != before.pid
+    assert after.state == "done"
+    assert len(embedded.values("out")) == 4000

@@ -31,7 +31,6 @@ from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.last_savepoints import write_last
-from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
 from rayflow.runtimes.hosting.start import choose_start
@@ -82,7 +81,6 @@ class CoordinatorLoop:
         self._calls: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._placement: dict[TaskId, WorkerId] = {}
-        self._ends: Ends = {}
         self._overview = PoolOverview(self.status, self.pool)
         self._metrics = JobMetrics(spec.name, spec.broker)
         self._next_look = 0.0
@@ -270,7 +268,7 @@ class CoordinatorLoop:
             lineage=uuid.uuid4().hex,
             send=self._send,
             earlier=self._placement,
-            ends=self._ends,
+            ends=self._requests.ends,
             savepoints=self.steering.savepoints,
             queries=self.steering.queries,
             on_commit=self._on_commit,

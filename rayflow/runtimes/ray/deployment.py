@@ -10,9 +10,9 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.runtimes.hosting.status import JobState
 
-FORMAT = 3
+FORMAT = 4
 """Format number. Format 1 had one savepoint, and did not say which savepoints were written. Format 2 did not say that
-the last attempt had ended."""
+the last attempt had ended. Format 3 did not have the ends of a bounded run."""
 NAME = "deployment.json"
 
 Ending = Literal["stop", "drain"]
@@ -27,6 +27,7 @@ class Deployment(msgspec.Struct):
         state: "running", or how it ended. cause: of a failure, as shown to people.
         ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
         finished: how the last attempt has ended; None before. What is left to do then is to write `savepoints`.
+        ends: of a bounded run, as source, partition and position; none before they are known.
         incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
             given up (it may outlive its node's raylet) that the job is not its own any more.
     """
@@ -40,6 +41,7 @@ class Deployment(msgspec.Struct):
     written: list[str] = []
     incarnation: str = ""
     finished: Ending | None = None
+    ends: list[tuple[str, int, int]] = []
 
 
 def read_deployment(store: CheckpointStore) -> Deployment | None:

@@ -9,6 +9,7 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints
+from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.status import JobState
 from rayflow.runtimes.ray.deployment import Deployment, Ending, read_deployment, write_deployment
 from rayflow.runtimes.ray.spec import JobSpec
@@ -37,6 +38,7 @@ class Requests:
         workers: the number of slots. fulfilled: how many workers last processed records; at first, how many the
             submission asks for. A refused rescale, and a later process, return to it.
         ending: how the job must end, if that was requested.
+        ends: those of a bounded run, which its attempts share and add to.
         last: the savepoints to write at the end. finished: how the last attempt has ended, if it has.
         rescale: the pending request.
     """
@@ -47,9 +49,11 @@ class Requests:
         at_stop = spec.options.savepoint_at_stop
         self.last = LastSavepoints([] if at_stop is None else [at_stop])
         self.finished: Ending | None = None
+        self.ends: Ends = {}
         self.rescale: Rescale | None = None
         self._spec = spec
         self._incarnation = uuid.uuid4().hex
+        self._saved_ends = 0
         self._store: CheckpointStore | None = None
         self._saved = False
 
@@ -64,6 +68,7 @@ class Requests:
         if before is None or before.submission != self._spec.submission:
             return None
         self.fulfilled, self.finished = before.workers, before.finished
+        self.ends.update({(source, partition): end for source, partition, end in before.ends})
         self.workers = before.workers if self.rescale is None else self.rescale.workers
         if self.ending is None or before.ending == "drain":
             self.ending = before.ending
@@ -95,12 +100,12 @@ class Requests:
         self.workers = workers if self.rescale is None else self.rescale.workers
 
     def fulfil(self, workers: int) -> None:
-        """Record that this many workers process records.
+        """Record that this many workers process records, in a bounded run up to `ends`.
 
         Only then does a rescale outlive this process: the next one must not wait for workers that nobody has seen fit.
         Whoever waits for a rescale repeats the request.
         """
-        if workers != self.fulfilled:
+        if workers != self.fulfilled or len(self.ends) != self._saved_ends:
             self.fulfilled = workers
             self._keep()
 
@@ -125,8 +130,10 @@ class Requests:
             self.last.written,
             self._incarnation,
             self.finished,
+            [(source, partition, end) for (source, partition), end in self.ends.items()],
         )
         write_deployment(self._store, wanted)
+        self._saved_ends = len(wanted.ends)
         self._saved = True
 
     def superseded(self) -> bool:

@@ -50,6 +50,26 @@ def test_the_next_process_runs_with_the_workers_that_last_ran(tmp_path: Path) ->
     assert (next_one.workers, next_one.fulfilled) == (2, 2)
 
 
+def test_the_next_process_knows_the_ends_of_a_bounded_run(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Requests(spec(tmp_path))
+    first.open(store)
+    first.save("running")
+    first.ends.update({("orders", 0): 7, ("größe", 1): 0})
+    first.fulfil(2)
+    next_one = Requests(spec(tmp_path))
+    next_one.open(store)
+    assert next_one.ends == {("orders", 0): 7, ("größe", 1): 0}
+    next_one.ends["orders", 1] = 3  # a new partition
+    next_one.fulfil(2)
+    last = Requests(spec(tmp_path))
+    last.open(store)
+    assert last.ends == {("orders", 0): 7, ("größe", 1): 0, ("orders", 1): 3}
+    other = Requests(spec(tmp_path, "other"))
+    other.open(store)
+    assert other.ends == {}
+
+
 def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:
     store = open_store(f"file:{tmp_path / 'checkpoints'}")
     first = Requests(spec(tmp_path))
