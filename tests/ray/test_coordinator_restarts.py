@@ -9,6 +9,7 @@ import pytest
 
 from rayflow.core.errors import NotEnoughResources
 from rayflow.runtimes.ray.client import Cluster
+from rayflow.runtimes.ray.deployment import NAME
 from tests.e2e.brokers import Broker
 from tests.ray.payments import Payments
 from tests.ray.submitting import LONG, spec_of, until_status
@@ -46,14 +47,15 @@ def test_one_that_finds_its_store_unusable_waits_for_it(cluster: Cluster, embedd
     job = cluster.submit(spec)
     before = job.until_running(LONG)
     payments.until_counted(LONG)
-    folder = Path(spec.checkpoints.removeprefix("file:"))
-    folder.rename(folder.with_name("aside"))
-    folder.write_text("no folder")
+    saved = Path(spec.checkpoints.removeprefix("file:")) / NAME
+    content = saved.read_bytes()
+    saved.unlink()
+    saved.mkdir()  # it can neither be read nor written
     kill(before.pid)
     waiting = until_status(job, lambda status: status.pid != before.pid and bool(status.cause))
-    assert waiting.state == "recovering"
-    folder.unlink()
-    folder.with_name("aside").rename(folder)
+    assert (waiting.state, NAME in waiting.cause) == ("recovering", True)
+    saved.rmdir()
+    saved.write_bytes(content)
     payments.feed(200)
     payments.until_counted(LONG)
     assert job.stop(drain=True, timeout=LONG).state == "done"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from rayflow.cli.jobs.options import place_of_jobs
+from rayflow.core.errors import RayflowError
+
+if TYPE_CHECKING:
+    from rayflow.runtimes.hosting.status import JobStatus
 
 
 @click.command()
@@ -29,6 +35,8 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
         before = handle.status()
         if before.ended and savepoint is not None and savepoint not in before.savepoints:
             raise ended_before(job)
+        if before.ended and drain and before.state != "done":
+            raise _not_drained(before)
         if now or before.ended:
             handle.remove()
             click.echo(f"{job} removed from the cluster" if before.runtime == "ray" else f"{job} stopped at once")
@@ -37,4 +45,13 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
     click.echo(
         f"{job} {found.state} at epoch {found.epoch}"
         + (f", savepoint {savepoint}" if savepoint in found.savepoints else "")
+    )
+
+
+def _not_drained(status: JobStatus) -> RayflowError:
+    cause = f": {status.cause}" if status.cause else ""
+    return RayflowError(
+        f"nothing was drained, because the job had {status.state}{cause}",
+        job=status.name,
+        advice=f"Start it again, and drain it then. rayflow stop {status.name} removes it from the cluster",
     )

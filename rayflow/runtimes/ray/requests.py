@@ -19,16 +19,22 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Rescale:
-    """A request for `workers` workers. `error`: why it was refused. `done` is set last."""
+    """A request for `workers` workers. `error`: why it was refused. `done` is set last.
+
+    `same`: an earlier request for the same number, which gets the same answer.
+    """
 
     workers: int
     error: RayflowError | None = None
     done: bool = False
+    same: Rescale | None = None
 
     def answer(self, error: RayflowError | None = None) -> None:
         """End the waiter's wait."""
         self.error = error
         self.done = True
+        if self.same is not None:
+            self.same.answer(error)
 
 
 class Requests:

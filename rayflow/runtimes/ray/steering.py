@@ -51,9 +51,12 @@ class Steering:
         self._tell_ending()
 
     def rescale(self, rescale: Rescale) -> None:
-        """Change the number of workers."""
+        """Change the number of workers. An earlier request for another number fails."""
         requests = self.requests
-        requests.answer()  # an earlier request gets the current status
+        if requests.rescale is not None and requests.rescale.workers == rescale.workers:
+            rescale.same = requests.rescale
+        else:
+            self._answer_rescale(_overtaken(self._job, rescale.workers))
         requests.rescale = rescale
         if rescale.workers == requests.workers:
             if self.ran_with == requests.workers:
@@ -145,3 +148,11 @@ class Steering:
         hosted = self.hosted
         if hosted is not None and hosted.started and self.requests.ending is not None:
             hosted.tell(DrainRequested() if self.requests.ending == "drain" else StopRequested())
+
+
+def _overtaken(job: str, workers: int) -> RayflowError:
+    return RayflowError(
+        f"a later rescale, to {workers}, has replaced this one",
+        job=job,
+        advice="rayflow status shows how many workers the job has",
+    )

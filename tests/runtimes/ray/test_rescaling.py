@@ -108,3 +108,24 @@ def restarted_requests(folder: Path) -> int:
     loop = CoordinatorLoop(spec(folder), None, Journal())
     loop._requests.open(open_store(f"file:{folder / 'checkpoints'}"))
     return loop._requests.workers
+
+
+def test_a_rescale_that_another_one_overtakes_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = restarted(tmp_path, FewWorkers(room=4), monkeypatch)
+    first, second = Rescale(3), Rescale(4)
+    loop.steering.rescale(first)
+    loop.steering.rescale(second)
+    assert first.error is not None
+    assert "to 4" in first.error.what
+    loop.steering.running(hosted(4))
+    assert (second.done, second.error) == (True, None)
+
+
+def test_requests_for_the_same_number_are_answered_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = restarted(tmp_path, FewWorkers(room=4), monkeypatch)
+    asked = [Rescale(3), Rescale(3), Rescale(3)]
+    for rescale in asked:
+        loop.steering.rescale(rescale)
+    assert not any(rescale.done for rescale in asked)
+    loop.steering.running(hosted(3))
+    assert [(rescale.done, rescale.error) for rescale in asked] == [(True, None)] * 3
