@@ -50,11 +50,11 @@ def test_one_that_finds_its_store_unusable_waits_for_it(cluster: Cluster, embedd
     saved = Path(spec.checkpoints.removeprefix("file:")) / NAME
     content = saved.read_bytes()
     saved.unlink()
-    saved.mkdir()  # it can neither be read nor written
+    saved.symlink_to(saved)  # it cannot be read
     kill(before.pid)
     waiting = until_status(job, lambda status: status.pid != before.pid and bool(status.cause))
     assert (waiting.state, NAME in waiting.cause) == ("recovering", True)
-    saved.rmdir()
+    saved.unlink()
     saved.write_bytes(content)
     payments.feed(200)
     payments.until_counted(LONG)

@@ -28,6 +28,7 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
         raise click.UsageError("--now takes no final checkpoint, so it excludes --savepoint and --drain")
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
+    from rayflow.cli.jobs.waiting import waiting_for
     from rayflow.runtimes.hosting.savepoints import ended_before
 
     savepoint = None if savepoint is None else absolute_uri(savepoint)
@@ -41,7 +42,8 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
             handle.remove()
             click.echo(f"{job} removed from the cluster" if before.runtime == "ray" else f"{job} stopped at once")
             return
-        found = handle.stop(drain=drain, savepoint=savepoint)
+        with waiting_for(handle):
+            found = handle.stop(drain=drain, savepoint=savepoint)
     click.echo(
         f"{job} {found.state} at epoch {found.epoch}"
         + (f", savepoint {savepoint}" if savepoint in found.savepoints else "")
