@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 @click.argument("job")
 @click.option("--savepoint", metavar="URI", help="Write a savepoint of the final checkpoint to URI.")
 @click.option("--drain", is_flag=True, help="Stop for good: fire every open window and event-time timer first.")
-@click.option("--now", is_flag=True, help="Stop at once, without a final checkpoint. No data is lost.")
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Stop at once, without a final checkpoint. No data is lost. A Kafka transaction may stay open until the next "
+    "start, or until its timeout (60 s).",
+)
 @place_of_jobs
 def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str | None, state: str | None) -> None:
     """Stop JOB after a final checkpoint, and publish its output. JOB is the job's name.
