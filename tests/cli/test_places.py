@@ -29,3 +29,8 @@ def test_a_broker_that_is_not_known_is_refused_before_the_cluster_is_asked(own_f
 def test_a_store_of_one_process_is_no_store_of_a_cluster() -> None:
     with pytest.raises(InvalidSetting):
         absolute_uri("memory:")
+
+
+def test_a_folder_without_a_name_is_not_the_current_one() -> None:
+    with pytest.raises(InvalidSetting, match="no path"):
+        absolute_uri("file:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,11 @@ def looks_at_the_lag_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer, "ENDS_EVERY", 0.0)
 
 
-def test_records_that_come_meanwhile_do_not_keep_it_running(broker: Broker, state: Path) -> None:
-    progress = run(answering(broker, most=60), broker, state, max_poll_records=1)
-    assert 3 <= progress.records_in < 60
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_it_reads_exactly_the_records_before_the_ends(broker: Broker, state: Path, at_once: int) -> None:
+    progress = run(answering(broker, most=60), broker, state, max_poll_records=at_once)
+    assert progress.records_in == 3
+    assert len(broker.values("out")) == 3
 
 
 def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
@@ -69,7 +72,7 @@ def test_an_attempt_that_begins_anew_stops_at_the_same_ends(
     monkeypatch.setattr(LocalAttempt, "step", first_step)
     progress = run(job, embedded, state, max_poll_records=1)
     assert len(attempts) == 2
-    assert 3 <= progress.records_in < 60
+    assert progress.records_in == 3
 
 
 def test_a_worker_stops_at_the_known_ends_of_what_it_reads_and_waits_for_no_other(
@@ -93,3 +96,38 @@ def test_a_worker_stops_at_the_known_ends_of_what_it_reads_and_waits_for_no_othe
     assert sources.exhausted
     sources.close()
     connectors.close()
+
+
+@pytest.fixture
+def one_partition(broker: Broker, tmp_path: Path) -> Iterator[Sources]:
+    """The sources of a worker that reads one partition, with five records in it; the ends are fixed at three."""
+    broker.create("in")
+    plan = plan_of(counts(broker))
+    connectors = OpenConnectors(ConnectorSpec(broker.url))
+    ports = machine_ports(open_store(f"file:{tmp_path}"), connectors)
+    (source,) = (source.id for stage in plan.stages for source in stage.sources)
+    broker.append("in", [(None, str(n)) for n in range(3)])
+    sources = Sources(plan, ports)
+    sources.place({source: 1})
+    sources.start({}, {TaskId(plan.stages[0].id, 0)}, sources.systems())
+    ends = sources.fix_ends({}, timeout=30)
+    broker.append("in", [(None, "later")] * 2)
+    yield sources
+    assert sources.positions == ends
+    assert sources.exhausted
+    sources.close()
+    connectors.close()
+
+
+def test_a_poll_that_reaches_past_the_end_is_cut_there(one_partition: Sources) -> None:
+    values: list[object] = []
+    while not one_partition.exhausted:
+        values += [value for event in one_partition.poll(10, 5.0) for value in event.batch.values]
+    assert values == [b"0", b"1", b"2"]
+    one_partition.poll(10, 0.5)
+
+
+def test_what_comes_after_the_end_is_not_delivered(one_partition: Sources) -> None:
+    while not one_partition.exhausted:
+        one_partition.poll(1, 5.0)
+    assert one_partition.poll(10, 0.5) == []

@@ -17,6 +17,7 @@ import pytest
 from rayflow.core.errors import (
     NotEnoughResources,
     ObjectExists,
+    RayflowError,
     UserFunctionFailed,
 )
 from rayflow.runtimes.hosting.status import JobStatus
@@ -180,12 +181,13 @@ def test_a_rescale_beyond_the_cluster_is_refused_and_the_job_goes_on(
 
 
 @pytest.mark.more
-def test_a_rescale_that_is_taken_back_is_answered(cluster: Cluster, embedded: Broker, state: Path) -> None:
+def test_a_rescale_that_is_taken_back_says_so(cluster: Cluster, embedded: Broker, state: Path) -> None:
     with under_load(cluster, embedded, state, workers=1) as job, ThreadPoolExecutor(1) as other:
         asked = other.submit(job.rescale, 3)
         until_status(job, lambda status: status.state == "rescaling" or len(status.workers) == 3)
         assert len(job.rescale(1).workers) == 1
-        asked.result(LONG)
+        with pytest.raises(RayflowError, match="a later rescale, to 1"):
+            asked.result(LONG)
         assert job.status().recoveries == []
 
 
@@ -207,7 +209,8 @@ def test_a_function_that_fails_ends_the_job_and_says_where(cluster: Cluster, emb
     until(lambda: not any(map(psutil.pid_exists, workers)), LONG)
     kill(status.pid)  # its end outlives its coordinator
     until_ended = until(lambda: _ended_again(job, status.pid), LONG)
-    assert (until_ended.state, until_ended.cause) == ("failed", status.cause)
+    assert (until_ended.state, until_ended.cause, until_ended.epoch) == ("failed", status.cause, status.epoch)
+    assert any(json.loads(line)["message"] == "the job had ended" for line in job.logs()[1])
 
 
 def _ended_again(job: JobHandle, pid: int) -> JobStatus | None:

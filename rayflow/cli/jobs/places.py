@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def absolute_uri(uri: str) -> str:
-    """A checkpoint store's URI whose path begins at the root, if it has one. Raises InvalidSetting for `memory:`.
+    """A checkpoint store's URI whose path begins at the root, if it has one. Raises InvalidSetting for `memory:`, and
+    for `file:` without a path.
 
     >>> absolute_uri("s3:bucket/x"), absolute_uri("file:/x")
     ('s3:bucket/x', 'file:/x')
@@ -21,6 +22,8 @@ def absolute_uri(uri: str) -> str:
     scheme, colon, path = uri.partition(":")
     if scheme == "memory" and colon:
         raise InvalidSetting("memory: belongs to one process", advice="Use a store that all nodes reach: s3:, gs:, az:")
+    if scheme == "file" and colon and not path:
+        raise InvalidSetting("file: has no path", advice="Use file:/absolute or file:relative")
     return f"{scheme}:{Path(path).absolute()}" if scheme == "file" and colon else uri
 
 

@@ -17,8 +17,9 @@ def rescale(job: str, workers: int, address: str | None, state: str | None) -> N
     The job takes a checkpoint, moves as few tasks as possible and resumes from it.
     """
     from rayflow.cli.jobs.finding import job_at
+    from rayflow.cli.jobs.waiting import waiting_for
 
-    with job_at(job, address, state) as handle:
+    with job_at(job, address, state) as handle, waiting_for(handle):
         found = handle.rescale(workers)
     pause = f", paused for {found.pauses[-1]:.1f} s" if found.pauses else ""
     many = "worker" if len(found.workers) == 1 else "workers"

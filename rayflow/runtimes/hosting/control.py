@@ -93,4 +93,6 @@ class JobControl(ABC):
     @abstractmethod
     def remove(self) -> None:
         """Stop the job at once, without a final checkpoint; the next start resumes from the newest one. On Ray, also
-        remove a job that has ended from the cluster."""
+        remove a job that has ended from the cluster.
+
+        A Kafka transaction that is being written stays open until the next start, or until the broker's timeout."""

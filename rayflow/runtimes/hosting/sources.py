@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Mapping
 
 from rayflow.connectors.base import Reader
 from rayflow.connectors.parts import as_source
+from rayflow.core.batch import Batch
 from rayflow.core.errors import RayflowError, SourceDataLost
 from rayflow.core.ids import Epoch, TaskId, TopicPartition
 from rayflow.core.logging import get_logger
@@ -88,19 +90,30 @@ class Sources:
                 )
 
     def poll(self, max_records: int, timeout: float) -> list[RecordsPolled]:
-        """The records that have arrived; waits up to `timeout` seconds when there are none."""
+        """The records that have arrived; waits up to `timeout` seconds when there are none. None beyond a fixed end."""
         events: list[RecordsPolled] = []
         self._listening.on_poll()
         for spec, reader in self._readers.items():
             owners = self._owners[spec]
             for polled in reader.poll(max_records, 0.0 if events else timeout):
                 task, source = owners[TopicPartition(*polled.batch.origin)]
-                self.positions[source, task.partition] = polled.next_position
-                events.append(RecordsPolled(task, source, polled.batch, polled.next_position))
+                key = source, task.partition
+                batch, position = polled.batch, polled.next_position
+                if position > self._stop_at.get(key, position):
+                    batch, position = self._before_end(batch, key)
+                    if position == self.positions.get(key):
+                        continue
+                self.positions[key] = position
+                events.append(RecordsPolled(task, source, batch, position))
         self._full = sum(len(event.batch) for event in events) >= max_records
         if self.outage is not None:
             self._listening.on_break()
         return events
+
+    def _before_end(self, batch: Batch, key: tuple[str, int]) -> tuple[Batch, int]:
+        """The records before the fixed end of a partition, and the position after them: a poll may reach past it."""
+        end = self._stop_at[key]
+        return batch.take(range(bisect_left(batch.offsets, end))), max(end, self.positions.get(key, end))
 
     @property
     def listened(self) -> Listened | None:

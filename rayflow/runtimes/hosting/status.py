@@ -64,7 +64,7 @@ class JobStatus:
         broker: URL of the run's broker. checkpoints: URI of the checkpoint store.
         since: when it began (its coordinator's process, on Ray), seconds since the Unix epoch. elapsed: seconds since.
         host, pid: of the process that coordinates the job, which is the only one of a local run.
-        epoch: newest committed; 0: none. committed: when, seconds since the Unix epoch; 0.0: not since it began.
+        epoch: newest committed; 0: none. committed: when, seconds since the Unix epoch; 0.0: not yet.
         epoch_ms: from the last complete epoch's barrier to everything published. checkpoint_bytes: of its segments.
         records_in: read from sources. records_out: taken by sinks. errors: records on which an operator failed,
         whatever on_error= did with them. late: records that came after their window was final. dead_letters: records

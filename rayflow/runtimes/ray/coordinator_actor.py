@@ -40,7 +40,9 @@ class CoordinatorActor:
         self._spec = spec
         journal = Journal()
         configure_logging(spec.name, json=True, level=spec.log_level, also=journal)
-        self._loop = CoordinatorLoop(spec, ray.get_runtime_context().current_actor, journal)
+        context = ray.get_runtime_context()
+        restarted = bool(context.was_current_actor_reconstructed)
+        self._loop = CoordinatorLoop(spec, context.current_actor, journal, restarted=restarted)
         self._waiting: set[str] = set()
         self._thread = threading.Thread(target=self._loop.run, name="rayflow-coordinator", daemon=True)
         self._thread.start()

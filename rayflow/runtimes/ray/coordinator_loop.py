@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from rayflow.checkpoint.manifest import Manifest
+from rayflow.checkpoint.manifest import Manifest, newest_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.clock import system_clock
@@ -26,11 +26,10 @@ from rayflow.core.errors import (
 )
 from rayflow.core.ids import TaskId, WorkerId
 from rayflow.core.logging import get_logger
-from rayflow.engine.barrier_schedule import AttemptEnding
+from rayflow.engine.barrier_schedule import AttemptEnding, JobEnding
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.last_savepoints import write_last
-from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.samples import write_samples
 from rayflow.runtimes.hosting.start import choose_start
@@ -39,6 +38,7 @@ from rayflow.runtimes.machine.background import Thread
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.journal import Journal, LogLines
 from rayflow.runtimes.machine.ports import machine_ports
+from rayflow.runtimes.ray.deployment import Deployment
 from rayflow.runtimes.ray.interruptions import Interruptions
 from rayflow.runtimes.ray.pool import Pool, default_workers
 from rayflow.runtimes.ray.posted_calls import PostedCalls
@@ -61,7 +61,8 @@ class CoordinatorLoop:
         turned: when the thread last took a turn, by the monotonic clock. begun: records have been processed.
     """
 
-    def __init__(self, spec: JobSpec, me: Any, journal: Journal) -> None:
+    def __init__(self, spec: JobSpec, me: Any, journal: Journal, *, restarted: bool = False) -> None:
+        """`me`: the coordinator's actor. `restarted`: an earlier process of it has died."""
         self.journal = journal
         self.pool = Pool(spec, me)
         self.status = first_status(spec)
@@ -70,6 +71,7 @@ class CoordinatorLoop:
         self.begun = threading.Event()
         self.ended = threading.Event()
         self.error: Exception | None = None
+        self._restarted = restarted
         self._spec = spec
         self._requests = self.steering.requests
         self._interruptions = Interruptions(self.status, spec.max_restarts)
@@ -77,7 +79,6 @@ class CoordinatorLoop:
         self._posted = PostedCalls()
         self._view = JobView(spec, self.status, self.pool)
         self._placement: dict[TaskId, WorkerId] = {}
-        self._ends: Ends = {}
 
     # From other threads
 
@@ -110,17 +111,22 @@ class CoordinatorLoop:
                 closing.callback(self.pool.close)
 
     def _live(self) -> None:
-        store = open_store(self._spec.checkpoints)
-        before = self._requests.open(store)
+        store, before = self._open()
         if before is not None:
+            self._show_saved(store)
             if before.state in ENDED:  # this coordinator's process died after the job's end
                 self.status.state, self.status.cause, self.status.savepoints = (
                     before.state,
                     before.cause,
                     before.written,
                 )
+                log.info("the job had ended", job=self._spec.name, state=before.state, reason=before.cause)
                 if before.state == "failed":
                     self.error = WorkerFailed(f"the job had failed: {before.cause}", job=self._spec.name, advice="")
+                return
+            if before.finished is not None:  # it died while the last savepoints were written
+                self.status.state = "stopping"
+                self._finish(store, before.finished)
                 return
             self._go_on()
         plan = self._spec.plan()
@@ -131,7 +137,7 @@ class CoordinatorLoop:
             self._off_thread(self._spec.check_savepoint_at_stop)
             self._off_thread(partial(write_samples, plan, self._connectors))
             self._off_thread(partial(choose_start, store, self._spec.options, self._spec.name, system_clock))
-            self._requests.workers = self._spec.workers or default_workers(plan, ports, self._spec.cpus)
+            self._requests.start_with(self._spec.workers or default_workers(plan, ports, self._spec.cpus))
             self._requests.save("running")
         least = self._spec.workers or self._requests.workers
         self.steering.autoscale(Autoscaling(least, self._spec.max_workers, self._spec.scaling_cooldown))
@@ -141,8 +147,45 @@ class CoordinatorLoop:
                     break
             except (RayflowError, ray.exceptions.RayError) as error:
                 self._recover(error)
+        self._finish(store, ending)
+
+    def _finish(self, store: CheckpointStore, ending: JobEnding) -> None:
+        """End the job after its last attempt. Raises the error of a savepoint that could not be written."""
+        self._requests.finish(ending)
         self._write_last(store)
         self._end("stopped" if ending == "stop" else "done")
+
+    def _open(self) -> tuple[CheckpointStore, Deployment | None]:
+        """The checkpoint store, and what an earlier process has saved there.
+
+        A restarted process retries as after a failed attempt: the job has run before, and a store that is full or away
+        may come back. At a submission the user waits, and gets the error. Raises CheckpointStoreFailed, DiskFull,
+        DamagedObject.
+        """
+        while True:
+            try:
+                store = open_store(self._spec.checkpoints)
+                before = self._requests.open(store)
+                if before is not None and before.state not in ENDED:
+                    self._requests.save("running")
+            except RayflowError as error:
+                if not self._restarted:
+                    raise
+                self._recover(error)
+            else:
+                return store, before
+
+    def _show_saved(self, store: CheckpointStore) -> None:
+        """Show the newest checkpoint of a job that has run before, until there is a newer one."""
+        try:
+            newest = newest_manifest(store)
+        except RayflowError as error:  # whoever needs it reports it
+            log.debug("the newest checkpoint cannot be shown", job=self._spec.name, reason=error.what)
+            return
+        if newest is not None:
+            status = self.status
+            status.epoch, status.attempt, status.stages = newest.epoch, newest.attempt, dict(newest.stages)
+            status.committed, status.checkpoint_bytes = newest.created / 1000, newest.bytes
 
     def _off_thread(self, call: Callable[[], object]) -> None:
         """Run a call on another thread while this one takes turns: copying a savepoint may take long.
@@ -178,19 +221,24 @@ class CoordinatorLoop:
         self._interruptions.taken_over()
         self.status.state, self.status.cause = "recovering", "the coordinator has been restarted"
         self.pool.resize(range(self._requests.workers))  # first: starting processes takes longest
-        self._requests.save("running")
         log.info("going on with the job", job=self._spec.name, workers=self._requests.workers)
 
     def _gather(self) -> tuple[WorkerId, ...]:
-        """The slots of the next attempt, once all of them have a worker."""
+        """The slots of the next attempt, once all of them have a worker.
+
+        While those of a rescale are not there yet, the job runs with as many as before.
+        """
         self.pool.drop_lost()
         while True:
             slots = tuple(range(self._requests.workers))
+            before = slots[: self._requests.fulfilled]
             self.pool.resize(slots)
             try:
                 if self.pool.ready(slots):
                     self.pool.shrink(slots)
                     return slots
+                if before != slots and self.pool.ready(before):
+                    return before
             except (NotEnoughResources, WorkerFailed, VersionMismatch) as error:
                 if not self.steering.refuse_rescale(error):
                     if not self._interruptions.established or not isinstance(error, NotEnoughResources):
@@ -214,7 +262,7 @@ class CoordinatorLoop:
             lineage=uuid.uuid4().hex,
             send=self._send,
             earlier=self._placement,
-            ends=self._ends,
+            ends=self._requests.ends,
             savepoints=self.steering.savepoints,
             queries=self.steering.queries,
             on_commit=self._on_commit,
@@ -289,7 +337,8 @@ class CoordinatorLoop:
             raise error
         log.warning("recovering", job=self._spec.name, reason=str(error), delay=delay)
         if self.status.state != "stopping":
-            self.status.state = "recovering" if self._interruptions.established else "starting"
+            ran = self._interruptions.established or self._restarted
+            self.status.state = "recovering" if ran else "starting"
         self.status.cause = str(error)
         until = time.monotonic() + delay
         while time.monotonic() < until:

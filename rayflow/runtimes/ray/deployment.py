@@ -9,8 +9,9 @@ from rayflow.core.errors import DamagedObject, ObjectMissing
 from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.runtimes.hosting.status import JobState
 
-FORMAT = 2
-"""Format number. Format 1 had one savepoint, and did not say which savepoints were written."""
+FORMAT = 4
+"""Format number. Format 1 had one savepoint, and did not say which savepoints were written. Format 2 did not say that
+the last attempt had ended. Format 3 did not have the ends of a bounded run."""
 NAME = "deployment.json"
 
 
@@ -18,9 +19,12 @@ class Deployment(msgspec.Struct):
     """The requests and the end of a submitted job.
 
     Attributes:
-        submission: which submission it belongs to; another one starts its own record. workers: slots wanted.
+        submission: which submission it belongs to; another one starts its own record. workers: slots that the job last
+            ran with, or starts with.
         state: "running", or how it ended. cause: of a failure, as shown to people.
         ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
+        finished: how the last attempt has ended; None before. What is left to do then is to write `savepoints`.
+        ends: of a bounded run, as source, partition and position; none before they are known.
         incarnation: the coordinator process that wrote this. Another one's name here tells a process that Ray has
             given up (it may outlive its node's raylet) that the job is not its own any more.
     """
@@ -33,6 +37,8 @@ class Deployment(msgspec.Struct):
     savepoints: list[str] = []
     written: list[str] = []
     incarnation: str = ""
+    finished: JobEnding | None = None
+    ends: list[tuple[str, int, int]] = []
 
 
 def read_deployment(store: CheckpointStore) -> Deployment | None:

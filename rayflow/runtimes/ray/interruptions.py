@@ -31,7 +31,8 @@ class Interruptions:
 
     def taken_over(self) -> None:
         """This process takes over from a coordinator that died."""
-        self._failed_at = time.monotonic()
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
         self.established = True
 
     def attempt_begins(self) -> None:

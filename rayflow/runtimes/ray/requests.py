@@ -10,6 +10,7 @@ from rayflow.core.errors import RayflowError
 from rayflow.core.logging import get_logger
 from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints
+from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.status import JobState
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.spec import JobSpec
@@ -19,49 +20,65 @@ log = get_logger("rayflow.coordinator")
 
 @dataclass(slots=True)
 class Rescale:
-    """A request for `workers` workers. `error`: why it was refused. `done` is set last."""
+    """A request for `workers` workers. `error`: why it was refused. `done` is set last.
+
+    `same`: an earlier request for the same number, which gets the same answer.
+    """
 
     workers: int
     error: RayflowError | None = None
     done: bool = False
+    same: Rescale | None = None
 
     def answer(self, error: RayflowError | None = None) -> None:
         """End the waiter's wait."""
         self.error = error
         self.done = True
+        if self.same is not None:
+            self.same.answer(error)
 
 
 class Requests:
     """Keeps the latest number of workers, how the job must end, and the pending rescale request.
 
     Attributes:
-        workers: the number of slots.
+        workers: the number of slots. fulfilled: how many workers last processed records; at first, how many the
+            submission asks for. A refused rescale, and a later process, return to it.
         ending: how the job must end, if that was requested.
-        last: the savepoints to write at the end.
+        ends: those of a bounded run, which its attempts share and add to.
+        last: the savepoints to write at the end. finished: how the last attempt has ended, if it has.
         rescale: the pending request.
     """
 
     def __init__(self, spec: JobSpec) -> None:
-        self.workers = spec.workers
+        self.workers = self.fulfilled = spec.workers
         self.ending: JobEnding | None = None
         at_stop = spec.options.savepoint_at_stop
         self.last = LastSavepoints([] if at_stop is None else [at_stop])
+        self.finished: JobEnding | None = None
+        self.ends: Ends = {}
         self.rescale: Rescale | None = None
         self._spec = spec
         self._incarnation = uuid.uuid4().hex
+        self._saved_ends = 0
         self._store: CheckpointStore | None = None
         self._saved = False
 
     def open(self, store: CheckpointStore) -> Deployment | None:
         """Load what an earlier process of the same submission has saved, and return it; None if there is none.
 
+        Requests that this process has received meanwhile still count. Nothing is saved before this has succeeded.
         Raises DamagedObject, CheckpointStoreFailed.
         """
-        self._store = store
         before = read_deployment(store)
+        self._store = store
         if before is None or before.submission != self._spec.submission:
             return None
-        self.workers, self.ending = before.workers, before.ending
+        self.fulfilled, self.finished = before.workers, before.finished
+        self.ends.update({(source, partition): end for source, partition, end in before.ends})
+        self.workers = before.workers if self.rescale is None else self.rescale.workers
+        if self.ending is None or before.ending == "drain":
+            self.ending = before.ending
         for uri in before.savepoints:
             self.last.ask(uri)
         return before
@@ -74,10 +91,30 @@ class Requests:
             self.last.ask(savepoint)
         self._keep()
 
-    def resize(self, workers: int) -> None:
-        """Record a request for another number of workers."""
-        self.workers = workers
-        self._keep()
+    def finish(self, ending: JobEnding) -> None:
+        """Record that the last attempt has ended, before its savepoints are written.
+
+        A later process must only write them. Records that it processed after a savepoint would be processed again by
+        whoever starts from that savepoint.
+        """
+        self.finished = ending
+        if self.last.next() is not None:
+            self._keep()
+
+    def start_with(self, workers: int) -> None:
+        """Set the number of workers of a job that has not started yet. A rescale that is pending stays so."""
+        self.fulfilled = workers
+        self.workers = workers if self.rescale is None else self.rescale.workers
+
+    def fulfil(self, workers: int) -> None:
+        """Record that this many workers process records, in a bounded run up to `ends`.
+
+        Only then does a rescale outlive this process: the next one must not wait for workers that nobody has seen fit.
+        Whoever waits for a rescale repeats the request.
+        """
+        if workers != self.fulfilled or len(self.ends) != self._saved_ends:
+            self.fulfilled = workers
+            self._keep()
 
     def answer(self, error: RayflowError | None = None) -> None:
         """End the wait of the rescale's requester."""
@@ -92,15 +129,18 @@ class Requests:
         spec = self._spec
         wanted = Deployment(
             spec.submission,
-            self.workers,
+            self.fulfilled,
             state,
             cause,
             self.ending,
             self.last.uris,
             self.last.written,
             self._incarnation,
+            self.finished,
+            [(source, partition, end) for (source, partition), end in self.ends.items()],
         )
         write_deployment(self._store, wanted)
+        self._saved_ends = len(wanted.ends)
         self._saved = True
 
     def superseded(self) -> bool:

@@ -24,7 +24,8 @@ class Steering:
 
     Attributes:
         hosted: the current attempt's driver, None between attempts. requests: the open ones, saved.
-        savepoints, queries: requested and not started. ran_with: how many workers last processed records.
+        savepoints, queries: requested and not started. ran_with: how many workers last processed records in this
+            process; 0: none.
     """
 
     def __init__(self, spec: JobSpec, status: JobStatus, pool: Pool) -> None:
@@ -50,16 +51,19 @@ class Steering:
         self._tell_ending()
 
     def rescale(self, rescale: Rescale) -> None:
-        """Change the number of workers."""
+        """Change the number of workers. An earlier request for another number fails."""
         requests = self.requests
-        requests.answer()  # an earlier request gets the current status
+        if requests.rescale is not None and requests.rescale.workers == rescale.workers:
+            rescale.same = requests.rescale
+        else:
+            self._answer_rescale(_overtaken(self._job, rescale.workers))
         requests.rescale = rescale
         if rescale.workers == requests.workers:
             if self.ran_with == requests.workers:
                 self._answer_rescale()
             return
         log.info("rescaling", job=self._job, before=requests.workers, after=rescale.workers)
-        requests.resize(rescale.workers)
+        requests.workers = rescale.workers
         self._pool.resize(range(requests.workers))  # they start while the tasks still run
         if self.hosted is not None:
             self._pool.shrink(range(max(requests.workers, len(self.hosted.workers))))
@@ -96,6 +100,7 @@ class Steering:
     def running(self, hosted: CoordinatorDriver) -> None:
         """Note that the workers of this attempt process records."""
         self.ran_with = len(hosted.workers)
+        self.requests.fulfil(self.ran_with)
         if self._status.state != "stopping":
             self._status.state, self._status.cause = "running", ""
         if self.savepoints:  # asked for before there was an epoch to end
@@ -105,11 +110,12 @@ class Steering:
 
     def refuse_rescale(self, error: RayflowError) -> bool:
         """Return to the earlier number of workers, if it has changed, and answer the request with the error."""
-        if self.ran_with in (0, self.requests.workers):
+        requests = self.requests
+        if requests.fulfilled == requests.workers:
             return False
-        log.warning("not rescaled", job=self._job, workers=self.ran_with, reason=error.what)
-        self.requests.resize(self.ran_with)
-        self._pool.shrink(range(self.ran_with))
+        log.warning("not rescaled", job=self._job, workers=requests.fulfilled, reason=error.what)
+        requests.workers = requests.fulfilled
+        self._pool.shrink(range(requests.workers))
         self._answer_rescale(error)
         return True
 
@@ -142,3 +148,11 @@ class Steering:
         hosted = self.hosted
         if hosted is not None and hosted.started and self.requests.ending is not None:
             hosted.tell(EndRequested(self.requests.ending))
+
+
+def _overtaken(job: str, workers: int) -> RayflowError:
+    return RayflowError(
+        f"a later rescale, to {workers}, has replaced this one",
+        job=job,
+        advice="rayflow status shows how many workers the job has",
+    )

@@ -30,12 +30,44 @@ def test_the_next_process_of_a_submission_knows_its_requests(tmp_path: Path) -> 
     first = Requests(spec(tmp_path))
     assert first.open(store) is None
     first.save("running")
-    first.resize(3)
+    first.fulfil(3)
     first.stop("stop", "file:/here")
     first.stop("drain", "file:/there")
     next_one = Requests(spec(tmp_path))
     assert next_one.open(store) is not None
     assert (next_one.workers, next_one.ending, next_one.last.uris) == (3, "drain", ["file:/here", "file:/there"])
+
+
+def test_the_next_process_runs_with_the_workers_that_last_ran(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Requests(spec(tmp_path))
+    first.open(store)
+    first.save("running")
+    first.workers = 60  # a rescale, which never gets them
+    first.stop("stop", None)
+    next_one = Requests(spec(tmp_path))
+    next_one.open(store)
+    assert (next_one.workers, next_one.fulfilled) == (2, 2)
+
+
+def test_the_next_process_knows_the_ends_of_a_bounded_run(tmp_path: Path) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Requests(spec(tmp_path))
+    first.open(store)
+    first.save("running")
+    first.ends.update({("orders", 0): 7, ("größe", 1): 0})
+    first.fulfil(2)
+    next_one = Requests(spec(tmp_path))
+    next_one.open(store)
+    assert next_one.ends == {("orders", 0): 7, ("größe", 1): 0}
+    next_one.ends["orders", 1] = 3  # a new partition
+    next_one.fulfil(2)
+    last = Requests(spec(tmp_path))
+    last.open(store)
+    assert last.ends == {("orders", 0): 7, ("größe", 1): 0, ("orders", 1): 3}
+    other = Requests(spec(tmp_path, "other"))
+    other.open(store)
+    assert other.ends == {}
 
 
 def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:
