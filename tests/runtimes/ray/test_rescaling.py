@@ -56,7 +56,7 @@ def restarted(folder: Path, pool: FewWorkers, monkeypatch: pytest.MonkeyPatch) -
     loop._requests.open(store)
     monkeypatch.setattr(loop, "pool", pool)
     monkeypatch.setattr(loop.steering, "_pool", pool)
-    monkeypatch.setattr(loop._overview, "look", lambda: None)
+    monkeypatch.setattr(loop._view.overview, "look", lambda: None)
     return loop
 
 
@@ -89,7 +89,7 @@ def test_the_rescale_is_refused_while_the_job_runs(tmp_path: Path, monkeypatch: 
     loop.steering.begin(attempt)
     loop.steering.running(attempt)
     assert not rescale.done
-    loop.steering.look(attempt, loop._overview.load, 0.0)
+    loop.steering.look(attempt, loop._view.overview.load, 0.0)
     assert isinstance(rescale.error, NotEnoughResources)
     assert pool.slots == {0, 1}
 

@@ -130,7 +130,7 @@ def test_a_restarted_process_waits_for_a_store_that_is_away(
     run_once(process)
     shown: set[tuple[str, str]] = set()
     second = process(lambda loop: loop.steering.stop(drain=False, savepoint=None))
-    monkeypatch.setattr(second._overview, "look", lambda: shown.add((second.status.state, second.status.cause)))
+    monkeypatch.setattr(second._view.overview, "look", lambda: shown.add((second.status.state, second.status.cause)))
     monkeypatch.setattr(requests, "read_deployment", Away(2))
     second.run()
     assert (second.status.state, second.error) == ("stopped", None)
