@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ _ATOMS = frozenset({str, bytes, float, bool, type(None), *PACKERS})
 def plain(value: Any) -> Any:
     """The value with dicts in place of records and dataclasses, within containers too. Other types stay.
 
-    A tagged record has its tag as a field. Dicts cannot be hashed, so a set of records is a list, and a dict whose keys
-    are records is a list of [key, value]. An enum is its value. Raises ValueNotCarried.
+    A tagged record has its tag as a field; a field that is UNSET is left out. Dicts cannot be hashed, so a set of
+    records is a list, and a dict whose keys are records is a list of [key, value]. An enum is its value. Raises
+    ValueNotCarried.
 
     >>> plain([msgspec.defstruct("Point", ["x", "at"])(1, (2, b"3"))])
     [{'x': 1, 'at': (2, b'3')}]
@@ -42,12 +44,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         config = value.__struct_config__
         tag = {} if config.tag is None or config.tag_field is None else {config.tag_field: config.tag}
-        return tag | {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+        return tag | _contents(value, value.__struct_fields__)
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return _contents(value, [field.name for field in fields(value)])
     try:
         return msgspec.to_builtins(value)
     except (TypeError, ValueError):
         raise ValueNotCarried(
             f"a value of type {kind.__module__}.{kind.__qualname__} cannot be given as plain data"
         ) from None
+
+
+def _contents(value: Any, names: Sequence[str]) -> dict[str, Any]:
+    found = ((name, getattr(value, name)) for name in names)
+    return {name: plain(content) for name, content in found if content is not msgspec.UNSET}

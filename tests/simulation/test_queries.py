@@ -10,6 +10,7 @@ import pytest
 
 from rayflow.checkpoint.chain import Chain
 from rayflow.checkpoint.manifest import Manifest
+from rayflow.core.errors import WorkerLost
 from rayflow.core.ids import TaskId
 from rayflow.runtimes.hosting.queries import Query, decoded_values, encoded_keys
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
@@ -59,19 +60,21 @@ class Asking(Simulation):
         assert driver is not None
         if driver.manifest is not None and driver.manifest.epoch not in self._epochs:
             self._note(driver.manifest)  # committed, but its coordinator crashed before it knew
-        asked = driver._queries._asked
         if self._query is None:
             if self._chance.random() < 0.3:
                 self._query = Query("totals", encoded_keys(USERS))
                 self._since, self._attempt = max(self._epochs), process.incarnation
-                asked.append(self._query)
+                self.current.queries.append(self._query)
+        elif isinstance(self._query.error, WorkerLost):  # two attempts have ended before they answered
+            self._query = None
         elif self._query.done:
             self._check(decoded_values(self._query.result()))
             self._query = None
-        elif process.incarnation != self._attempt:  # a runtime hands its attempts one line of queries
+        elif process.incarnation != self._attempt:
             self._attempt = process.incarnation
             self.asked_again += 1
-            asked.append(self._query)
+            if self._query not in self.current.queries:  # its coordinator's process has died with it
+                self.current.queries.append(self._query)
 
     def _check(self, values: list[Any]) -> None:
         """Tasks may have completed different epochs: none before the last but one when it was asked, or seen before."""

@@ -35,6 +35,7 @@ from rayflow.core.errors.job_files import InvalidJob, InvalidSetting, JobFileFai
 from rayflow.core.errors.records import (
     DecodeFailed,
     EncodeFailed,
+    KeyInSeveralPartitions,
     KeyNotUsable,
     RecordTooLarge,
     UserFunctionFailed,
@@ -75,6 +76,7 @@ __all__ = [
     "JobFileFailed",
     "JobNameTaken",
     "JobNotFound",
+    "KeyInSeveralPartitions",
     "KeyNotUsable",
     "MarkerLost",
     "NoJobFound",

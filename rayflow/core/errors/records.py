@@ -50,3 +50,13 @@ class KeyNotUsable(RayflowError, TypeError):
 
     code = "RF-2006"
     default_advice = "Use keys of bytes, str, int, float, bool, date, datetime, UUID or a tuple of these"
+
+
+class KeyInSeveralPartitions(RayflowError):
+    """A query found rows of one key in several partitions, so there is no single value."""
+
+    code = "RF-2007"
+    default_advice = (
+        "Records of the key are in several partitions of the topic. Use key_by(...) in place of group_by_key(): it "
+        "sends a key to one task"
+    )

@@ -57,7 +57,7 @@ class JobControl(ABC):
         """Read rows of an operator's table: the value at each of `keys`, in their order, None where there is no row.
 
         A value is what the operator emits for the key (an aggregation's result, the content of an `rf.value`), of the
-        last epoch that its task has completed, so it is never taken back; values of several tasks may be of two epochs.
+        last epoch that its task has completed, so it is never taken back; values of one answer may be of two epochs.
         Records and dataclasses come as dicts, other types as they are, so the caller needs no job file.
 
         Args:
@@ -67,8 +67,9 @@ class JobControl(ABC):
                 cannot be queried).
 
         A query waits while the job starts, recovers or is rescaled: WorkerLost if it does not run within 5 s (a local
-        run) or 45 s (Ray). Raises InvalidSetting for an operator or table that does not exist and for a query that is
-        too large, KeyNotUsable, UserFunctionFailed if the result of a row cannot be computed.
+        run) or 45 s (Ray), or if the job is restarted twice before it answers. Raises InvalidSetting for an operator or
+        table that does not exist and for a query or an answer (8 MiB) that is too large, KeyNotUsable,
+        KeyInSeveralPartitions, UserFunctionFailed if the result of a row cannot be computed.
         """
 
     @abstractmethod

@@ -26,13 +26,9 @@ from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.ports import Ports
 from rayflow.runtimes.hosting.publishers import Publishers
 from rayflow.runtimes.hosting.segments import SegmentWriter
+from rayflow.runtimes.hosting.slices import SLICE, Slices
 from rayflow.runtimes.hosting.tasks import HostedTasks
 from rayflow.state.base import Rows
-
-SLICE = 0.01
-"""Seconds that a slice may take before it lets records go on."""
-
-_DONE = object()
 
 
 class EpochWork:
@@ -65,7 +61,7 @@ class EpochWork:
         self._work = work
         self._on_epoch = on_epoch
         self._background = ports.background()
-        self._slices: list[Generator[None, None, None]] = []
+        self._slices = Slices()
         self._times = EpochTimes(0, 0.0)
         self._lineage = ""
         self._worker: Worker | None = None
@@ -80,18 +76,11 @@ class EpochWork:
 
     def advance(self) -> None:
         """Do one slice of each step in progress."""
-        for work in list(self._slices):
-            if next(work, _DONE) is _DONE:
-                self._slices.remove(work)
+        self._slices.advance()
 
     def add(self, slices: Generator[None, None, None]) -> None:
         """Do one slice in each turn, beginning with the next one."""
-        self._slices.append(slices)
-
-    def begin(self, slices: Generator[None, None, None]) -> None:
-        """Do the first slice now, and one in each turn."""
-        if next(slices, _DONE) is not _DONE:
-            self._slices.append(slices)
+        self._slices.add(slices)
 
     @property
     def writing(self) -> bool:
@@ -104,19 +93,17 @@ class EpochWork:
 
     def close(self) -> None:
         """Drop unfinished work."""
-        for work in self._slices:
-            work.close()
-        self._slices.clear()
+        self._slices.drop()
         self._background.close()
 
     def seal(self, barrier: BarrierInjected) -> None:
         """Have the tasks that read sources take the coordinator's barrier."""
         self._times = EpochTimes(barrier.epoch, self._ports.monotonic())
-        self.begin(self._seal(barrier))
+        self._slices.begin(self._seal(barrier))
 
     def write_segment(self, action: WriteSegment) -> None:
         """Write what the tasks have sealed."""
-        self.begin(self._write_segment(action))
+        self._slices.begin(self._write_segment(action))
 
     def committed(self) -> None:
         """The epoch's manifest is written."""
@@ -124,11 +111,11 @@ class EpochWork:
 
     def publish(self, action: PublishEpoch) -> None:
         """Publish the epoch's output."""
-        self.add(self._publish(action))
+        self._slices.add(self._publish(action))
 
     def apply(self, action: ApplyEpoch) -> None:
         """Apply the epoch's deltas to the tasks' stores."""
-        self.begin(self._apply(action))
+        self._slices.begin(self._apply(action))
 
     def done(self) -> None:
         """The epoch is published and applied."""
@@ -138,7 +125,7 @@ class EpochWork:
 
     def write_base(self, order: WriteBase) -> None:
         """Write all rows of a task. They are fixed here, before anything else can apply another epoch."""
-        self.add(self._write_base(order, self._tasks.store(order.task).rows()))
+        self._slices.add(self._write_base(order, self._tasks.store(order.task).rows()))
 
     def _seal(self, barrier: BarrierInjected) -> Generator[None, None, None]:
         monotonic = self._ports.monotonic

@@ -11,40 +11,48 @@ from rayflow.core.logging import get_logger
 from rayflow.engine.task import Task
 from rayflow.engine.worker import Worker
 from rayflow.runtimes.hosting.messages import QueryRows, RowsFound
-from rayflow.runtimes.hosting.queries import ROW_BYTES, too_much
+from rayflow.runtimes.hosting.queries import ROW_BYTES, in_several, too_much
+from rayflow.runtimes.hosting.slices import SLICE
 from rayflow.serde.codec import Codec
 from rayflow.serde.keys import decode_key
 from rayflow.serde.plain import plain
 
 log = get_logger("rayflow.worker")
 
-CHUNK = 50
-"""Keys that are looked up in one slice."""
+MOST = 64
+"""Keys that are looked up at once, at most."""
 
 
 def read_rows(
-    asked: QueryRows, slot: WorkerId, worker: Worker, tell: Callable[[object], None]
+    asked: QueryRows, slot: WorkerId, worker: Worker, tell: Callable[[object], None], monotonic: Callable[[], float]
 ) -> Generator[None, None, None]:
     """Look for the keys in each task of the stage, a slice at a time, and tell RowsFound.
 
-    Which task has a key is not computed: with `group_by_key` the topic decides. At most one has it. Whatever goes wrong
-    is the answer of this query, and does not end the attempt.
+    How large rows are shows when they are read: so one key is looked up first, then twice as many each time, and one
+    again after a slice has taken its time. Which task has a key is not computed: with `group_by_key` the topic decides.
+    Whatever goes wrong is the answer of this query, and does not end the attempt.
     """
     found: dict[int, bytes] = {}
     error: RayflowError | None = None
     try:
         codec, size = Codec(), 0
-        left = {at: decode_key(key)[0] for at, key in enumerate(asked.keys)}
+        keys = {at: decode_key(key)[0] for at, key in enumerate(asked.keys)}
+        began, count = monotonic(), 1
         for task in [task for id, task in worker.tasks.items() if id.stage == asked.stage]:
-            places = list(left)
-            for first in range(0, len(places), CHUNK):
-                for at, value in _read(task, asked, {at: left[at] for at in places[first : first + CHUNK]}).items():
-                    del left[at]
+            places = list(keys)
+            while places:
+                now, places = places[:count], places[count:]
+                for at, value in _read(task, asked, {at: keys[at] for at in now}).items():
+                    if at in found:
+                        raise in_several(asked.operator)
                     found[at] = codec.encode(plain(value))
                     size += len(found[at])
                 if size > ROW_BYTES:
                     raise too_much(asked.operator)
-                yield
+                count = min(2 * count, MOST)
+                if monotonic() - began > SLICE:
+                    yield
+                    began, count = monotonic(), 1
     except RayflowError as raised:
         error = raised
     except Exception as raised:

@@ -38,7 +38,7 @@ from rayflow.plan.physical import JobPlan
 from rayflow.plan.systems import with_sink_serdes
 from rayflow.runtimes.hosting import steps
 from rayflow.runtimes.hosting.epoch_times import EpochTimes
-from rayflow.runtimes.hosting.epoch_work import SLICE, EpochWork
+from rayflow.runtimes.hosting.epoch_work import EpochWork
 from rayflow.runtimes.hosting.messages import (
     Busy,
     Exhausted,
@@ -59,6 +59,7 @@ from rayflow.runtimes.hosting.publishers import Publishers
 from rayflow.runtimes.hosting.reading import read_rows
 from rayflow.runtimes.hosting.segments import positions_of
 from rayflow.runtimes.hosting.sinks import accepting_serdes
+from rayflow.runtimes.hosting.slices import SLICE, Slices
 from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.hosting.tasks import HostedTasks
 from rayflow.state.base import Store
@@ -104,6 +105,7 @@ class WorkerDriver:
         self.worker: Worker | None = None
         self._store = ports.checkpoints
         self._clock = ports.clock
+        self._monotonic = ports.monotonic
         self._on_step = ports.on_step
         self._tasks = HostedTasks(
             with_sink_serdes(plan, accepting_serdes(ports.connectors)),
@@ -126,6 +128,7 @@ class WorkerDriver:
             work=self.work,
             on_epoch=on_epoch,
         )
+        self._query = Slices()
         self._calls = ports.calls()
         self._polling = Polling(self.sources, options, ports.monotonic)
         self._told_busy: Epoch = 0
@@ -151,7 +154,8 @@ class WorkerDriver:
                 self._epochs.write_base(message)
             case QueryRows():
                 assert self.worker is not None
-                self._epochs.begin(read_rows(message, self.slot, self.worker, self._tell))
+                self._query.drop()  # the coordinator asks one query at a time: nobody waits for the one before
+                self._query.begin(read_rows(message, self.slot, self.worker, self._tell, self._monotonic))
             case EpochCommitted():
                 self._epochs.committed()
                 self.work(message)
@@ -163,11 +167,12 @@ class WorkerDriver:
 
     def step(self) -> bool:
         """One turn, without reading records. True if anything was done."""
-        worked = self._epochs.collect() | self._publishers.step()
+        worked = self._epochs.collect() | self._publishers.step() | bool(self._query)
         for done in self._calls.done():
             worked = True
             self.work(done)
         self._epochs.advance()
+        self._query.advance()
         now = self._clock()
         if self.worker is not None and (now >= self._next_clock or now < self._next_clock - CLOCK_EVERY):
             self._next_clock = now + CLOCK_EVERY
@@ -245,6 +250,7 @@ class WorkerDriver:
 
     def close(self) -> None:
         """Release everything; unfinished work is dropped."""
+        self._query.drop()
         self._epochs.close()
         self._calls.close()
         self.sources.close()

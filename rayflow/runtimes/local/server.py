@@ -236,7 +236,7 @@ class ControlServer:
                     raise not_running(status.name, status.state, ANSWERED)
                 await self._wait_for(client)
         finally:
-            query.given_up = True
+            query.give_up(self._requests.queries)
         return QueryAnswer(query.result())
 
     async def _wait_for(self, client: asyncio.StreamReader) -> None:

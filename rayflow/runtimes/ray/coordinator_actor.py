@@ -165,7 +165,7 @@ class CoordinatorActor:
                     raise not_running(self._loop.status.name, self._loop.status.state, ANSWERED)
                 await asyncio.sleep(LOOK)
         finally:
-            query.given_up = True
+            query.give_up(self._loop.steering.queries)
         return query.result()
 
     async def rescale(self, workers: int) -> JobStatus:

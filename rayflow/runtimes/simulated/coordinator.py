@@ -13,6 +13,7 @@ from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.messages import Start
 from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.simulated.letters import Letter
 from rayflow.runtimes.simulated.ports import simulated_ports
 from rayflow.runtimes.simulated.process import IDLE, Process
@@ -38,7 +39,9 @@ class CoordinatorProcess(Process):
         workers: tuple[WorkerId, ...],
         lineage: str,
         earlier: Mapping[TaskId, WorkerId],
+        queries: deque[Query],
     ) -> None:
+        """`lineage`, `earlier`, `queries`: see CoordinatorDriver."""
         super().__init__(world, incarnation, f"{incarnation}/coordinator")
         self.driver: CoordinatorDriver | None = None
         self.workers = workers
@@ -49,6 +52,7 @@ class CoordinatorProcess(Process):
         self._options = options
         self._lineage = lineage
         self._earlier = earlier
+        self._queries = queries
         self._spawned = False
         self._sent: dict[WorkerId, int] = {}
         self._arrived: deque[tuple[Attempt, object]] = deque()
@@ -97,6 +101,7 @@ class CoordinatorProcess(Process):
             send=self._send,
             earlier=self._earlier,
             ends=self.world.ends,
+            queries=self._queries,
             on_commit=lambda manifest: self.world.committed(self, manifest),
         )
         driver.start()

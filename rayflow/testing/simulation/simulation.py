@@ -123,6 +123,9 @@ class Simulation(World):
         """Start another attempt."""
         self.trouble.hit_machines()
         incarnation = Incarnation(len(self.incarnations) + 1, self.store)
+        before = self.incarnations[-1] if self.incarnations else None
+        if before is not None and (before.coordinator is None or not before.coordinator.alive):  # no zombie
+            incarnation.queries = before.queries
         self.incarnations.append(incarnation)
         self.report.attempts += 1
         workers = self.worker_count()
@@ -139,7 +142,14 @@ class Simulation(World):
         lineage = f"{self.random.getrandbits(64):016x}"
         incarnation.options = options
         incarnation.coordinator = CoordinatorProcess(
-            self, incarnation.number, self.plan, options, tuple(slots), lineage, self._earlier(slots)
+            self,
+            incarnation.number,
+            self.plan,
+            options,
+            tuple(slots),
+            lineage,
+            self._earlier(slots),
+            incarnation.queries,
         )
         self._processes.append(incarnation.coordinator)
         incarnation.coordinator.begin()

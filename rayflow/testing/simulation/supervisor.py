@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from rayflow.core.ids import WorkerId
 from rayflow.runtimes.hosting.options import RunOptions
+from rayflow.runtimes.hosting.queries import Query
 from rayflow.runtimes.simulated.coordinator import CoordinatorProcess
 from rayflow.runtimes.simulated.letters import Letter
 from rayflow.runtimes.simulated.process import Process
@@ -20,6 +23,7 @@ class Incarnation:
         over: whether another one has replaced it, or will; its living processes are zombies.
         machines: the machine of each worker.
         options: of its attempt.
+        queries: not answered yet; of its coordinator and of those that follow it in the same process.
     """
 
     def __init__(self, number: int, store: ModelStore) -> None:
@@ -30,6 +34,7 @@ class Incarnation:
         self.workers: dict[WorkerId, WorkerProcess] = {}
         self.machines: dict[WorkerId, int] = {}
         self.options = RunOptions()
+        self.queries: deque[Query] = deque()
 
     def deliver(self, slot: WorkerId | None, parcel: Letter | bytes, sent_in: int) -> bool:
         """Deliver a parcel to the worker of a slot, or to the coordinator (None). False if that process is dead.

@@ -16,20 +16,31 @@ import pytest
 import rayflow as rf
 from rayflow.checkpoint.open import open_store
 from rayflow.core import ids
+from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import (
     DamagedObject,
     InvalidSetting,
     InvariantBroken,
+    KeyInSeveralPartitions,
     KeyNotUsable,
     UserFunctionFailed,
     ValueNotCarried,
+    WorkerLost,
 )
 from rayflow.plan.compile import plan_of
 from rayflow.runtimes.hosting import queries as module
 from rayflow.runtimes.hosting import reading
 from rayflow.runtimes.hosting.messages import QueryRows, RowsFound
 from rayflow.runtimes.hosting.options import RunOptions
-from rayflow.runtimes.hosting.queries import MOST_KEYS, Queries, Query, decoded_values, encoded_keys, table_of
+from rayflow.runtimes.hosting.queries import (
+    MOST_KEYS,
+    Queries,
+    Query,
+    decoded_values,
+    encoded_keys,
+    table_of,
+    tables_of,
+)
 from rayflow.runtimes.local.attempt import LocalAttempt
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.ports import machine_ports
@@ -52,6 +63,11 @@ class Point(rf.Record, frozen=True):
 class Place:
     at: Point
     when: datetime
+
+
+class Partial(rf.Record, frozen=True):
+    x: int
+    y: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Seen(rf.ProcessFunction[str, str, str]):
@@ -245,20 +261,64 @@ def test_a_query_that_fails_does_not_end_the_job(run: Run, monkeypatch: pytest.M
     assert run.query("own", ["a"]) == [1]
 
 
-def test_an_answer_is_read_in_slices_of_few_keys(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [f"k{number}" for number in range(3 * reading.CHUNK)]
+@pytest.mark.parametrize("seconds_a_key", [0.0, 0.001, 1.0])
+def test_an_answer_is_read_in_slices_that_end_when_reading_has_taken_their_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch, seconds_a_key: float
+) -> None:
+    keys = [f"k{number}" for number in range(3 * reading.MOST)]
     run.append(*[(key, "x") for key in keys])
     run.commit()
-    sizes: list[int] = []
-    read = reading._read
+    worker = run.attempt.worker
+    assert worker is not None
+    now, slices, read = [0.0], [0], reading._read
 
     def counting(task: Any, asked: Any, part: Any) -> Any:
-        sizes.append(len(part))
+        now[0] += seconds_a_key * len(part)
+        slices[-1] += len(part)
         return read(task, asked, part)
 
     monkeypatch.setattr(reading, "_read", counting)
-    assert run.query("own", keys) == [1] * len(keys)
-    assert max(sizes) == reading.CHUNK
+    answers: list[Any] = []
+    stage, table = table_of(tables_of(PLAN), "tables", "own", None)
+    asked = QueryRows(1, stage, "own", table, encoded_keys(keys))
+    for _ in reading.read_rows(asked, 0, worker, answers.append, lambda: now[0]):
+        slices.append(0)
+    assert len(answers[0].found) == len(keys)
+    assert sum(slices) == 3 * len(keys)  # each task is asked for each key
+    if seconds_a_key == 1.0:
+        assert max(slices) == 1
+    elif seconds_a_key == 0.001:
+        assert 10 < max(slices) < 40
+    else:
+        assert len(slices) == 1
+
+
+def test_while_a_query_is_answered_records_may_take_their_whole_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an epoch that is being written makes turns short."""
+    run.append(("a", "x"))
+    run.commit()
+    driver = run.attempt.driver
+    assert driver is not None
+    stage, table = table_of(tables_of(PLAN), "tables", "own", None)
+    monkeypatch.setattr(reading, "SLICE", -1.0)
+    driver.receive(QueryRows(1, stage, "own", table, encoded_keys(["a"])))
+    assert driver._query
+    assert not driver.writing
+    assert driver.step()  # there is work to do, so nothing waits
+
+
+def test_rows_of_one_key_in_several_partitions_are_no_answer(run: Run) -> None:
+    appender = run.broker.connector.appender()
+    for partition, keys in enumerate(((b"a",), (b"a", b"b"))):
+        batch = EncodedBatch("words", list(keys), [b"x"] * len(keys), [1] * len(keys), partition=partition)
+        appender.append(batch)
+    appender.close()
+    run.until(lambda: run._taken() == 3)
+    run.commit()
+    with pytest.raises(KeyInSeveralPartitions, match="group_by_key"):
+        run.query("own", ["a"])
+    assert run.query("own", ["b"]) == [1]
+    assert run.query("counts", [("x", 1)]) == [3]
 
 
 PLAN = plan_of(job_of())
@@ -268,7 +328,7 @@ Sent = list[tuple[int, QueryRows]]
 def asking() -> tuple[Queries, deque[Query], Sent, dict[Any, int]]:
     asked: deque[Query] = deque()
     sent: Sent = []
-    stage, _ = table_of(PLAN, "own", None)
+    stage, _ = table_of(tables_of(PLAN), "tables", "own", None)
     placement = {ids.TaskId(stage, p): p % 2 for p in range(4)} | {ids.TaskId("other", 0): 2}
     return Queries(PLAN, lambda worker, body: sent.append((worker, body)), asked), asked, sent, placement  # type: ignore[arg-type]
 
@@ -321,6 +381,65 @@ def test_a_query_in_flight_is_asked_again_in_the_next_attempt() -> None:
     assert query.result() == [value]
 
 
+def test_a_query_that_ends_two_attempts_is_not_asked_of_a_third() -> None:
+    queries, asked, _, placement = asking()
+    query, later = Query("own", encoded_keys(["a"])), Query("own", encoded_keys(["b"]))
+    asked.extend((query, later))
+    queries.step(True, placement)
+    queries.close()
+    again = Queries(PLAN, lambda worker, body: None, asked)
+    again.step(True, placement)
+    again.close()
+    with pytest.raises(WorkerLost, match="restarted 2 times"):
+        query.result()
+    assert list(asked) == [later]
+
+
+def test_values_that_are_too_large_together_are_refused_as_soon_as_that_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROW_BYTES", 10)
+    queries, asked, _, placement = asking()
+    query = Query("own", encoded_keys(["a", "b"]))
+    asked.append(query)
+    queries.step(True, placement)
+    queries.read(RowsFound(0, 1, {0: b"123456", 1: b"123456"}, None))
+    with pytest.raises(InvalidSetting, match="MiB"):
+        query.result()
+
+
+def test_two_workers_with_rows_of_one_key_are_no_answer() -> None:
+    queries, asked, _, placement = asking()
+    query = Query("own", encoded_keys(["a"]))
+    asked.append(query)
+    queries.step(True, placement)
+    for worker in (0, 1):
+        queries.read(RowsFound(worker, 1, {0: Codec().encode(1)}, None))
+    with pytest.raises(KeyInSeveralPartitions):
+        query.result()
+
+
+def test_a_query_in_flight_that_is_given_up_does_not_hold_up_the_next() -> None:
+    queries, asked, sent, placement = asking()
+    first, second = (Query("own", encoded_keys([key])) for key in "ab")
+    asked.extend((first, second))
+    queries.step(True, placement)
+    first.give_up(asked)
+    assert queries.step(True, placement)
+    assert [body.number for _, body in sent] == [1, 1, 2, 2]
+    queries.read(RowsFound(0, 1, {0: Codec().encode(1)}, None))
+    for worker in (0, 1):
+        queries.read(RowsFound(worker, 2, {}, None))
+    assert second.result() == [None]
+
+
+def test_a_query_that_is_given_up_waits_in_no_line() -> None:
+    asked: deque[Query] = deque()
+    queries = [Query("own", []), Query("own", [])]
+    asked.extend(queries)
+    queries[1].give_up(asked)
+    queries[1].give_up(asked)
+    assert list(asked) == queries[:1]
+
+
 def test_nobody_is_asked_for_who_waits_no_more() -> None:
     queries, asked, sent, placement = asking()
     asked.append(Query("own", encoded_keys(["a"]), given_up=True))
@@ -338,6 +457,7 @@ def test_plain_data_has_no_classes() -> None:
     assert plain({("a", 1): {point}, "n": None}) == {("a", 1): [{"x": 1, "colour": "red"}], "n": None}
     assert plain({point: 1}) == [[{"x": 1, "colour": "red"}, 1]]
     assert plain(Tagged(2)) == {"type": "t", "x": 2}
+    assert plain([Partial(1)]) == [{"x": 1}]
     assert plain(frozenset([1])) == frozenset([1])
     with pytest.raises(ValueNotCarried):
         plain(object())
