@@ -191,3 +191,28 @@ def test_these_commands_import_no_ray(own_folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(JOBS.parent)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.startswith("No jobs.")) == (0, True), done.stderr
+
+
+def test_a_ray_whose_head_is_gone_keeps_nobody_from_a_local_job(
+    words: subprocess.Popen[str], rayflow: Run, monkeypatch: pytest.MonkeyPatch, own_folder: Path
+) -> None:
+    process = own_folder / "proc" / "7"
+    process.mkdir(parents=True)
+    (own_folder / "proc" / "self").mkdir()
+    (process / "comm").write_text("raylet\n")
+    (process / "cmdline").write_bytes(b"raylet\0--gcs-address=127.0.0.1:9\0")
+    monkeypatch.setattr("rayflow.runtimes.ray.address.PROCESSES", own_folder / "proc")
+    listed = rayflow("list")
+    assert "words" in ok(listed)
+    assert "Ray does not answer at 127.0.0.1:9" in listed.stderr
+    line = refused(rayflow("status", "other"), 2)
+    assert line["code"] == "RF-6003"
+    assert "Ray does not answer at 127.0.0.1:9" in line["advice"]
+    assert ok(rayflow("stop", "words")).startswith("words stopped")
+
+
+def test_it_is_not_started_on_ray_beside_itself(words: subprocess.Popen[str], rayflow: Run) -> None:
+    line = refused(rayflow("run", "words.py", "--runtime", "ray"), 1)
+    assert (line["code"], f"process {words.pid} runs this job" in line["message"]) == ("RF-4006", True)
+    assert "rayflow stop JOB" in line["advice"]
+    assert words.poll() is None
