@@ -98,15 +98,15 @@ def run(
 
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings, target: str) -> JobStatus:
     """Run a plan until it ends, and show its progress. Raises what the runtime raises."""
-    from rayflow.cli.live import new_view
+    from rayflow.cli.live import JOURNAL, new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
     from rayflow.runtimes.local.runtime import LocalRuntime
     from rayflow.runtimes.machine.journal import Journal
 
     journal = Journal()
-    configure_logging(plan.name, level=settings.log_level, also=journal)
-    view = new_view()
+    configure_logging(plan.name, level=settings.log_level, also=journal, only_also=JOURNAL)
+    view = new_view(journal=True)
     with ExitStack() as stack:
         metrics = None
         if settings.metrics_port is not None:
