@@ -52,9 +52,44 @@ class View(Protocol):
     def finish(self, status: JobStatus) -> None: ...
 
 
-def new_view() -> View:
-    """A live status line on a terminal, else progress log lines."""
-    return LiveLine(Console(stderr=True, highlight=False)) if sys.stderr.isatty() else ProgressLog()
+JOURNAL = "rayflow.run.journal"
+"""The logger of the progress lines of a run on a terminal. The terminal has the live line instead."""
+
+
+def new_view(*, journal: bool = False) -> View:
+    """A live status line on a terminal, else progress log lines. `journal`: on a terminal, log them as well, to
+    JOURNAL."""
+    if not sys.stderr.isatty():
+        return ProgressLog()
+    live = LiveLine(Console(stderr=True, highlight=False))
+    return Both(live, ProgressLog(JOURNAL)) if journal else live
+
+
+class Both:
+    """Shows a run in several views."""
+
+    def __init__(self, *views: View) -> None:
+        self._views = views
+
+    def start(self) -> None:
+        for view in self._views:
+            view.start()
+
+    def show(self, status: JobStatus) -> None:
+        for view in self._views:
+            view.show(status)
+
+    def asked_to_stop(self) -> None:
+        for view in self._views:
+            view.asked_to_stop()
+
+    def stop(self) -> None:
+        for view in self._views:
+            view.stop()
+
+    def finish(self, status: JobStatus) -> None:
+        for view in self._views:
+            view.finish(status)
 
 
 class LiveLine:
@@ -95,10 +130,10 @@ class LiveLine:
 
 
 class ProgressLog:
-    """A log line every ten seconds, at each change of state, and at the end."""
+    """A log line every ten seconds, at each change of state, and at the end unless the job has failed."""
 
-    def __init__(self) -> None:
-        self._log = get_logger("rayflow.run")
+    def __init__(self, logger: str = "rayflow.run") -> None:
+        self._log = get_logger(logger)
         self._state = ""
         self._due = LOG_EVERY
 
@@ -106,7 +141,10 @@ class ProgressLog:
         """Nothing to prepare."""
 
     def show(self, status: JobStatus) -> None:
-        if status.ended or (status.state == self._state and status.elapsed < self._due):
+        if status.ended:
+            self._end(status)
+            return
+        if status.state == self._state and status.elapsed < self._due:
             return
         self._due = status.elapsed + LOG_EVERY
         self._state = status.state
@@ -119,8 +157,12 @@ class ProgressLog:
         """Nothing to take down."""
 
     def finish(self, status: JobStatus) -> None:
-        rate = status.records_in / status.elapsed if status.elapsed > 0 else 0.0
-        self._log.info(f"job {status.state}", **_fields(status, rate))
+        """Nothing to do: the last `show` has logged the end, while the run still answered `rayflow logs`."""
+
+    def _end(self, status: JobStatus) -> None:
+        if status.state != "failed":  # whoever started the run logs the error
+            rate = status.records_in / status.elapsed if status.elapsed > 0 else 0.0
+            self._log.info(f"job {status.state}", **_fields(status, rate))
 
 
 def _fields(status: JobStatus, rate: float) -> dict[str, object]:

@@ -61,6 +61,7 @@ def run(
     JSON lines. Ctrl-C stops the job after a final checkpoint. A second Ctrl-C exits immediately: the next run resumes
     from the last checkpoint, and no record is lost or counted twice.
     """
+    from rayflow.cli.running import refuse_running
     from rayflow.plan.compile import plan_of
     from rayflow.plan.load import load_job
 
@@ -86,22 +87,26 @@ def run(
         from rayflow.cli.run_on_ray import run_on_ray
 
         settings = absolute_settings(settings)
-        run_on_ray(plan, job, run_options(settings, plan.name, **absolute_flags(only)), settings, workers or 0)
+        options = run_options(settings, plan.name, **absolute_flags(only))
+        refuse_running(plan.name, options)
+        run_on_ray(plan, job, options, settings, workers or 0)
     else:
-        run_plan(plan, run_options(settings, plan.name, **only), settings, job)
+        options = run_options(settings, plan.name, **only)
+        refuse_running(plan.name, options)
+        run_plan(plan, options, settings, job)
 
 
 def run_plan(plan: JobPlan, options: RunOptions, settings: Settings, target: str) -> JobStatus:
     """Run a plan until it ends, and show its progress. Raises what the runtime raises."""
-    from rayflow.cli.live import new_view
+    from rayflow.cli.live import JOURNAL, new_view
     from rayflow.cli.signals import stopping
     from rayflow.core.logging import configure_logging, get_logger
     from rayflow.runtimes.local.runtime import LocalRuntime
     from rayflow.runtimes.machine.journal import Journal
 
     journal = Journal()
-    configure_logging(plan.name, level=settings.log_level, also=journal)
-    view = new_view()
+    configure_logging(plan.name, level=settings.log_level, also=journal, only_also=JOURNAL)
+    view = new_view(journal=True)
     with ExitStack() as stack:
         metrics = None
         if settings.metrics_port is not None:

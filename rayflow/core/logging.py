@@ -72,6 +72,7 @@ def configure_logging(
     json: bool | None = None,
     level: str = "info",
     also: logging.Handler | None = None,
+    only_also: str | None = None,
 ) -> None:
     """Send all logs, including those of other libraries, to standard error. Calling it again replaces the settings.
 
@@ -81,18 +82,14 @@ def configure_logging(
             fields);
         None: unless standard error is a terminal.
         level: "debug", "info", "warning" or "error".
-        also: a second handler, which gets every line as JSON.
+        also: a second handler, which gets every line as JSON. only_also: a logger whose lines go to `also` alone.
     """
     as_json = not sys.stderr.isatty() if json is None else json
-
-    def add_job(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        if job is not None:
-            event.setdefault("job", job)
-        return event
-
     formatter = _formatter(job, json=as_json)
     handler = _CurrentStderr()
     handler.setFormatter(formatter)
+    if only_also is not None:
+        handler.addFilter(lambda record: record.name != only_also)
     root = logging.getLogger()
     for old in [known for known in root.handlers if isinstance(known, _CurrentStderr)]:
         root.removeHandler(old)

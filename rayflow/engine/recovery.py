@@ -21,7 +21,7 @@ from rayflow.core.ids import Epoch, Marker, SinkTask
 from rayflow.plan.physical import JobPlan
 
 _ANEW = "To read the topic from its beginning, start over: rename the job, or use an empty --state (and \
---checkpoints) and --new-lineage"
+--checkpoints) and --new-lineage; if the topic is in the embedded log of the old one, also --broker embedded:OLD/log"
 
 
 def check_states(plan: JobPlan, manifest: Manifest, *, drop_state: bool) -> None:

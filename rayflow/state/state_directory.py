@@ -16,6 +16,7 @@ from rayflow.core.errors import AlreadyRunning, DiskFull, InvariantBroken
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Linux has the id of the boot here. On other systems nothing is trusted after a stop."""
 
+_LOCK = "held"
 _CLEAN = "clean"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PROBE = b"\x00" * 65_536
@@ -39,7 +40,7 @@ class StateDirectory:
         self._lock = -1
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "held", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             boot = _boot_id()
             recorded = self._recorded()
@@ -111,6 +112,21 @@ class StateDirectory:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process, this one included, has locked a store's directory. Changes nothing in it."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _boot_id() -> str | None:

@@ -33,10 +33,15 @@ def test_checkpoints_are_listed_by_the_jobs_name_or_file(job: str, rayflow: Run)
     assert "attempt 1" in line
 
 
-def test_a_job_without_checkpoints_is_told_so_and_leaves_nothing_behind(rayflow: Run, own_folder: Path) -> None:
-    result = rayflow("checkpoints", "other", "list")
-    assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("no checkpoints in file:")
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_a_job_without_checkpoints_is_told_so_and_leaves_nothing_behind(
+    command: str, rayflow: Run, own_folder: Path
+) -> None:
+    result = rayflow("checkpoints", "other", command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    line = log_lines(result.stderr)[-1]
+    assert line["code"] == "RF-4008"
+    assert line["message"] == f"there are no checkpoints in file:{own_folder / 'rayflow-data/jobs/other/checkpoints'}"
     assert not (own_folder / "rayflow-data/jobs/other").exists()
     assert log_lines(rayflow("checkpoints", "other", "show").stderr)[-1]["code"] == "RF-4008"
 

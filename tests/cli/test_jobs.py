@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
+import rayflow as rf
 from tests.cli.conftest import JOBS, log_lines
 from tests.e2e.brokers import Broker
+from tests.e2e.running import Running
 from tests.kafka.client import until as until_met
 
 Run = Callable[..., Result]
@@ -83,6 +88,28 @@ def test_its_log_is_printed(words: subprocess.Popen[str], rayflow: Run) -> None:
     lines = log_lines(ok(rayflow("logs", "words")))
     assert {line["job"] for line in lines} == {"words"}
     assert "progress" in {line["message"] for line in lines}
+
+
+def test_the_log_of_a_run_on_a_terminal_has_its_progress_too(started: Start, rayflow: Run, own_folder: Path) -> None:
+    (own_folder / "words.py").write_text(WORDS)
+    terminal, side = pty.openpty()
+    process = started("run", "words.py", "--set", "checkpoint_interval=100ms", stderr=side, stdout=side)
+    os.close(side)
+
+    def logged() -> bool:
+        result = rayflow("logs", "words")
+        lines = log_lines(result.stdout) if result.exit_code == 0 else []
+        return ("progress", "running") in {(line["message"], line.get("state")) for line in lines}
+
+    until_met(logged, 60, 0.1)
+    process.send_signal(signal.SIGINT)
+    shown = b""
+    with suppress(OSError):  # Linux says EIO when the other side has closed
+        while chunk := os.read(terminal, 4_096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait(30) == 0
+    assert b"progress" not in shown
 
 
 def test_its_log_is_followed_to_the_end(words: subprocess.Popen[str], started: Start, rayflow: Run) -> None:
@@ -191,3 +218,53 @@ def test_these_commands_import_no_ray(own_folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(JOBS.parent)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.startswith("No jobs.")) == (0, True), done.stderr
+
+
+def test_a_ray_whose_head_is_gone_keeps_nobody_from_a_local_job(
+    words: subprocess.Popen[str], rayflow: Run, monkeypatch: pytest.MonkeyPatch, own_folder: Path
+) -> None:
+    process = own_folder / "proc" / "7"
+    process.mkdir(parents=True)
+    (own_folder / "proc" / "self").mkdir()
+    (process / "comm").write_text("raylet\n")
+    (process / "cmdline").write_bytes(b"raylet\0--gcs-address=127.0.0.1:9\0")
+    monkeypatch.setattr("rayflow.runtimes.ray.address.PROCESSES", own_folder / "proc")
+    listed = rayflow("list")
+    assert "words" in ok(listed)
+    assert "Ray does not answer at 127.0.0.1:9" in listed.stderr
+    line = refused(rayflow("status", "other"), 2)
+    assert line["code"] == "RF-6003"
+    assert "Ray does not answer at 127.0.0.1:9" in line["advice"]
+    assert ok(rayflow("stop", "words")).startswith("words stopped")
+
+
+def test_it_is_not_started_on_ray_beside_itself(words: subprocess.Popen[str], rayflow: Run) -> None:
+    line = refused(rayflow("run", "words.py", "--runtime", "ray"), 1)
+    assert (line["code"], f"process {words.pid} runs this job" in line["message"]) == ("RF-4006", True)
+    assert "rayflow stop JOB" in line["advice"]
+    assert words.poll() is None
+
+
+def test_a_function_that_runs_long_is_told_of(rayflow: Run, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rayflow.runtimes.hosting.status.SILENT", 0.5)
+    monkeypatch.setattr("rayflow.runtimes.local.control.ANSWER", 1.0)
+    broker = Broker(f"embedded:{own_folder / 'log'}", tag="")
+    broker.create("in")
+    broker.append("in", [("a", "x")])
+    over = threading.Event()
+
+    def long(value: str) -> str:
+        over.wait(60)
+        return value
+
+    job = rf.Job("long")
+    job.stream("in", key=str, value=str).map(long).to("out")
+    told = "worker 0 has not answered for"
+    with Running(job, broker, own_folder / "rayflow-data"):
+        until_met(lambda: told in rayflow("status", "long").stdout, 60, 0.1)
+        stopped = rayflow("stop", "long", "--now")
+        assert stopped.exit_code == 1
+        assert "kill -9 loses no data" in log_lines(stopped.stderr.splitlines()[-1])[0]["advice"]
+        assert f"waiting: {told}" in stopped.stderr
+        over.set()
+    broker.close()

@@ -77,8 +77,8 @@ def test_the_log_has_a_line_every_ten_seconds_and_at_each_change(capsys: pytest.
     log.start()
     for tenth in range(251):
         log.show(replace(RUNNING, elapsed=tenth / 10, state="starting" if tenth < 10 else "running"))
+    log.show(replace(RUNNING, state="done", elapsed=25.0))
     log.stop()
-    log.finish(replace(RUNNING, state="done", elapsed=25.0))
     lines = log_lines(capsys.readouterr().err)
     assert [(shown["message"], shown["state"], shown["elapsed"]) for shown in lines] == [
         ("progress", "starting", 0.0),

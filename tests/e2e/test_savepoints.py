@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import rayflow as rf
-from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.checkpoint.attempts import newest_attempt
+from rayflow.checkpoint.manifest import manifest_epochs, newest_manifest
 from rayflow.checkpoint.open import open_store
-from rayflow.core.errors import ObjectExists, ObjectMissing
+from rayflow.core.errors import ObjectExists, ObjectMissing, SourceDataLost, StateWouldBeDropped
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import counts
 from tests.e2e.running import Crash, Running, crash_at, run
@@ -56,6 +57,55 @@ def test_a_second_start_from_a_savepoint_goes_on_from_the_jobs_own_checkpoint(
     broker.append("in", WORDS)
     run(counts(broker), broker, tmp_path / "other")
     assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6, 7, 8], "y": [1, 2, 3, 4]}
+
+
+def goes_on_from_its_own_checkpoint(broker: Broker, state: Path, attempts: int) -> None:
+    """Check that a job, which has counted WORDS twice, is as it was, and counts them a third time."""
+    store = open_store(f"file:{state / 'jobs' / broker.name('counts') / 'checkpoints'}")
+    assert newest_attempt(store) == attempts
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state)
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4, 5, 6], "y": [1, 2, 3]}
+
+
+def test_a_refused_savepoint_with_state_that_would_be_lost_leaves_the_job_as_it_was(
+    savepoint: str, broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    other = rf.Job(broker.name("other"))
+    words = other.stream(broker.name("in"), key=str, value=str)
+    words.key_by(lambda word: word).count(emit="record", name="differently").to(broker.name("out-of-other"))
+    foreign = f"file:{tmp_path / 'foreign'}"
+    run(other, broker, tmp_path / "other", savepoint_at_stop=foreign)
+    run(counts(broker), broker, state)
+    with pytest.raises(StateWouldBeDropped):
+        run(counts(broker), broker, state, from_savepoint=foreign)
+    goes_on_from_its_own_checkpoint(broker, state, attempts=2)
+
+
+def test_a_refused_savepoint_of_a_longer_topic_leaves_the_job_as_it_was(
+    savepoint: str, broker: Broker, state: Path, tmp_path: Path
+) -> None:
+    run(counts(broker), broker, state)
+    elsewhere = Broker(f"embedded:{tmp_path / 'elsewhere'}", tag=broker.tag)
+    elsewhere.create("in", 3)
+    elsewhere.append("in", WORDS * 5)
+    longer = f"file:{tmp_path / 'longer'}"
+    run(counts(elsewhere), elsewhere, tmp_path / "other", savepoint_at_stop=longer)
+    elsewhere.close()
+    with pytest.raises(SourceDataLost):
+        run(counts(broker), broker, state, from_savepoint=longer)
+    goes_on_from_its_own_checkpoint(broker, state, attempts=2)
+
+
+def test_a_refused_older_checkpoint_leaves_the_job_as_it_was(savepoint: str, broker: Broker, state: Path) -> None:
+    run(counts(broker), broker, state)
+    other = rf.Job(broker.name("counts"))
+    words = other.stream(broker.name("in"), key=str, value=str)
+    words.key_by(lambda word: word).count(emit="record", name="differently").to(broker.name("out"))
+    store = open_store(f"file:{state / 'jobs' / broker.name('counts') / 'checkpoints'}")
+    with pytest.raises(StateWouldBeDropped):
+        run(other, broker, state, from_checkpoint=manifest_epochs(store)[0])
+    goes_on_from_its_own_checkpoint(broker, state, attempts=2)
 
 
 @pytest.mark.parametrize("step", ["before InjectBarrier", "segment written", "manifest written", "publish committing"])

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rayflow.checkpoint.attempts import newest_attempt
+from rayflow.checkpoint.open import open_store
 from rayflow.core.errors import AlreadyRunning, Fenced, OutputOfAnotherRun
+from rayflow.core.ids import TaskId
+from rayflow.runtimes.machine.node_state import NodeState
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import COUNTS_FILE, counts
 from tests.e2e.processes import Command, arguments_of, job_file
@@ -57,6 +61,25 @@ def test_a_second_process_on_the_same_state_directory_is_told_who_runs_it(
     until(lambda: shows(broker, {"x": [1, 2, 3, 4], "y": [1, 2]}))
     first.process.terminate()
     assert first.wait().code == 0
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_run_is_refused_before_its_start_disturbs_a_worker_that_holds_the_jobs_state(
+    broker: Broker, state: Path
+) -> None:
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state)
+    folder = state / "jobs" / broker.name("counts")
+    store = open_store(f"file:{folder / 'checkpoints'}")
+    claimed = newest_attempt(store)
+    held = NodeState(folder).open(TaskId("s1", 0))  # as a worker on Ray does
+    with pytest.raises(AlreadyRunning, match=r"of the job on Ray or of another run, holds .*s1-0"):
+        run(counts(broker), broker, state)
+    assert newest_attempt(store) == claimed
+    held.close()
+    broker.append("in", WORDS)
+    run(counts(broker), broker, state)
     assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
 
 

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from rayflow.checkpoint.attempts import newest_attempt
+from rayflow.checkpoint.open import open_store
 from rayflow.cli.root import cli
 from rayflow.core.parameters import provide
 from tests.e2e.brokers import Broker
@@ -68,6 +70,23 @@ def ok(result: Result) -> str:
 def told(rayflow: Run) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ok(rayflow("status", "words", "--json")))
     return found
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("runtime", ["local", "ray"])
+def test_a_run_of_a_job_that_runs_on_ray_is_refused_and_costs_it_nothing(
+    runtime: str, rayflow: Run, folder: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok(rayflow("submit", "words.py", "--workers", "1", "--cpus", "0.5", "--state", "here"))
+    store = open_store(told(rayflow)["checkpoints"])
+    assert newest_attempt(store) == 1
+    monkeypatch.setenv("RAY_ADDRESS", machines.address)
+    again = CliRunner().invoke(cli, ["run", "words.py", "--runtime", runtime, "--state", "here"])
+    assert again.exit_code == 1
+    assert "RF-4006" in again.stderr
+    assert "the job runs on Ray" in again.stderr
+    assert newest_attempt(store) == 1
+    assert told(rayflow)["attempts"] == 1
 
 
 @pytest.mark.more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rayflow.cli.checkpoints.opening import opened
+from rayflow.cli.checkpoints.opening import none_in, opened
 from rayflow.cli.figures import size_text, time_text
 from rayflow.cli.options import checkpoints_option, state_option
 
@@ -20,7 +20,7 @@ def list_all(job: str, state: str | None, checkpoints: str | None) -> None:
     store = opened(job, state, checkpoints)
     found = list_checkpoints(store)
     if not found:
-        click.echo(f"no checkpoints in {store.uri}", err=True)
+        raise none_in(store, job)
     for info in found:
         if info.manifest is None:
             click.echo(f"{info.epoch:>8}  DAMAGED: {info.problem}")

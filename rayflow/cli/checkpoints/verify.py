@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rayflow.cli.checkpoints.opening import opened
+from rayflow.cli.checkpoints.opening import none_in, opened
 from rayflow.cli.options import checkpoints_option, state_option
 
 
@@ -28,4 +28,6 @@ def verify(job: str, epoch: int | None, state: str | None, checkpoints: str | No
     if findings:
         sys.exit(1)
     count = 1 if epoch is not None else len(list_checkpoints(store))
+    if not count:
+        raise none_in(store, job)
     click.echo(f"verified: {count} checkpoint{'s' if count != 1 else ''} in {store.uri}")

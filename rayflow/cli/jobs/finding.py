@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,8 +32,12 @@ def job_at(name: str, address: str | None, state: str | None) -> Iterator[JobCon
         try:
             job: JobControl = local_job(folder, name)
         except JobNotFound:
-            cluster = stack.enter_context(_cluster_here())
-            job = _on(cluster, name, f"{folder.absolute()} (--state)")
+            looked_in = f"{folder.absolute()} (--state)"
+            try:
+                cluster = stack.enter_context(cluster_here())
+            except ClusterUnavailable as error:
+                raise _not_found(name, f"{looked_in}; {error.what}") from error
+            job = _on(cluster, name, looked_in)
         yield job
 
 
@@ -47,8 +50,8 @@ def statuses(address: str | None, state: str | None) -> list[JobStatus]:
             return _answering(stack.enter_context(cluster_at(address)).jobs())
         found = _answering(local_jobs(settings_of({"state": state}).state))
         try:
-            cluster = stack.enter_context(_cluster_here())
-        except VersionMismatch as error:
+            cluster = stack.enter_context(cluster_here())
+        except (ClusterUnavailable, VersionMismatch) as error:
             click.echo(str(error), err=True)
             cluster = None
         return found if cluster is None else [*found, *_answering(cluster.jobs())]
@@ -68,33 +71,42 @@ def _on(cluster: Cluster | None, name: str, looked_in: str) -> JobControl:
     if cluster is not None:
         with suppress(JobNotFound):
             return cluster.job(name)
-    hint = "Give the job's name, not its file. " if name.endswith(".py") else ""
     ray = "; no Ray cluster runs on this machine" if cluster is None else " and on this machine's Ray cluster"
-    raise JobNotFound(
+    raise _not_found(name, looked_in + ray)
+
+
+def _not_found(name: str, looked_in: str) -> JobNotFound:
+    hint = "Give the job's name, not its file. " if name.endswith(".py") else ""
+    return JobNotFound(
         f"job {name} is not running",
         job=name,
-        advice=f"{hint}Looked in {looked_in}{ray}. rayflow list shows the running jobs",
+        advice=f"{hint}Looked in {looked_in}. rayflow list shows the running jobs",
     )
 
 
 @contextmanager
-def _cluster_here() -> Iterator[Cluster | None]:
-    """This machine's Ray cluster; None without a cluster or without Ray. Raises VersionMismatch."""
+def cluster_here(address: str | None = None) -> Iterator[Cluster | None]:
+    """The Ray cluster at `address`, by default this machine's; None without a cluster or without Ray.
+
+    Raises ClusterUnavailable if there is one that does not answer, VersionMismatch.
+    """
+    from rayflow.runtimes.ray.address import address_here
+
     with ExitStack() as stack:
+        found = address or address_here()  # importing Ray to find out takes a second
         cluster: Cluster | None = None
-        if _raylet_runs():
-            with suppress(ClusterUnavailable):
-                cluster = stack.enter_context(cluster_at(None))
+        if found is not None and _ray_is_installed():
+            try:
+                cluster = stack.enter_context(cluster_at(address))
+            except ClusterUnavailable:
+                if found != "auto":  # otherwise there may be none
+                    raise
         yield cluster
 
 
-def _raylet_runs() -> bool:
-    """Whether a node of a Ray cluster may run on this machine: importing Ray to find out takes a second."""
-    processes = Path("/proc")
-    if not (processes / "self").exists():
-        return True  # not Linux: only Ray can tell
-    for name in processes.glob("[0-9]*/comm"):
-        with suppress(OSError):  # a process that has ended meanwhile
-            if name.read_text().strip() == "raylet":
-                return True
-    return False
+def _ray_is_installed() -> bool:
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -15,9 +15,12 @@ def savepoint(job: str, uri: str, address: str | None, state: str | None) -> Non
     """Write a savepoint of a running job to URI (file:, s3:, gs: or az:). JOB is the job's name."""
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
+    from rayflow.cli.jobs.shown import tell_of_silence
     from rayflow.cli.jobs.waiting import waiting_for
 
     uri = absolute_uri(uri)
-    with job_at(job, address, state) as handle, waiting_for(handle):
-        epoch = handle.savepoint(uri)
+    with job_at(job, address, state) as handle:
+        tell_of_silence(handle.status())
+        with waiting_for(handle):
+            epoch = handle.savepoint(uri)
     click.echo(f"savepoint of epoch {epoch} written to {uri}")

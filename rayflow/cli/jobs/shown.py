@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
@@ -63,6 +64,7 @@ def print_status(console: Console, status: JobStatus) -> None:
     rows: list[tuple[str, str | Text]] = [
         ("job", Text(status.name, "bold")),
         ("state", Text.assemble(state_text(status), f"  {status.cause}" if status.cause else "")),
+        *([("", Text(status.silence, "yellow"))] if status.silence else []),
         ("runtime", status.runtime),
         ("file", status.target or "-"),
         ("broker", status.broker),
@@ -84,6 +86,12 @@ def print_status(console: Console, status: JobStatus) -> None:
     if status.workers:
         console.print()
         console.print(_workers(status))
+
+
+def tell_of_silence(status: JobStatus) -> None:
+    """Say on standard error that a request has to wait for a silent worker, if there is one."""
+    if status.silence:
+        click.echo(f"waiting: {status.silence}", err=True)
 
 
 def _records(status: JobStatus) -> str:

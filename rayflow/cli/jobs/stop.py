@@ -33,12 +33,14 @@ def stop(job: str, savepoint: str | None, drain: bool, now: bool, address: str |
         raise click.UsageError("--now takes no final checkpoint, so it excludes --savepoint and --drain")
     from rayflow.cli.jobs.finding import job_at
     from rayflow.cli.jobs.places import absolute_uri
+    from rayflow.cli.jobs.shown import tell_of_silence
     from rayflow.cli.jobs.waiting import waiting_for
     from rayflow.runtimes.hosting.savepoints import ended_before
 
     savepoint = None if savepoint is None else absolute_uri(savepoint)
     with job_at(job, address, state) as handle:
         before = handle.status()
+        tell_of_silence(before)
         if before.ended and savepoint is not None and savepoint not in before.savepoints:
             raise ended_before(job)
         if before.ended and drain and before.state != "done":

@@ -50,7 +50,7 @@ class PartitionsChanged(RayflowError):
     code = "RF-3006"
 
 
-RECREATED = "Its old offsets mean nothing now. Restore the topic, or start a new job (another name or --state)"
+RECREATED = "Its old offsets mean nothing now. Restore the topic, or start a new job (rename it)"
 """Advice for a topic that has been deleted and made again."""
 
 

@@ -10,7 +10,10 @@ class ClusterUnavailable(RayflowError):
 
     code = "RF-6001"
     exit_code = 3
-    default_advice = "Start one (ray start --head), or correct --ray"
+    default_advice = (
+        "Start one (ray start --head), or correct --ray or RAY_ADDRESS. If either is set and the cluster uses tokens, "
+        "also set RAY_AUTH_MODE=token: Ray uses its token by itself only without an address"
+    )
 
 
 class JobNameTaken(RayflowError):

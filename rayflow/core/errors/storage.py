@@ -43,10 +43,13 @@ class CheckpointStoreFailed(RayflowError):
 
 
 class AlreadyRunning(RayflowError):
-    """Another process is running this job with this state directory."""
+    """The job is already running, in another process or on Ray."""
 
     code = "RF-4006"
-    default_advice = "Stop the other process, or use another --state directory"
+    default_advice = (
+        "rayflow status JOB shows where it runs, and rayflow stop JOB ends it (on another cluster: --ray ADDRESS). "
+        "To run a second copy beside it, rename the job"
+    )
 
 
 class ObjectExists(RayflowError):

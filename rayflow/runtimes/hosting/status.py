@@ -24,6 +24,10 @@ taken. done: ended by itself, or drained. stopped: ended on request. failed: end
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
 
+SILENT = 5.0
+"""Seconds after which a worker counts as silent: it answers several times a second, unless a call keeps it."""
+
+
 @dataclass(slots=True)
 class WorkerStatus:
     """One worker.
@@ -118,6 +122,19 @@ class JobStatus:
     def ended(self) -> bool:
         """Whether the job has ended: done, stopped or failed."""
         return self.state in ENDED
+
+    @property
+    def silence(self) -> str:
+        """Which worker is silent, and for how long; empty if none is, or the job has ended."""
+        silent = [worker for worker in self.workers if worker.heard > SILENT]
+        if not silent or self.ended:
+            return ""
+        longest = max(silent, key=lambda worker: worker.heard)
+        others = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
+        return (
+            f"worker {longest.slot}{others} has not answered for {longest.heard:.0f} s: "
+            "a function of the job may be running that long"
+        )
 
     def snapshot(self) -> JobStatus:
         """A copy with lists and dicts of its own, which later updates leave as it is."""

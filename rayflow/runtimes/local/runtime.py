@@ -121,8 +121,8 @@ class LocalRuntime:
                 self._requests.check_at_stop()
                 write_samples(self._plan, connectors)
                 store = open_store(options.checkpoint_store(name))
-                choose_start(store, options, name, self._clock)
                 ports = self._make_ports(store, connectors, clock=self._clock, on_step=self._on_step)
+                choose_start(self._plan, options, ports)
                 while (ending := self._run_attempt(directory, ports)) == "restart":
                     log.info("starting a new attempt", job=name)
                 self._requests.write_last(store)

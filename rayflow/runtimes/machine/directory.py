@@ -1,4 +1,4 @@
-"""The files of a run under its --state directory, and the lock that excludes a second process."""
+"""The files of a run under its --state directory, and the locks that exclude a second process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import TracebackType
 
 from rayflow.core.errors import AlreadyRunning, DiskFull, StateDirectoryMismatch
 from rayflow.core.ids import TaskId
+from rayflow.state.state_directory import is_held
 
 
 def folder_of(task: TaskId) -> str:
@@ -20,8 +21,8 @@ def folder_of(task: TaskId) -> str:
 class JobDirectory:
     """A job's folder under the state directory: lock, the tasks' LMDB directories, and by default the checkpoints.
 
-    A context manager, which takes the lock. Raises AlreadyRunning if another process holds it, StateDirectoryMismatch
-    if the directory cannot be used.
+    A context manager, which takes the lock. Raises AlreadyRunning if another process holds it, or a task's directory
+    (a worker on Ray), StateDirectoryMismatch if the directory cannot be used.
     """
 
     def __init__(self, path: Path, job: str) -> None:
@@ -47,6 +48,12 @@ class JobDirectory:
             raise AlreadyRunning(f"process {holder} runs this job on {self.path}", job=self._job)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
+        held = next(filter(is_held, sorted(self.path.glob("tasks/*"))), None)
+        if held is not None:
+            os.close(descriptor)
+            raise AlreadyRunning(
+                f"a worker process on this machine, of the job on Ray or of another run, holds {held}", job=self._job
+            )
         self._lock = descriptor
         return self
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from rayflow.core.errors import (
 from rayflow.runtimes.hosting.control import JobControl
 from rayflow.runtimes.hosting.queries import decoded_values, encoded_keys
 from rayflow.runtimes.hosting.status import JobStatus
+from rayflow.runtimes.ray.address import address_here, knock
 from rayflow.runtimes.ray.spec import NAMESPACE, JobSpec
 
 ANSWER = 60.0
@@ -51,8 +51,12 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # otherwise Ray tries for minutes if none is there
-        if self._address is not None and self._local_cpus is None:
-            _knock(self._address)
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        if self._local_cpus is None:
+            if address:
+                knock(address)
+            elif address_here() is None:
+                raise ClusterUnavailable("no Ray cluster runs on this machine")
         try:
             import ray
         except ImportError:
@@ -70,18 +74,19 @@ class Cluster:
             options.update(address="local", num_cpus=self._local_cpus, include_dashboard=False)
             options["object_store_memory"] = LOCAL_STORE
         else:
-            options["address"] = self._address or "auto"
+            options["address"] = address or "auto"  # only for a cluster that it finds itself Ray takes its token too
+        place = address or "this machine"
         try:
             ray.init(**options)
         except ConnectionError as error:
-            raise ClusterUnavailable(f"no Ray cluster answers at {self._address or 'this machine'}") from error
+            raise ClusterUnavailable(f"no Ray cluster answers at {place}") from error
         except ValueError as error:
-            raise ClusterUnavailable(f"{self._address} cannot be used: {_first_line(error)}") from error
-        except RuntimeError as error:
+            raise ClusterUnavailable(f"{place} cannot be used: {_first_line(error)}") from error
+        except (RuntimeError, ray.exceptions.RayError) as error:
             text = str(error)
             if "ersion mismatch" in text:
                 raise VersionMismatch(" ".join(text.split())) from error  # the versions are on separate lines
-            raise ClusterUnavailable(f"no connection to {self._address or 'Ray'}: {_first_line(error)}") from error
+            raise ClusterUnavailable(f"no connection to {place}: {_first_line(error)}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -145,10 +150,6 @@ class Cluster:
         if not status.ended:
             raise JobNameTaken(f"job {name} is already on the cluster, {status.state}", job=name)
         job.remove()
-
-
-KNOCK = 5.0
-"""Seconds within which a cluster's head must accept a connection."""
 
 
 class JobHandle(JobControl):
@@ -277,17 +278,6 @@ def folder_of(target: str) -> tuple[Path, str]:
             folder = folder.parent
     inner = str(path.relative_to(folder))
     return folder, f"{inner}:{variable}" if colon and not Path(target).exists() else inner
-
-
-def _knock(address: str) -> None:
-    """Raises ClusterUnavailable unless a process listens there: Ray itself tries for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return  # not host:port: Ray reports what it thinks of it
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
-    except OSError as error:
-        raise ClusterUnavailable(f"nothing answers at {address}: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import ray
 from rayflow.checkpoint.manifest import Manifest, newest_manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.clock import system_clock
 from rayflow.core.errors import (
     Fenced,
     NotEnoughResources,
@@ -136,7 +135,7 @@ class CoordinatorLoop:
         if before is None:
             self._off_thread(self._spec.check_savepoint_at_stop)
             self._off_thread(partial(write_samples, plan, self._connectors))
-            self._off_thread(partial(choose_start, store, self._spec.options, self._spec.name, system_clock))
+            self._off_thread(partial(choose_start, plan, self._spec.options, ports))
             self._requests.start_with(self._spec.workers or default_workers(plan, ports, self._spec.cpus))
             self._requests.save("running")
         least = self._spec.workers or self._requests.workers
