@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from rayflow.checkpoint.manifest import Manifest, newest_manifest
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.checkpoint.open import open_store
 from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.errors import (
@@ -45,7 +45,7 @@ from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.steering import Steering
 from rayflow.runtimes.ray.watching.autoscaling import Autoscaling
 from rayflow.runtimes.ray.watching.job_view import JobView
-from rayflow.runtimes.ray.watching.overview import first_status
+from rayflow.runtimes.ray.watching.overview import first_status, show_newest
 
 log = get_logger("rayflow.coordinator")
 
@@ -112,7 +112,7 @@ class CoordinatorLoop:
     def _live(self) -> None:
         store, before = self._open()
         if before is not None:
-            self._show_saved(store)
+            show_newest(self.status, store)
             if before.state in ENDED:  # this coordinator's process died after the job's end
                 self.status.state, self.status.cause, self.status.savepoints = (
                     before.state,
@@ -173,18 +173,6 @@ class CoordinatorLoop:
                 self._recover(error)
             else:
                 return store, before
-
-    def _show_saved(self, store: CheckpointStore) -> None:
-        """Show the newest checkpoint of a job that has run before, until there is a newer one."""
-        try:
-            newest = newest_manifest(store)
-        except RayflowError as error:  # whoever needs it reports it
-            log.debug("the newest checkpoint cannot be shown", job=self._spec.name, reason=error.what)
-            return
-        if newest is not None:
-            status = self.status
-            status.epoch, status.attempt, status.stages = newest.epoch, newest.attempt, dict(newest.stages)
-            status.committed, status.checkpoint_bytes = newest.created / 1000, newest.bytes
 
     def _off_thread(self, call: Callable[[], object]) -> None:
         """Run a call on another thread while this one takes turns: copying a savepoint may take long.

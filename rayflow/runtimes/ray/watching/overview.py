@@ -6,12 +6,18 @@ import os
 import socket
 import time
 
+from rayflow.checkpoint.manifest import newest_manifest
+from rayflow.checkpoint.store import CheckpointStore
+from rayflow.core.errors import RayflowError
+from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.coordinator import CoordinatorDriver
 from rayflow.runtimes.hosting.overview import Overview, worker_status
 from rayflow.runtimes.hosting.status import JobStatus
 from rayflow.runtimes.ray.pool import Pool
 from rayflow.runtimes.ray.spec import JobSpec
 from rayflow.runtimes.ray.watching.autoscaling import Load
+
+log = get_logger("rayflow.coordinator")
 
 
 def first_status(spec: JobSpec) -> JobStatus:
@@ -28,6 +34,18 @@ def first_status(spec: JobSpec) -> JobStatus:
         host=socket.gethostname(),
         pid=os.getpid(),
     )
+
+
+def show_newest(status: JobStatus, store: CheckpointStore) -> None:
+    """Show the newest checkpoint of a job that has run before, until there is a newer one. Raises nothing."""
+    try:
+        newest = newest_manifest(store)
+    except RayflowError as error:  # whoever needs it reports it
+        log.debug("the newest checkpoint cannot be shown", job=status.name, reason=error.what)
+        return
+    if newest is not None:
+        status.epoch, status.attempt, status.stages = newest.epoch, newest.attempt, dict(newest.stages)
+        status.committed, status.checkpoint_bytes = newest.created / 1000, newest.bytes
 
 
 class PoolOverview:
