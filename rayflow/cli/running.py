@@ -36,13 +36,14 @@ def refuse_running(job: str, options: RunOptions) -> None:
 
 def _refuse_on_ray(job: str, checkpoints: str) -> None:
     from rayflow.checkpoint.open import open_store
+    from rayflow.runtimes.hosting.status import ENDED
     from rayflow.runtimes.ray.deployment import read_deployment
 
     try:
         deployment = read_deployment(open_store(checkpoints))
     except RayflowError:
         return  # the start itself says what is wrong with its checkpoints
-    if deployment is None or deployment.state != "running":
+    if deployment is None or deployment.state in ENDED:
         return
     from rayflow.cli.jobs.finding import cluster_here
 

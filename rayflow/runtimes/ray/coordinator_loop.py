@@ -155,7 +155,7 @@ class CoordinatorLoop:
         self._end("stopped" if ending == "stop" else "done")
 
     def _open(self) -> tuple[CheckpointStore, Deployment | None]:
-        """The checkpoint store, and what an earlier process has saved there.
+        """The checkpoint store, and what an earlier process that had started the job has saved there.
 
         A restarted process retries as after a failed attempt: the job has run before, and a store that is full or away
         may come back. At a submission the user waits, and gets the error. Raises CheckpointStoreFailed, DiskFull,
@@ -164,15 +164,15 @@ class CoordinatorLoop:
         while True:
             try:
                 store = open_store(self._spec.checkpoints)
-                before = self._requests.open(store)
-                if before is not None and before.state not in ENDED:
-                    self._requests.save("running")
+                before = self._requests.open(store, restarted=self._restarted)
+                if before is None or before.state not in ENDED:
+                    self._requests.save("starting" if before is None else before.state)
             except RayflowError as error:
                 if not self._restarted:
                     raise
                 self._recover(error)
             else:
-                return store, before
+                return store, None if before is None or before.state == "starting" else before
 
     def _off_thread(self, call: Callable[[], object]) -> None:
         """Run a call on another thread while this one takes turns: copying a savepoint may take long.

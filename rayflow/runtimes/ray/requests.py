@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import RayflowError
+from rayflow.core.errors import CheckpointStoreFailed, RayflowError
 from rayflow.core.logging import get_logger
 from rayflow.engine.barrier_schedule import JobEnding
 from rayflow.runtimes.hosting.last_savepoints import LastSavepoints
@@ -62,18 +62,33 @@ class Requests:
         self._incarnation = uuid.uuid4().hex
         self._saved_ends = 0
         self._store: CheckpointStore | None = None
+        self._state: JobState = "starting"
         self._saved = False
 
-    def open(self, store: CheckpointStore) -> Deployment | None:
+    def open(self, store: CheckpointStore, *, restarted: bool = False) -> Deployment | None:
         """Load what an earlier process of the same submission has saved, and return it; None if there is none.
 
         Requests that this process has received meanwhile still count. Nothing is saved before this has succeeded.
+
+        Args:
+            restarted: there was an earlier process. A volume that is not mounted looks like an empty folder, and
+                starting the job there would ignore its state.
+
         Raises DamagedObject, CheckpointStoreFailed.
         """
         before = read_deployment(store)
+        if before is not None and before.submission != self._spec.submission:
+            before = None
+        if before is None and restarted:
+            raise CheckpointStoreFailed(
+                f"the coordinator has been restarted, and {store.uri} has no record of this submission",
+                advice="Mount the volume with the job's checkpoints, and submit the job again. If it was killed "
+                "before it had begun, or somebody has submitted it again, nothing is lost",
+            )
         self._store = store
-        if before is None or before.submission != self._spec.submission:
+        if before is None:
             return None
+        self._state = before.state
         self.fulfilled, self.finished = before.workers, before.finished
         self.ends.update({(source, partition): end for source, partition, end in before.ends})
         self.workers = before.workers if self.rescale is None else self.rescale.workers
@@ -141,6 +156,7 @@ class Requests:
         )
         write_deployment(self._store, wanted)
         self._saved_ends = len(wanted.ends)
+        self._state = state
         self._saved = True
 
     def superseded(self) -> bool:
@@ -156,6 +172,6 @@ class Requests:
     def _keep(self) -> None:
         """Save the requests. If that fails they still count, but only in this process."""
         try:
-            self.save("running")
+            self.save(self._state)
         except RayflowError as error:
             log.warning("a request could not be saved", job=self._spec.name, reason=error.what)

@@ -52,7 +52,8 @@ def process(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(coordinator_loop, "write_samples", lambda plan, connectors: None)
 
     def make(during: During = lambda loop: None) -> CoordinatorLoop:
-        loop = CoordinatorLoop(spec(tmp_path), None, Journal(), restarted=True)
+        store = open_store(spec(tmp_path).checkpoints)
+        loop = CoordinatorLoop(spec(tmp_path), None, Journal(), restarted=read_deployment(store) is not None)
 
         def attempt(*_: object) -> str:
             during(loop)
@@ -146,6 +147,38 @@ def test_a_store_that_stays_away_ends_the_job(process: Process, monkeypatch: pyt
     second.run()
     assert second.status.state == "failed"
     assert isinstance(second.error, CheckpointStoreFailed)
+
+
+def test_a_restarted_process_that_finds_no_record_of_the_job_does_not_start_it_anew(
+    process: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_once(process)
+    checkpoints = Path(spec(tmp_path).checkpoints.removeprefix("file:"))
+    mounted = checkpoints.rename(tmp_path / "elsewhere")
+    second = CoordinatorLoop(spec(tmp_path), None, Journal(), restarted=True)
+    monkeypatch.setattr(second._interruptions, "_restarts", Restarts(1))
+    monkeypatch.setattr(second, "_serve", lambda: second.steering.stop(drain=False, savepoint=None))
+    second.run()
+    assert (second.status.state, second.error and second.error.code) == ("failed", "RF-4005")
+    assert "no record of this submission" in second.status.cause
+    assert not checkpoints.exists()  # neither the stop nor the end was saved where the job's checkpoints are not
+    assert read_deployment(open_store(f"file:{mounted}")) is not None
+
+
+def test_a_process_that_was_killed_while_its_job_was_starting_starts_it_again(
+    process: Process, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(coordinator_loop, "choose_start", killed)
+    first = process()
+    monkeypatch.setattr(first, "_off_thread", lambda call: call())
+    with pytest.raises(Killed):
+        first._live()
+    first.steering.stop(drain=True, savepoint=None)  # saved, but it does not make the job one that has begun
+    monkeypatch.setattr(coordinator_loop, "choose_start", lambda *_: begun.append("started"))
+    second = process()
+    second.run()
+    assert (second.status.state, begun) == ("stopped", ["started"])
 
 
 def test_a_submission_is_told_at_once_that_its_store_is_away(
