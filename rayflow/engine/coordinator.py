@@ -6,8 +6,6 @@ start, `engine.epochs` those of an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.ids import Attempt, Epoch
 from rayflow.engine.barrier_schedule import AttemptEnding, BarrierSchedule
@@ -40,11 +38,10 @@ class Coordinator:
     Call `start()` first. An error that it raises ends the attempt; orders that it returned before remain valid.
     """
 
-    def __init__(self, plan: JobPlan, sources: Mapping[str, int], options: CoordinatorOptions) -> None:
-        """`sources`: the current number of partitions of each source."""
+    def __init__(self, plan: JobPlan, options: CoordinatorOptions) -> None:
         self._plan = plan
         self._options = options
-        self._startup = Startup(plan, sources, options)
+        self._startup = Startup(plan, options)
         self._barriers = BarrierSchedule(options.interval)
         self._epochs: Epochs | None = None
 

@@ -284,9 +284,14 @@ class PartitionsAdded:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRead:
-    """The newest manifest, or None. `published`: whether its own epoch is known to be published."""
+    """The newest manifest, or None, and then the number of partitions of each source.
+
+    They are counted after the manifest is read: partitions are only ever added, so none that it has positions of is
+    missing. `published`: whether its own epoch is known to be published.
+    """
 
     manifest: Manifest | None
+    sources: Mapping[str, int]
     published: bool = False
 
 

@@ -44,7 +44,7 @@ from rayflow.engine.recovery import (
     unpublished,
 )
 from rayflow.engine.regrouping import continued_tasks, earlier_partitions, regrouped_tasks
-from rayflow.engine.topology import Topology, resolve
+from rayflow.engine.topology import Topology, check_sources, resolve
 from rayflow.plan.physical import JobPlan
 
 
@@ -71,13 +71,11 @@ class Startup:
         point: what the attempt starts from; None until no other attempt can commit any more, and the manifest is read.
     """
 
-    def __init__(self, plan: JobPlan, sources: Mapping[str, int], options: CoordinatorOptions) -> None:
-        """`sources`: the current number of partitions of each source."""
+    def __init__(self, plan: JobPlan, options: CoordinatorOptions) -> None:
         self.phase = Phase.CLAIMING
         self.attempt: Attempt = 0
         self.point: StartingPoint | None = None
         self._plan = plan
-        self._sources = dict(sources)
         self._options = options
         self._claim = Claim(0)
         self._markers: Mapping[SinkTask, Marker | None] = {}
@@ -100,7 +98,7 @@ class Startup:
                 manifest = event.manifest
                 if manifest is not None and event.published:
                     manifest = replace(manifest, outputs=())
-                return self._on_manifest(manifest)
+                return self._on_manifest(manifest, event.sources)
             case MarkersSeen():
                 return self._on_markers(event.markers)
             case PublishersOpened():
@@ -130,7 +128,7 @@ class Startup:
         assert self._opening is not None
         return [self._opening]
 
-    def _on_manifest(self, manifest: Manifest | None) -> list[Order]:
+    def _on_manifest(self, manifest: Manifest | None, sources: Mapping[str, int]) -> list[Order]:
         """Handle a manifest. The first read decides which publishers to fence. The second one, when no other attempt
         can commit any more, decides what to resume from."""
         if manifest is not None and manifest.attempt > self.attempt:
@@ -138,10 +136,11 @@ class Startup:
             raise Fenced(f"attempt {manifest.attempt} started after this one ({self.attempt})", job=self._plan.name)
         if manifest is not None:
             check_systems(manifest, self._options.systems)
+            check_sources(manifest, sources)
             check_states(self._plan, manifest, drop_state=self._options.drop_state)
         topology = resolve(
             self._plan,
-            self._sources,
+            sources,
             None if manifest is None else earlier_partitions(self._plan, manifest),
             allow_new_partitions=self._options.allow_new_partitions,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rayflow.checkpoint.manifest import Manifest
 from rayflow.core.errors import InvalidJob, PartitionsChanged
 from rayflow.core.ids import SinkTask, TaskId
 from rayflow.plan.physical import JobPlan, StagePlan
@@ -29,6 +30,18 @@ class Topology:
             for sink in stage.sinks
             for p in range(self.stages[stage.id])
         ]
+
+
+def check_sources(manifest: Manifest, sources: Mapping[str, int]) -> None:
+    """Refuse to forget positions: every partition that the checkpoint has read must still be there.
+
+    `sources`: the number of partitions of each source, counted after the manifest was written.
+
+    Raises PartitionsChanged.
+    """
+    for source, before in manifest.source_partitions.items():
+        if sources.get(source, before) < before:
+            raise fewer_partitions(source, sources[source], before)
 
 
 def resolve(
@@ -81,11 +94,7 @@ def _at_source(
         return widest
     topic = stage.sources[0].topic.name
     if widest < before:
-        raise PartitionsChanged(
-            f"the topic has {widest} partitions, but the checkpoint was taken with {before}",
-            topic=topic,
-            advice="It was recreated, or is another topic. Restore it, or start a new job (another name or --state)",
-        )
+        raise fewer_partitions(topic, widest, before)
     if stage.keyed_by_source and not allow_new_partitions:
         raise PartitionsChanged(
             f"the topic has {widest} partitions now, but its state was partitioned into {before}",
@@ -94,6 +103,15 @@ def _at_source(
             "group_by_key(), or accept that moved keys start with empty state: --allow-new-partitions",
         )
     return widest
+
+
+def fewer_partitions(topic: str, now: int, before: int) -> PartitionsChanged:
+    """The refusal of a topic that has lost partitions which a checkpoint has positions or state of."""
+    return PartitionsChanged(
+        f"the topic has {now} partitions, but the checkpoint was taken with {before}",
+        topic=topic,
+        advice="It was recreated, or is another topic. Restore it, or start a new job (another name or --state)",
+    )
 
 
 def _check_copartitioned(stage: StagePlan, sources: Mapping[str, int]) -> None:

@@ -16,6 +16,7 @@ from rayflow.core.errors import (
     InvariantBroken,
     MarkerLost,
     OutputOfAnotherRun,
+    PartitionsChanged,
     SourceDataLost,
     SourceMoved,
     StateDirectoryMismatch,
@@ -66,6 +67,7 @@ from rayflow.engine.recovery import LostMarker
 from rayflow.plan.compile import plan_of
 from rayflow.plan.physical import JobPlan
 
+SOURCES = {"in": 2}
 SINKS = [SinkTask("out", p) for p in range(2)]
 
 
@@ -76,17 +78,17 @@ def plan(state: str = "counts") -> JobPlan:
 
 
 def coordinator(**options: Any) -> Coordinator:
-    return Coordinator(options.pop("plan", plan()), {"in": 2}, CoordinatorOptions("new", 1000, **options))
+    return Coordinator(options.pop("plan", plan()), CoordinatorOptions("new", 1000, **options))
 
 
 def running(epoch_done: int = 0) -> Coordinator:
     c = coordinator()
     assert c.start() == [ClaimAttempt((0,), "new")]
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
-    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [SetMarkers(Marker("new", 0), SINKS)]
     (start,) = c.handle(MarkersSet())
     assert isinstance(start, StartTasks)
     assert (start.epoch, start.manifest, start.lineage) == (1, None, "new")
@@ -117,14 +119,40 @@ def recovering(manifest: Manifest, markers: dict[SinkTask, Marker | None], **opt
     c = coordinator(**options)
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    (opening,) = c.handle(ManifestRead(manifest))
+    (opening,) = c.handle(ManifestRead(manifest, SOURCES))
     assert isinstance(opening, OpenPublishers)
     assert c.handle(PublishersOpened(markers)) == [ReadManifest()]
-    return c.handle(ManifestRead(manifest))
+    return c.handle(ManifestRead(manifest, SOURCES))
 
 
 def at(epoch: int, lineage: str = "new") -> dict[SinkTask, Marker | None]:
     return {sink: Marker(lineage, epoch) for sink in SINKS}
+
+
+def test_an_attempt_reads_the_partitions_that_were_there_when_it_read_the_manifest_again() -> None:
+    """An attempt that claimed before it, and ran meanwhile, may have seen partitions that were not there at first."""
+    manifest = replace(complete(running()), stages={"s1": 3, "s2": 2}, source_partitions={"in": 3}, outputs=())
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    c.handle(ManifestRead(None, {"in": 2}))
+    c.handle(MarkersSeen({}))
+    c.handle(PublishersOpened(at(1)))
+    (start,) = c.handle(ManifestRead(manifest, {"in": 3}))
+    assert isinstance(start, StartTasks)
+    assert start.topology.sources == {"in": 3}
+
+
+def test_a_topic_with_fewer_partitions_than_the_checkpoint_has_read_is_refused_though_their_tasks_keep_no_state() -> (
+    None
+):
+    manifest = replace(complete(running()), stages={"s1": 3, "s2": 2}, source_partitions={"in": 3})
+    c = coordinator()
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    with pytest.raises(PartitionsChanged, match="has 2 partitions, but the checkpoint was taken with 3") as caught:
+        c.handle(ManifestRead(manifest, {"in": 2}))
+    assert caught.value.topic == "in"
 
 
 def test_tasks_of_a_stage_that_has_another_name_now_have_a_base_before_the_first_barrier() -> None:
@@ -133,9 +161,9 @@ def test_tasks_of_a_stage_that_has_another_name_now_have_a_base_before_the_first
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    c.handle(ManifestRead(manifest))
+    c.handle(ManifestRead(manifest, SOURCES))
     c.handle(PublishersOpened(at(1)))
-    assert isinstance(c.handle(ManifestRead(manifest))[0], StartTasks)
+    assert isinstance(c.handle(ManifestRead(manifest, SOURCES))[0], StartTasks)
     tasks = [TaskId("s2", p) for p in range(2)]
     assert c.handle(TasksStarted()) == [WriteBase(task, 1) for task in tasks]
     assert c.handle(Tick(90_000, True)) == c.handle(EndRequested("stop")) == []
@@ -153,10 +181,10 @@ def test_an_attempt_fences_before_it_reads_the_manifest_that_counts() -> None:
     c = coordinator()
     assert c.start() == [ClaimAttempt((0,), "new")]
     assert c.handle(AttemptClaimed(Claim(7, (0,), "new"))) == [ReadManifest()]
-    assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [LookAtMarkers(0, SINKS)]
     assert c.handle(MarkersSeen(dict.fromkeys(SINKS))) == [OpenPublishers([0], SINKS)]
     assert c.handle(PublishersOpened(dict.fromkeys(SINKS))) == [ReadManifest()]
-    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [SetMarkers(Marker("new", 0), SINKS)]
     assert isinstance(c.handle(MarkersSet())[0], StartTasks)
     assert c.attempt == 7
 
@@ -166,17 +194,17 @@ def test_slots_of_attempts_that_never_committed_are_fenced_as_well() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(3, (0, 1, 2), "new")))
-    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0, 1, 2], SINKS)]
+    assert c.handle(ManifestRead(manifest, SOURCES)) == [OpenPublishers([0, 1, 2], SINKS)]
 
 
 def test_a_store_without_checkpoints_goes_on_with_the_lineage_that_was_begun_in_it() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "begun")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
-    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("begun", 0), SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [SetMarkers(Marker("begun", 0), SINKS)]
 
 
 def test_an_attempt_stops_when_a_later_one_has_committed_meanwhile() -> None:
@@ -186,7 +214,7 @@ def test_an_attempt_stops_when_a_later_one_has_committed_meanwhile() -> None:
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     with pytest.raises(Fenced):
-        c.handle(ManifestRead(later))
+        c.handle(ManifestRead(later, SOURCES))
 
 
 def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() -> None:
@@ -194,10 +222,10 @@ def test_a_manifest_that_came_in_between_with_other_sinks_is_fenced_as_well() ->
     c = coordinator(plan=plan())
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened({}))
-    (order,) = c.handle(ManifestRead(replace(manifest, workers=(0, 1))))
+    (order,) = c.handle(ManifestRead(replace(manifest, workers=(0, 1)), SOURCES))
     assert order == OpenPublishers([0, 1], SINKS)
 
 
@@ -250,9 +278,9 @@ def test_an_epoch_that_an_older_attempt_has_committed_is_gone_on_from() -> None:
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
     manifest = lost()
-    c.handle(ManifestRead(manifest))
+    c.handle(ManifestRead(manifest, SOURCES))
     c.handle(PublishersOpened(at(2)))
-    c.handle(ManifestRead(manifest))
+    c.handle(ManifestRead(manifest, SOURCES))
     c.handle(TasksStarted())
     c.handle(Tick(0, False))
     c.handle(Tick(2000, True))
@@ -323,19 +351,19 @@ def test_a_marker_that_is_lost_after_a_run_has_ended_does_not_matter() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "x")))
-    c.handle(ManifestRead(manifest, published=True))
+    c.handle(ManifestRead(manifest, SOURCES, published=True))
     c.handle(PublishersOpened(dict.fromkeys(SINKS)))
-    assert c.handle(ManifestRead(manifest, published=True)) == [SetMarkers(Marker("new", 2), SINKS)]
+    assert c.handle(ManifestRead(manifest, SOURCES, published=True)) == [SetMarkers(Marker("new", 2), SINKS)]
 
 
 def test_a_run_that_has_ended_does_not_hide_that_another_has_taken_over() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "x")))
-    c.handle(ManifestRead(lost(), published=True))
+    c.handle(ManifestRead(lost(), SOURCES, published=True))
     c.handle(PublishersOpened(at(7, "other")))
     with pytest.raises(OutputOfAnotherRun):
-        c.handle(ManifestRead(lost(), published=True))
+        c.handle(ManifestRead(lost(), SOURCES, published=True))
 
 
 def test_positions_of_another_system_are_refused() -> None:
@@ -395,10 +423,10 @@ def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     c.start()
     assert c.handle(EndRequested("stop")) == []
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSeen({}))
     c.handle(PublishersOpened(at(0)))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     assert c.handle(TasksStarted()) == [InjectBarrier(1, False)]
 
 
@@ -440,10 +468,10 @@ def test_a_run_that_had_only_begun_is_no_other_run() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     assert c.handle(MarkersSeen(at(0, "other"))) == [OpenPublishers([0], SINKS)]
     c.handle(PublishersOpened(at(0, "other")))
-    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker("new", 0), SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [SetMarkers(Marker("new", 0), SINKS)]
 
 
 def test_recovery_after_republication_starts_the_tasks() -> None:
@@ -451,9 +479,9 @@ def test_recovery_after_republication_starts_the_tasks() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    c.handle(ManifestRead(manifest))
+    c.handle(ManifestRead(manifest, SOURCES))
     c.handle(PublishersOpened(at(0)))
-    c.handle(ManifestRead(manifest))
+    c.handle(ManifestRead(manifest, SOURCES))
     assert isinstance(c.handle(OutputRepublished())[0], StartTasks)
 
 
@@ -508,9 +536,9 @@ def test_a_lineages_origin_is_kept_from_one_checkpoint_to_the_next() -> None:
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    c.handle(ManifestRead(begun))
+    c.handle(ManifestRead(begun, SOURCES))
     c.handle(PublishersOpened(at(2)))
-    c.handle(ManifestRead(begun))
+    c.handle(ManifestRead(begun, SOURCES))
     c.handle(TasksStarted())
     c.handle(Tick(0, False))
     assert complete(c).restored_from == "file:/savepoint"
@@ -520,18 +548,18 @@ def test_a_job_without_a_checkpoint_does_not_begin_anew_where_it_has_published()
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     assert c.handle(MarkersSeen(at(9, "other"))) == [ReadManifest()]
     with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
-        c.handle(ManifestRead(None))
+        c.handle(ManifestRead(None, SOURCES))
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
-    c.handle(ManifestRead(None))
+    c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSeen(dict.fromkeys(SINKS)))
     c.handle(PublishersOpened(at(9, "other")))  # in between
     with pytest.raises(OutputOfAnotherRun, match="epoch 9"):
-        c.handle(ManifestRead(None))
+        c.handle(ManifestRead(None, SOURCES))
 
 
 @pytest.mark.parametrize(("held", "lineage"), [("other", "begun"), ("begun", "new")])
@@ -539,9 +567,9 @@ def test_a_new_lineage_makes_the_markers_its_own_before_its_first_epoch(held: st
     c = coordinator(new_lineage=True)
     c.start()
     c.handle(AttemptClaimed(Claim(1, (0,), "begun")))
-    assert c.handle(ManifestRead(None)) == [OpenPublishers([0], SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [OpenPublishers([0], SINKS)]
     c.handle(PublishersOpened(at(9, held)))
-    assert c.handle(ManifestRead(None)) == [SetMarkers(Marker(lineage, 0), SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [SetMarkers(Marker(lineage, 0), SINKS)]
 
 
 def test_a_first_epoch_that_an_older_attempt_publishes_meanwhile_is_not_another_runs() -> None:
@@ -549,11 +577,11 @@ def test_a_first_epoch_that_an_older_attempt_publishes_meanwhile_is_not_another_
     c = coordinator()
     c.start()
     c.handle(AttemptClaimed(Claim(2, (0,), "new")))
-    assert c.handle(ManifestRead(None)) == [LookAtMarkers(0, SINKS)]
+    assert c.handle(ManifestRead(None, SOURCES)) == [LookAtMarkers(0, SINKS)]
     assert c.handle(MarkersSeen(at(1))) == [ReadManifest()]
-    assert c.handle(ManifestRead(manifest)) == [OpenPublishers([0], SINKS)]
+    assert c.handle(ManifestRead(manifest, SOURCES)) == [OpenPublishers([0], SINKS)]
     c.handle(PublishersOpened(at(1)))
-    (start,) = c.handle(ManifestRead(manifest))
+    (start,) = c.handle(ManifestRead(manifest, SOURCES))
     assert isinstance(start, StartTasks)
     assert (start.epoch, start.lineage) == (2, manifest.lineage)
 

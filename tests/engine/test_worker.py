@@ -133,14 +133,15 @@ def manifest(**fields: Any) -> Manifest:
 
 def test_a_coordinator_that_recovers_holds_its_invariants_at_every_step() -> None:
     plan = three_stages()
-    coordinator = Coordinator(plan, {plan.stages[0].sources[0].id: 1}, CoordinatorOptions("new", 1000))
+    sources = {plan.stages[0].sources[0].id: 1}
+    coordinator = Coordinator(plan, CoordinatorOptions("new", 1000))
     found = manifest(epoch=7, published=6, stages={stage.id: 1 for stage in plan.stages}, segments={7: ()})
     coordinator.start()
     for event in (
         AttemptClaimed(Claim(2, (0,), "new")),
-        ManifestRead(found),
+        ManifestRead(found, sources),
         PublishersOpened({SinkTask("out", 0): Marker("lineage", 7)}),
-        ManifestRead(found),
+        ManifestRead(found, sources),
     ):
         coordinator.handle(event)
         coordinator.validate()

@@ -28,6 +28,7 @@ from rayflow.engine.events import (
 from rayflow.engine.orders import ClaimAttempt, RecordPublished
 from rayflow.runtimes.hosting import steps
 from rayflow.runtimes.hosting.ports import Background, Ports
+from rayflow.runtimes.hosting.sources import Sources
 
 
 class Commits:
@@ -40,6 +41,7 @@ class Commits:
     def __init__(
         self,
         ports: Ports,
+        sources: Sources,
         background: Background,
         tell: Callable[[CoordinatorEvent], None],
         on_commit: Sequence[Callable[[Manifest], None]],
@@ -47,6 +49,7 @@ class Commits:
         """`tell`: gives the coordinator an event. `on_commit`: called, in order, with each manifest that is written."""
         self.newest: Manifest | None = None
         self._store = ports.checkpoints
+        self._sources = sources
         self._on_step = ports.on_step
         self._background = background
         self._tell = tell
@@ -57,10 +60,13 @@ class Commits:
         self._tell(AttemptClaimed(claim_attempt(self._store, order.slots, order.lineage)))
 
     def read(self) -> None:
-        """Read the newest manifest."""
+        """Read the newest manifest, and then count the partitions of the sources.
+
+        Raises BrokerUnavailable, UnknownTopic, AuthenticationFailed, and the errors of the store.
+        """
         self.newest = newest_manifest(self._store)
         published = self.newest is not None and is_published(self._store, self.newest)
-        self._tell(ManifestRead(self.newest, published))
+        self._tell(ManifestRead(self.newest, self._sources.partitions(), published))
 
     def write(self, manifest: Manifest) -> None:
         """Write the manifest of an epoch, in the background."""

@@ -111,7 +111,6 @@ class CoordinatorDriver:
         systems = self.sources.systems()
         self.coordinator = Coordinator(
             plan,
-            self.sources.partitions(),
             CoordinatorOptions(
                 lineage=lineage,
                 interval=options.checkpoint_interval or plan.checkpoint_interval,
@@ -137,7 +136,7 @@ class CoordinatorDriver:
             plan.name, ports.checkpoints, options.retain, ports.background(), lambda: self._savepoints.pinned
         )
         self._watch = PartitionWatch(plan.name, self.sources, ports)
-        self._commits = Commits(ports, self.background, self.tell, (on_commit, self._savepoints.begin))
+        self._commits = Commits(ports, self.sources, self.background, self.tell, (on_commit, self._savepoints.begin))
         self._takeover = Takeover(
             plan,
             ports,

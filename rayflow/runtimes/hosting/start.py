@@ -14,7 +14,7 @@ from rayflow.checkpoint.store import CheckpointStore
 from rayflow.core.logging import get_logger
 from rayflow.engine.recovery import check_states, check_systems
 from rayflow.engine.regrouping import earlier_partitions, progress_for
-from rayflow.engine.topology import resolve
+from rayflow.engine.topology import check_sources, resolve
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import Ports
@@ -56,6 +56,7 @@ def _check(plan: JobPlan, manifest: Manifest, store: CheckpointStore, options: R
     sources = Sources(plan, ports)
     systems, partitions = sources.systems(), sources.partitions()
     check_systems(manifest, systems)
+    check_sources(manifest, partitions)
     check_states(plan, manifest, drop_state=options.drop_state)
     earlier = earlier_partitions(plan, manifest)
     topology = resolve(plan, partitions, earlier, allow_new_partitions=options.allow_new_partitions)

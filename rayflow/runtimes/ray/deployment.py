@@ -21,7 +21,8 @@ class Deployment(msgspec.Struct):
     Attributes:
         submission: which submission it belongs to; another one starts its own record. workers: slots that the job last
             ran with, or starts with.
-        state: "starting" until the state to start from is in its checkpoints; "running"; or how it ended. cause: of a failure, as shown to people.
+        state: "starting" until the state to start from is in its checkpoints, then "running", or how it ended. cause:
+            of a failure, as shown to people.
         ending: how it was asked to end, if it was. savepoints: URIs of those to write then. written: those that were.
         finished: how the last attempt has ended; None before. What is left to do then is to write `savepoints`.
         ends: of a bounded run, as source, partition and position; none before they are known.
