@@ -115,7 +115,7 @@ class Startup:
                 return [self._start_tasks(self._point())]
             case TasksStarted():
                 self._enter(Phase.STARTING, Phase.RUNNING)
-                return []
+        return []
 
     def _on_markers(self, markers: Mapping[SinkTask, Marker | None]) -> list[Order]:
         """Read the manifest again: an older attempt may have committed and published its first epoch since the first

@@ -430,6 +430,19 @@ def test_an_end_that_comes_before_the_tasks_have_started_is_kept() -> None:
     assert c.handle(TasksStarted()) == [InjectBarrier(1, False)]
 
 
+def test_a_drain_replaces_a_stop_that_came_before_the_tasks_have_started() -> None:
+    c = coordinator()
+    c.start()
+    assert c.handle(EndRequested("stop")) == c.handle(EndRequested("drain")) == []
+    c.handle(AttemptClaimed(Claim(1, (0,), "new")))
+    c.handle(ManifestRead(None, SOURCES))
+    c.handle(MarkersSeen({}))
+    c.handle(PublishersOpened(dict.fromkeys(SINKS)))
+    c.handle(ManifestRead(None, SOURCES))
+    c.handle(MarkersSet())
+    assert c.handle(TasksStarted()) == [InjectBarrier(1, True)]
+
+
 def test_recovery_goes_on_after_the_manifest_when_its_output_is_out() -> None:
     manifest = complete(running())
     (start,) = recovering(manifest, at(1))

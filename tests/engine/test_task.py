@@ -138,3 +138,29 @@ def test_a_stream_that_is_merged_with_itself_comes_twice() -> None:
         d.send_all("readings", [Reading("a", 1, 0), Reading("b", 2, 0), Reading("c", 3, 0)])
         for topic in ("copies", "moved", "moved-apart"):
             assert sorted(d.read(topic)) == [1, 1, 2, 2, 3, 3], topic
+
+
+def test_every_operator_counts_the_records_that_it_takes_and_those_that_it_passes_on() -> None:
+    job = rf.Job("counted")
+    readings = job.stream("readings", value=Reading, timestamp=lambda r: r.ts)
+    readings.filter(lambda r: r.value > 1, name="large").to("large", name="to_large")
+    readings.flat_map(lambda r: [r.value] * r.value, name="copies").to("copies", name="to_copies")
+    plan = plan_of(job)
+    store = MemoryStore()
+    store.replace((), Stamp("lineage", 0))
+    task = Task(plan, resolve(plan, {"readings": 1}), TaskId("s1", 0), TaskState(store, Codec()), lambda: 0, 1)
+    task.start(None)
+    for offset in range(2):
+        values = [b'{"sensor": "a", "value": %d, "ts": 0}' % value for value in (1, 2, 3)]
+        batch = Batch(Origin("readings", 0), [None] * 3, values, [0] * 3, range(3 * offset, 3 * offset + 3))
+        task.on_records("readings", batch, 3 * offset + 3)
+    found = {id: (counters.records_in, counters.records_out) for id, counters in task.counters.items()}
+    assert {id: found[id] for id in ("large", "copies", "to_large", "to_copies")} == {
+        "large": (6, 4),
+        "copies": (6, 12),
+        "to_large": (4, 0),
+        "to_copies": (12, 0),
+    }
+    assert [counts for id, counts in found.items() if id not in ("large", "copies", "to_large", "to_copies")] == [
+        (6, 6)
+    ]

@@ -2,7 +2,8 @@
 
 Each change replaces exact bytes of the text and keeps every line where it is. Left alone, because nothing that runs
 depends on them: docstrings, `__repr__`, lines that only log, what is for type checkers alone, annotations,
-decorators, `assert`, the `strict` of `zip`, and texts.
+decorators, the `strict` of `zip`, and texts. Nor what only finds faults of the engine itself: `assert`, a raised
+InvariantBroken, and `validate`, which tests and the simulation call.
 """
 
 from __future__ import annotations
@@ -193,7 +194,8 @@ class _Finder(ast.NodeVisitor):
         self._drop("dropped del", node)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self._drop("dropped raise", node)
+        if not (isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == "InvariantBroken"):
+            self._drop("dropped raise", node)
 
     def visit_Break(self, node: ast.Break) -> None:
         self._drop("dropped break", node)
@@ -208,7 +210,7 @@ class _Finder(ast.NodeVisitor):
         self._all(node.body)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        if node.name == "__repr__":
+        if node.name in ("__repr__", "validate"):
             return
         for default in [*node.args.defaults, *node.args.kw_defaults]:
             if default is not None:

@@ -99,6 +99,9 @@ def of_line(source: str) -> set[str]:
         ("x = zip(a, b, strict=True)", set()),
         ("@dataclass(frozen=True)\nclass A:\n    'text'", set()),
         ("class A:\n    def __repr__(self):\n        return f(1)", set()),
+        ("def validate(self):\n    if a < b:\n        raise ValueError", set()),
+        ("raise InvariantBroken('text')", set()),
+        ("raise ValueError('text')", {"pass"}),
         ("if TYPE_CHECKING:\n    x = 1", set()),
     ],
 )
