@@ -1,6 +1,6 @@
 """Which tests a mutant of a module has to get past, the cheapest first.
 
-First the tests of its layer, then the contracts that it has to keep, then whole jobs: counted, simulated, in processes.
+First the tests of its layer, then the contracts that it has to keep, then whole jobs: simulated, counted, in processes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ UNITS: Mapping[str, Sequence[str]] = {
     "state": ("tests/state", "tests/operators/test_timers.py", "tests/operators/test_expiry.py"),
     "checkpoint": ("tests/checkpoint",),
     "operators": ("tests/operators",),
-    "connectors": ("tests/connectors/test_registry.py", "tests/connectors/test_sources_that_changed.py"),
+    "connectors": (
+        *(f"tests/connectors/test_{name}.py" for name in ("parts", "registry", "sources_that_changed")),
+        "tests/contracts/test_toys.py",
+    ),
     "connectors/files": ("tests/connectors/files",),
     "connectors/embedded": ("tests/connectors/embedded",),
     "connectors/kafka": (
-        *(
-            f"tests/connectors/kafka/test_{name}.py"
-            for name in ("config", "positions", "at_least_once", "plain_producer", "publisher", "reader")
-        ),
+        *(f"tests/connectors/kafka/test_{name}.py" for name in ("config", "outbox", "positions", "plain_producer")),
+        *(f"tests/connectors/kafka/test_{name}.py" for name in ("at_least_once", "publisher", "reader")),
     ),
 }
 """By the longest folder below `rayflow` that a module is in."""
@@ -36,11 +37,14 @@ CONTRACTS: Mapping[str, Sequence[str]] = {
         "tests/cli/test_kafka.py",
     ),
 }
-COUNTED = ("tests/work/test_calls.py", "tests/work/test_bytes.py", "tests/public/test_driver.py", "tests/plan")
+COUNTED = ("tests/work", "tests/public/test_driver.py", "tests/plan", "tests/golden", "tests/runtimes")
 PROCESSES = (
     *(f"tests/e2e/test_{name}.py" for name in ("until_end", "at_least_once", "bad_records", "savepoints")),
     *(f"tests/e2e/test_{name}.py" for name in ("idle_partitions", "partitions", "upgrades", "damage", "large_records")),
-    *("tests/e2e/test_lost_markers.py", "tests/cli/test_checkpoints.py", "tests/cli/test_live.py", "tests/jobs"),
+    *(f"tests/e2e/test_{name}.py" for name in ("chained_windows", "clock", "equal_keys", "rebuilds_after_upgrades")),
+    *(f"tests/e2e/test_{name}.py" for name in ("lost_markers", "resources", "second_process", "disk_full")),
+    *(f"tests/cli/test_{name}.py" for name in ("checkpoints", "live", "jobs", "run")),
+    "tests/jobs",
 )
 CRASHES = ("tests/simulation/test_enumeration.py",)
 SEEDS = 40
@@ -73,10 +77,10 @@ def steps(file: str) -> list[Step]:
         found.append(_pytest("contracts", CONTRACTS[folder], broker))
     if broker:
         return found
-    found.append(_pytest("counted", COUNTED))
     if not folder.startswith("connectors"):
         simulate = (sys.executable, "-m", "rayflow.testing.simulate", "--seeds", str(SEEDS), "--jobs", "1")
         found.append(Step("simulation", simulate))
+    found.append(_pytest("counted", COUNTED))
     found.append(_pytest("processes", PROCESSES))
     if not folder.startswith("connectors"):
         found.append(_pytest("crashes", CRASHES))
