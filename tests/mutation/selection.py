@@ -13,7 +13,7 @@ UNITS: Mapping[str, Sequence[str]] = {
     "engine": ("tests/engine",),
     "state": ("tests/state", "tests/operators/test_timers.py", "tests/operators/test_expiry.py"),
     "checkpoint": ("tests/checkpoint",),
-    "operators": ("tests/operators",),
+    "operators": ("tests/operators", "tests/engine/test_calls.py", "tests/engine/test_operator_contract.py"),
     "connectors": (
         *(f"tests/connectors/test_{name}.py" for name in ("parts", "registry", "sources_that_changed")),
         "tests/contracts/test_toys.py",
