@@ -27,13 +27,13 @@ class OperatorTime:
     ) -> None:
         """`exchanges` by id. `operators`: those of the stage, in topological order."""
         edges: dict[str, dict[Input, list[str]]] = {id: {} for id in operators}
-        self._exchanges: dict[str, list[str]] = {}
+        self._exchanges: dict[str, str] = {}
 
         def lead(source: str, edge: Edge) -> None:
             if edge.target in edges:
                 edges[edge.target].setdefault(edge.input, []).append(source)
             else:
-                self._exchanges.setdefault(edge.target, []).append(source)
+                self._exchanges[edge.target] = source
 
         for name in stage.inputs:
             for edge in exchanges[name].into:
@@ -91,9 +91,8 @@ class OperatorTime:
         self._passed.update({id: mark for id, mark in passed.items() if id in self._edges})
 
     def exchanges(self) -> list[tuple[str, int]]:
-        """Each exchange that the stage feeds, and the watermark that has reached it."""
-        passed = self._passed.__getitem__
-        return [(id, min(map(passed, sources))) for id, sources in self._exchanges.items()]
+        """Each exchange that the stage feeds, and the watermark that the operator before it let through."""
+        return [(id, self._passed[source]) for id, source in self._exchanges.items()]
 
     def draining(self) -> Iterator[tuple[str, Mapping[Input, int]]]:
         """Yield every operator in topological order, with its inputs."""
