@@ -9,7 +9,7 @@ import pytest
 
 import rayflow as rf
 from rayflow.checkpoint.claim import Claim
-from rayflow.checkpoint.manifest import Manifest
+from rayflow.checkpoint.manifest import Manifest, StateEntry
 from rayflow.core.errors import (
     CheckpointsBehindOutput,
     Fenced,
@@ -153,6 +153,22 @@ def test_a_topic_with_fewer_partitions_than_the_checkpoint_has_read_is_refused_t
     with pytest.raises(PartitionsChanged, match="has 2 partitions, but the checkpoint was taken with 3") as caught:
         c.handle(ManifestRead(manifest, {"in": 2}))
     assert caught.value.topic == "in"
+
+
+def test_states_with_different_numbers_of_partitions_are_not_put_into_one_stage() -> None:
+    job = rf.Job("job")
+    words = job.stream("in", value=str).key_by(lambda word: word)
+    for name in ("counts", "others"):
+        words.count(name=name).to(f"{name}-out", name=f"{name}-out")
+    plan = plan_of(job)
+    before = {name: StateEntry(spec.kind, None, f"s-{name}", spec.shape) for name, spec in plan.states().items()}
+    stages = {entry.stage: 2 + number for number, entry in enumerate(before.values())}
+    manifest = replace(complete(running()), states=before, stages=stages, outputs=(), sinks={})
+    c = coordinator(plan=plan)
+    c.start()
+    c.handle(AttemptClaimed(Claim(2, (0,), "new")))
+    with pytest.raises(PartitionsChanged, match=r"stage s2 would combine states that have \[2, 3\] partitions"):
+        c.handle(ManifestRead(manifest, SOURCES))
 
 
 def test_tasks_of_a_stage_that_has_another_name_now_have_a_base_before_the_first_barrier() -> None:
