@@ -74,6 +74,18 @@ def test_expired_state_leaves_no_row_behind(recover: bool) -> None:
     assert bench.rows() == 0
 
 
+def test_a_row_that_is_written_again_before_its_timer_fires_lives_on_from_its_last_write() -> None:
+    bench = bench_of(Forgetful)
+    bench.watermark(0)
+    for moment in (0, 40_000):
+        run(bench, "a", moment, lambda s, c: s.total.set("text"))
+    bench.watermark(TTL + TTL // 16)  # the timer of the first write
+    assert run(bench, "a", 40_000 + TTL - 1, lambda s, c: s.total.get()) == "text"
+    assert bench.rows() == 2  # the row and its internal timer
+    bench.watermark(40_000 + TTL + TTL // 16)
+    assert bench.rows() == 0
+
+
 def test_each_entry_of_a_map_has_its_own_life() -> None:
     bench = bench_of(Forgetful)
     bench.watermark(0)
