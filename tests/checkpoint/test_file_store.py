@@ -47,6 +47,17 @@ def unfinished(folder: Path) -> list[Path]:
     return list((folder / ".unfinished").iterdir())
 
 
+def test_opening_a_store_with_files_that_were_never_finished_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / ".unfinished").mkdir()
+    for number in range(20):
+        (tmp_path / ".unfinished" / str(number)).touch()
+    before = len(os.listdir("/proc/self/fd"))
+    store = FileStore(f"file:{tmp_path}")
+    store.put("a", [b"1"])
+    assert unfinished(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) < before + 20
+
+
 def test_of_several_processes_that_create_one_object_one_succeeds(tmp_path: Path) -> None:
     processes = [python(CREATE, f"file:{tmp_path}", str(i)) for i in range(4)]
     for process in processes:

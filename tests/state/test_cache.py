@@ -90,3 +90,12 @@ def test_tables_stay_within_the_limit_together_whatever_their_epochs_change() ->
         draw.choice(tables).keep(draw.sample(range(20 * ROWS), count))
         largest = max(largest, sum(map(len, tables)))
     assert ROWS // 2 <= largest <= ROWS
+
+
+def test_a_row_that_was_written_over_does_not_come_back_when_newer_ones_are_dropped() -> None:
+    cache = ValueCache(CleanCache(LIMIT))
+    cache.keep({"key": "first"}, BYTES)
+    cache.rotate()
+    cache.keep({"key": "second"}, BYTES)
+    cache.rotate()
+    assert cache.find("key") in ("second", None)
