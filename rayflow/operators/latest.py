@@ -8,9 +8,9 @@ from typing import Any
 from rayflow.api.specs.table import VALUES, LatestSpec
 from rayflow.core.batch import Batch
 from rayflow.core.failures import Stop
-from rayflow.core.ids import WATERMARK_MIN
 from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
+from rayflow.operators.changed_keys import ChangedKeys
 from rayflow.operators.failing import Failures
 from rayflow.operators.reducing import CHUNK
 from rayflow.operators.registry import runs
@@ -23,7 +23,7 @@ class LatestOperator(Operator):
 
     Records with a null key belong to no row: they are dropped and counted. emit="record" emits every update.
     emit="epoch" emits the newest value of each key at the end of the epoch, in the order in which the keys first
-    arrived, all with the latest event time of the epoch.
+    arrived, each with the newest timestamp of the key's records in the epoch.
     """
 
     def __init__(self, spec: LatestSpec) -> None:
@@ -34,7 +34,7 @@ class LatestOperator(Operator):
         self.table = context.state.values(context.operator, VALUES.name)
         self.failures = Failures(context, Stop())
         self.changed: dict[Any, None] = {}
-        self.newest = WATERMARK_MIN
+        self.times = ChangedKeys()
 
     def process(self, batch: Batch, input: Input) -> Outputs:
         if None in batch.keys:
@@ -53,15 +53,14 @@ class LatestOperator(Operator):
         if self.each_record:
             return ((OUT, batch),)
         self.changed.update(dict.fromkeys(latest))
-        self.newest = max(self.newest, max(batch.timestamps))
+        self.times.note(batch)
         return ()
 
     def on_epoch_end(self) -> Outputs:
         changed, self.changed = iter(self.changed), {}
-        newest, self.newest = self.newest, WATERMARK_MIN
-        origin, get = self.context.origin, self.table.rows.get
+        origin, get, time = self.context.origin, self.table.rows.get, self.times.take().__getitem__
         while keys := list(islice(changed, CHUNK)):
-            yield OUT, Batch.made(origin, keys, list(map(get, keys)), [newest] * len(keys))
+            yield OUT, Batch.made(origin, keys, list(map(get, keys)), list(map(time, keys)))
 
     def _newest_of(self, batch: Batch) -> dict[Any, Any]:
         latest: dict[Any, Any] = {}

@@ -17,9 +17,14 @@ CHUNK = 10_000
 
 
 def results_of(
-    finish: Loop, failures: Failures, items: Iterable[tuple[Any, Any]], timestamp: int, start: int = 0, end: int = 0
+    finish: Loop,
+    failures: Failures,
+    items: Iterable[tuple[Any, Any]],
+    timestamps: Iterator[int],
+    start: int = 0,
+    end: int = 0,
 ) -> Iterator[tuple[str, Batch]]:
-    """Yield batches with the result of each (key, accumulator), all with one timestamp.
+    """Yield batches with the result of each (key, accumulator), each with the next of the timestamps.
 
     A result that cannot be computed counts as a failed record with a null value.
     """
@@ -27,7 +32,7 @@ def results_of(
     rows = iter(items)
     while chunk := list(islice(rows, CHUNK)):
         count = len(chunk)
-        batch = Batch.made(origin, [key for key, _ in chunk], [None] * count, [timestamp] * count)
+        batch = Batch.made(origin, [key for key, _ in chunk], [None] * count, list(islice(timestamps, count)))
         results: list[Any] = []
         yield from _finished(finish, failures, batch, chunk, start, end, results)
 

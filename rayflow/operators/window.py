@@ -74,7 +74,9 @@ class WindowOperator(Operator):
         for end in self.table.namespaces(watermark - self.spec.grace):
             if not self.updates:
                 items = self.table.scan(end)
-                yield from results_of(self.finish, self.failures, items, end - 1, end - self.spec.window.size, end)
+                yield from results_of(
+                    self.finish, self.failures, items, repeat(end - 1), end - self.spec.window.size, end
+                )
             self.table.drop(end)
             latest = end + self.spec.grace
         # The end of a bounded run closes all windows, but records of a later run are not behind it.

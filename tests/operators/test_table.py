@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import rayflow.api.aggregations as agg
 from rayflow.api.specs.reducers import AggregateSpec, FoldSpec, one_more
 from rayflow.api.specs.table import LatestSpec, TableSpec
+from rayflow.core.batch import Origin
 from rayflow.core.errors import KeyNotUsable, UserFunctionFailed
 from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.outputs import DEAD_LETTER, OUT
@@ -119,7 +120,8 @@ def test_a_table_emits_the_newest_result_of_each_changed_key_once_per_epoch(
         out = bench.checkpoint()
         assert out.keys == list(dict.fromkeys(key for key, _ in part))
         assert out.values == [expected(key, seen[key]) for key in out.keys]
-        assert out.timestamps == [max(stamps)] * len(out)
+        newest = {key: max(s for (k, _), s in zip(part, stamps, strict=True) if k == key) for key in out.keys}
+        assert out.timestamps == [newest[key] for key in out.keys]
         at += len(part)
         if data.draw(st.booleans()):
             bench.recover()
@@ -178,6 +180,45 @@ def test_a_failing_record_leaves_no_trace(emit: Any) -> None:
     assert (updates or newest) == [Short("a", 3, 12, 1, 2.0, 1, 4, [1, 2, 3], 3)]
     assert bench.counters.errors == 2
     assert "new" not in bench.table()
+
+
+@pytest.mark.parametrize("spec", [
+    TableSpec(FoldSpec(int, lambda sum, value: sum + value, Skip()), "epoch"), LatestSpec("epoch")
+])  # fmt: skip
+def test_a_change_has_the_newest_time_of_its_own_keys_records_wherever_epochs_end(spec: Any) -> None:
+    """Also when the records come from several partitions, each out of step with the others."""
+    records = [
+        ("ann", 1_000, 0),
+        ("bob", 61_000, 1),
+        ("ann", 900, 0),
+        ("cid", 30_000, 0),
+        ("bob", 500, 2),
+        ("cid", 7, 2),
+    ]
+
+    def changes(ends: set[int]) -> dict[str, int]:
+        bench, times = Bench(spec), {}
+        for number, (key, time, partition) in enumerate(records):
+            bench.process(replace(batch_of([1], [key], [time]), origin=Origin("orders", partition)))
+            if number in ends:
+                out = bench.checkpoint()
+                times.update(dict(zip(out.keys, out.timestamps, strict=True)))
+        return times
+
+    assert changes({5}) == {"ann": 1_000, "bob": 61_000, "cid": 30_000}
+    assert changes({2, 5}) == {"ann": 1_000, "bob": 500, "cid": 30_000}
+    assert changes({0, 1, 5}) == {"ann": 900, "bob": 500, "cid": 30_000}
+
+
+def test_an_epoch_in_which_a_keys_records_have_all_failed_emits_nothing_for_it() -> None:
+    bench = Bench(TableSpec(FoldSpec(int, lambda sum, value: sum + value, Skip()), "epoch"))
+    bench.send([5, 6], ["a", "b"])
+    assert bench.checkpoint().values == [5, 6]
+    bench.send(["bad", "bad", 1], ["a", "new", "b"])
+    out = bench.checkpoint()
+    assert (out.keys, out.values) == (["b"], [7])
+    assert bench.table() == {"a": [5], "b": [7]}
+    assert len(bench.checkpoint()) == 0
 
 
 class Short(msgspec.Struct):

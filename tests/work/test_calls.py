@@ -52,7 +52,7 @@ PER_KEY = {"count": 12, "count-epoch": 12, "shuffle": 25, "shuffle-epoch": 25, "
 """Functions called for a key that is met for the first time: it is looked for in the cache, the sealed epoch and LMDB,
 encoded, its partition computed (`shuffle`: by each of four tasks that send it, and by the log), and its row sealed."""
 
-PER_BATCH = {"shuffle": 500, "shuffle-epoch": 420}
+PER_BATCH = {"shuffle": 500, "shuffle-epoch": 430}
 """Functions called for a poll's records, with an exchange (four batches more) and without."""
 WITHOUT_EXCHANGE = 230
 SEEN = 0.5
