@@ -21,6 +21,7 @@ from rayflow.core.errors import (
     WorkerFailed,
     WorkerLost,
 )
+from rayflow.core.installed import requirement
 from rayflow.core.settings_file import FILE_NAME, refuse_other_owner
 from rayflow.runtimes.hosting.control import JobControl
 from rayflow.runtimes.hosting.queries import decoded_values, encoded_keys
@@ -61,7 +62,7 @@ class Cluster:
         try:
             import ray
         except ImportError:
-            raise ClusterUnavailable("ray is not installed", advice="pip install 'rayflow-streams[ray]'") from None
+            raise ClusterUnavailable("ray is not installed", advice=f"pip install '{requirement('ray')}'") from None
         options: dict[str, Any] = {
             "namespace": NAMESPACE,
             "logging_level": logging.ERROR,
