@@ -1,9 +1,13 @@
-"""Refuses a run-time dependency, direct or not, whose licence is not on the list of permissive ones."""
+"""Refuses a run-time dependency, direct or not, extras included, whose licence is not on the list of permissive ones.
 
-import re
+A dependency that is not installed is refused as well: its licence is not known.
+"""
+
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, requires
+
+from dependencies import NAME, USERS, needed
+from summary import tell
 
 ALLOWED = (
     "0BSD",
@@ -13,6 +17,7 @@ ALLOWED = (
     "Apache Software License",
     "Apache-2.0",
     "Apache-2.0 AND BSD-2-Clause",
+    "Apache-2.0 OR BSD-2-Clause",
     "BSD License",
     "BSD-2-Clause",
     "BSD-3-Clause",
@@ -24,35 +29,33 @@ ALLOWED = (
     "PSF-2.0",
     "Python Software Foundation License",
 )
+IN_EXTRAS = {
+    # Ray needs requests, which needs certifi: Mozilla's list of authorities, unchanged. MPL asks only for the source of
+    # changed files.
+    "certifi": "Mozilla Public License 2.0 (MPL 2.0)",
+}
+"""Packages that only an extra needs, with a licence that is allowed for each of them alone."""
 
 
-def closure(name: str) -> set[str]:
-    """A distribution and everything that it needs at run time."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        package = waiting.pop()
-        try:
-            needs = requires(package) or []
-        except PackageNotFoundError:
-            continue  # for another platform or Python
-        if package not in found:
-            found.add(package)
-            waiting += [re.split(r"[^\w.-]", need)[0] for need in needs if "extra ==" not in need]
-    return found
+def refused(packages: list[str], allowed: tuple[str, ...]) -> bool:
+    """Whether one of the packages has a licence that is not allowed; prints them all."""
+    command = [sys.executable, "-m", "piplicenses", "--from=mixed", "--allow-only", ";".join(allowed), "--packages"]
+    return bool(packages) and subprocess.run([*command, *packages], check=False).returncode != 0
 
 
-packages = sorted(closure("rayflow-streams") - {"rayflow-streams"})
-if not packages:
-    sys.exit("rayflow-streams is not installed: pip install -e '.[dev]'")
-command = [
-    sys.executable,
-    "-m",
-    "piplicenses",
-    "--from=mixed",
-    "--allow-only",
-    ";".join(ALLOWED),
-    "--packages",
-    *packages,
-]
-sys.exit(subprocess.run(command, check=False).returncode)
+def main() -> int:
+    core, missing = needed(NAME)
+    everything, more = needed(NAME, USERS)
+    if missing or more:
+        tell(f"licences: NOT CHECKED: {', '.join(sorted({*missing, *more}))}: pip install -e '.[dev]'")
+        return 2
+    extras = everything.keys() - core.keys()
+    groups = [(sorted(core.keys() - {NAME}), ALLOWED), (sorted(extras - IN_EXTRAS.keys()), ALLOWED)]
+    groups += [([name], (IN_EXTRAS[name],)) for name in sorted(extras & IN_EXTRAS.keys())]
+    failed = [packages for packages, allowed in groups if refused(packages, allowed)]
+    tell(f"licences: {'REFUSED' if failed else 'permissive'}, {len(core) - 1} packages and {len(extras)} of extras")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rayflow.cli.figures import size_text
 from rayflow.core.errors import RayflowError
+from rayflow.core.installed import requirement
 from rayflow.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def python_and_libraries() -> Iterator[Finding]:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        advice = "Reinstall the package with its dependencies: pip install rayflow-streams"
+        advice = f"Reinstall the package with its dependencies: pip install '{requirement()}'"
         yield Finding("libraries", "failed", f"missing: {', '.join(missing)}", advice)
     else:
         yield Finding("libraries", "ok", ", ".join(found))

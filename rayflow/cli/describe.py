@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rayflow.cli.options import set_option, settings_of
+from rayflow.cli.terminal import say
 
 if TYPE_CHECKING:
     from rayflow.plan.describe import Format
@@ -23,4 +24,4 @@ def describe(job: str, form: Format, sets: dict[str, str]) -> None:
     from rayflow.plan.load import load_job
 
     settings_of({}, sets)
-    click.echo(description(plan_of(load_job(job)), form))
+    say(description(plan_of(load_job(job)), form))

@@ -6,6 +6,7 @@ import sys
 import traceback
 
 from rayflow.core.errors import InvariantBroken, RayflowError
+from rayflow.core.printable import printable
 
 
 def show_error(error: RayflowError) -> None:
@@ -18,14 +19,14 @@ def show_error(error: RayflowError) -> None:
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble((f"error {error.code}", "bold red"), " ", error.what))
+    console.print(Text.assemble((f"error {error.code}", "bold red"), " ", printable(error.what, lines=True)))
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
     for name, value in error.where.items():
-        rows.add_row(f"  {name}", Text(str(value)))
+        rows.add_row(f"  {name}", Text(printable(str(value))))
     if error.advice:
-        rows.add_row("  do", Text(error.advice, style="bold"))
+        rows.add_row("  do", Text(printable(error.advice, lines=True), style="bold"))
     if rows.row_count:
         console.print(rows)
 

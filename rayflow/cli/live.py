@@ -12,6 +12,7 @@ from rich.text import Text
 from rayflow.cli.figures import size_text, time_text
 from rayflow.core.ids import WATERMARK_MAX
 from rayflow.core.logging import get_logger
+from rayflow.core.printable import printable
 from rayflow.runtimes.hosting.status import JobStatus
 
 LOG_EVERY = 10.0
@@ -118,7 +119,7 @@ class LiveLine:
         records = "record" if status.records_in == 1 else "records"
         self._console.print(
             Text.assemble(
-                (status.name, "bold"),
+                (printable(status.name), "bold"),
                 (f" {status.state}", "green"),
                 f" in {status.elapsed:.1f} s: {status.records_in:,} {records} in, {status.records_out:,} out, "
                 f"{rate:,.0f} records/s, epoch {status.epoch}",
@@ -176,10 +177,10 @@ def line(status: JobStatus, *, asked: bool = False) -> Text:
     """The live line: state, rate, counts, lag, epoch, checkpoint size, event time, problems. `asked`: Ctrl-C was
     pressed."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(status.name, "bold")
+    text.append(printable(status.name), "bold")
     text.append(f" {status.state}", _STYLES.get(status.state, "cyan"))
     if status.cause:
-        text.append(f" ({status.cause})", "yellow")
+        text.append(f" ({printable(status.cause)})", "yellow")
     if asked and not status.ended:
         text.append("  stopping after a final checkpoint; press Ctrl-C again to exit now", "yellow")
     text.append(f"  {status.rates[0]:,.0f} records/s", "bold")

@@ -9,7 +9,7 @@ from string import Template
 
 import click
 
-from rayflow.version import __version__
+from rayflow.core.installed import requirement
 
 FILES = {
     "job.py": "job.py.template",
@@ -33,8 +33,9 @@ def new(name: str) -> None:
     if folder.exists():
         raise click.BadParameter(f"{folder} already exists", param_hint="NAME")
     folder.mkdir()
+    facts = {"name": name, "requirement": requirement()}
     templates = files("rayflow.cli") / "project"
     for target, source in FILES.items():
         text = (templates / source).read_text(encoding="utf-8")
-        (folder / target).write_text(Template(text).substitute(name=name, version=__version__), encoding="utf-8")
+        (folder / target).write_text(Template(text).substitute(facts), encoding="utf-8")
     click.echo(f"created {folder}/ with {', '.join(FILES)}\n\n  cd {folder}\n  rayflow run job.py --until-end")

@@ -38,7 +38,8 @@ class Kind:
         form: the URL, as help and advice show it.
         parts: the parts that the class implements.
         path: whether a path of this machine follows the scheme, and whether it is optional.
-        settings: the table of rayflow.toml with its settings; "" if it has none.
+        settings: the table of rayflow.toml with its settings; "" if it has none. The class of a kind that has some also
+            takes `run`, the broker of the run, for a topic that is pinned to another system.
         partitioner: how writers of its topics choose partitions for keys; kinds with the same name do it in the same
             way. "": in a way that no other kind uses.
         exactly_once: whether its sinks can publish exactly once.
@@ -107,8 +108,10 @@ def kind_of(url: str) -> Kind:
     return KINDS[scheme]
 
 
-def open_connector(spec: ConnectorSpec) -> Connector:
+def open_connector(spec: ConnectorSpec, run: ConnectorSpec | None = None) -> Connector:
     """The connector of a URL. It connects to nothing before its first use.
+
+    `run`: the broker of the run, if `spec` is that of a pinned topic: its login is not for others.
 
     Relative paths become absolute, so the connector's `url` means the same place in every directory. Raises
     InvalidConnector.
@@ -127,7 +130,9 @@ def open_connector(spec: ConnectorSpec) -> Connector:
     if kind.path == "needed" and not rest:
         raise InvalidConnector(f"{scheme}: needs a path", advice=f"Use {kind.form}")
     make: Callable[..., Connector] = kind.load()
-    return make(spec.url, dict(spec.config)) if kind.path == "none" else make(_absolute(rest))
+    if kind.path != "none":
+        return make(_absolute(rest))
+    return make(spec.url, dict(spec.config), **({"run": run} if kind.settings and run is not None else {}))
 
 
 def absolute_url(url: str) -> str:

@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from rayflow.core.errors import RayflowError
+from rayflow.core.printable import printable
 
 if TYPE_CHECKING:
     _TextHandler = logging.StreamHandler[TextIO]
@@ -122,12 +123,23 @@ def _formatter(job: str | None, *, json: bool) -> logging.Formatter:
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        rendering.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
+        rendering += [
+            structlog.processors.format_exc_info,
+            _printable,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     return structlog.stdlib.ProcessorFormatter(
         # Records of other libraries have no structlog fields yet; ours get the same ones just before rendering.
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[*shared, *rendering],
     )
+
+
+def _printable(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Texts without what a terminal would act on; other libraries log what a broker or a user has sent."""
+    return {name: printable(value, lines=True) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _ordered(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

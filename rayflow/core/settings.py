@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,36 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rayflow.core.durations import duration_ms
 from rayflow.core.errors import InvalidSetting
+from rayflow.core.settings_file import find_settings_file, flat, read_settings_file
 
-if sys.version_info >= (3, 11):
-    from tomllib import TOMLDecodeError
-else:
-    from tomli import TOMLDecodeError
-
-FILE_NAME = "rayflow.toml"
 PREFIX = "RAYFLOW_"
 
 
 def _milliseconds(value: object) -> object:
     return duration_ms(str(value))
-
-
-def _flat(value: object) -> object:
-    """[kafka] may contain `sasl.username = "x"`, which TOML reads as nested tables; librdkafka's names have dots."""
-    if not isinstance(value, Mapping):
-        return value
-    flat: dict[str, object] = {}
-    for name, inner in value.items():
-        nested = _flat(inner)
-        if isinstance(nested, dict):
-            flat.update({f"{name}.{rest}": text for rest, text in nested.items()})
-        else:
-            flat[name] = str(nested).lower() if isinstance(nested, bool) else str(nested)
-    return flat
 
 
 class Settings(BaseSettings):
@@ -74,7 +54,7 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     metrics_address: str = "127.0.0.1"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    kafka: Annotated[dict[str, str], BeforeValidator(_flat)] = Field(default_factory=dict, repr=False)
+    kafka: Annotated[dict[str, str], BeforeValidator(flat)] = Field(default_factory=dict, repr=False)
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -100,12 +80,6 @@ class _Prefixed(PydanticBaseSettingsSource):
         return {self._table: found} if found else {}
 
 
-def find_settings_file(start: Path | None = None) -> Path | None:
-    """The nearest rayflow.toml at `start` (the working directory) or above it."""
-    at = (start or Path.cwd()).resolve()
-    return next((folder / FILE_NAME for folder in (at, *at.parents) if (folder / FILE_NAME).is_file()), None)
-
-
 def load_settings(
     flags: Mapping[str, Any] | None = None, sets: Mapping[str, str] | None = None, start: Path | None = None
 ) -> Settings:
@@ -120,6 +94,7 @@ def load_settings(
     """
     _refuse_misspelt()
     file = find_settings_file(start)
+    in_file = read_settings_file(file) if file else {}
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     given.update(_sorted_out(sets or {}))
 
@@ -138,13 +113,11 @@ def load_settings(
                 _Prefixed(cls, "kafka", f"{PREFIX}KAFKA_", lambda name: name.replace("_", ".")),
                 _Prefixed(cls, "parameters", f"{PREFIX}SET_", str),
                 env_settings,
-                *([TomlConfigSettingsSource(cls, toml_file=file)] if file else []),
+                InitSettingsSource(cls, in_file),
             )
 
     try:
         settings = _Found(**given)
-    except TOMLDecodeError as error:
-        raise InvalidSetting(f"{file} is not TOML: {error}") from None
     except ValidationError as error:
         raise _explain(error, flags or {}, sets or {}, file) from None
     if file is not None and "state" not in given and not os.environ.get(f"{PREFIX}STATE"):

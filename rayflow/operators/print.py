@@ -7,6 +7,7 @@ import sys
 from rayflow.api.specs.outputs import PrintSpec
 from rayflow.core.batch import Batch
 from rayflow.core.outputs import OUT, Input
+from rayflow.core.printable import printable
 from rayflow.operators.base import Operator, Outputs
 from rayflow.operators.registry import runs
 
@@ -20,10 +21,10 @@ class PrintOperator(Operator):
 
     def process(self, batch: Batch, input: Input) -> Outputs:
         start = self.start
-        sys.stdout.write(
-            "".join(
-                f"{start}{value!r}\n" if key is None else f"{start}{key!r} {value!r}\n"
-                for key, value in zip(batch.keys, batch.values, strict=True)
-            )
+        text = "".join(
+            f"{start}{value!r}\n" if key is None else f"{start}{key!r} {value!r}\n"
+            for key, value in zip(batch.keys, batch.values, strict=True)
         )
+        # The `repr` of built-in types is printable; that of the user's own class may not be.
+        sys.stdout.write(printable(text, lines=True))
         return ((OUT, batch),)

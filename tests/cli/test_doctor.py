@@ -30,6 +30,15 @@ def test_a_broker_out_of_reach_is_named_with_advice_and_exit_code_3(rayflow: Run
     assert "-> " in result.stdout
 
 
+def test_a_login_without_a_protocol_is_not_ready(rayflow: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYFLOW_KAFKA_SASL_USERNAME", "ann")
+    monkeypatch.setenv("RAYFLOW_KAFKA_SSL_CA_LOCATION", "/etc/ca.pem")
+    result = rayflow("doctor", "--broker", "kafka://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "[RF-3009] sasl.username, ssl.ca.location: set without security.protocol" in result.stdout
+    assert "Ready" not in result.stdout
+
+
 def test_a_state_directory_that_cannot_be_written_fails(rayflow: Run, own_folder: Path) -> None:
     (own_folder / "file").write_text("")
     result = rayflow("doctor", "--state", "file/below", "--broker", "embedded:log")

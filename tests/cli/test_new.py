@@ -12,6 +12,11 @@ from click.testing import Result
 
 from tests.cli.conftest import JOBS
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 Run = Callable[..., Result]
 
 
@@ -36,6 +41,17 @@ def test_its_files_carry_the_name(rayflow: Run, own_folder: Path) -> None:
     assert 'name = "my-job"' in (own_folder / "my-job" / "pyproject.toml").read_text()
     assert 'rf.Job("my-job")' in (own_folder / "my-job" / "job.py").read_text()
     assert "$" not in (own_folder / "my-job" / "README.md").read_text()
+
+
+def test_it_requires_the_rayflow_that_made_it_and_not_a_name_that_anybody_can_register(
+    rayflow: Run, own_folder: Path
+) -> None:
+    rayflow("new", "orders")
+    project = tomllib.loads((own_folder / "orders" / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == [f"rayflow-streams @ {JOBS.parent.as_uri()}"]
+    readme = (own_folder / "orders" / "README.md").read_text()
+    assert project["dependencies"][0] in readme
+    assert "pypi.org" not in readme
 
 
 @pytest.mark.parametrize("name", ["../x", "1x", "X", "x y", "x-", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import jsonschema
@@ -9,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.cluster.files import CLUSTER, IMAGE, SECRET, leaves, raycluster, rendered
+from tests.cluster.files import CLUSTER, GUIDE, IMAGE, SECRET, leaves, raycluster, rendered
 
 KUBERNETES = "1.34"
 LAYERS = ["base", "overlays/dev"]
@@ -163,5 +164,43 @@ def test_the_network_policy_and_the_budget_mean_the_clusters_pods(layer: str) ->
         assert rule["from"]
         if "ports" not in rule:  # any port: to itself alone
             assert rule["from"] == [{"podSelector": selected}]
+    for rule in policy["egress"]:
+        assert rule["to"]
+        if "ports" not in rule:
+            assert rule["to"] == [{"podSelector": selected}]
     pods = 1 + sum(group["replicas"] for group in raycluster(layer)["spec"]["workerGroupSpecs"])
     assert budget["minAvailable"] == pods - 1
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_network_policy_names_every_peer(layer: str) -> None:
+    [policy] = [each["spec"] for each in rendered(layer) if each["kind"] == "NetworkPolicy"]
+    own = {"podSelector": policy["podSelector"]}
+    for peer in [peer for rule in policy["ingress"] for peer in rule["from"]] + [
+        peer for rule in policy["egress"] for peer in rule["to"]
+    ]:
+        if "ipBlock" in peer:
+            assert ip_network(peer["ipBlock"]["cidr"]).num_addresses <= 1 << 16
+        elif peer != own:
+            assert peer["namespaceSelector"]["matchLabels"].keys() == {"kubernetes.io/metadata.name"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_only_the_operator_in_its_namespace_reaches_the_dashboard(layer: str) -> None:
+    [policy] = [each["spec"] for each in rendered(layer) if each["kind"] == "NetworkPolicy"]
+    [rule] = [rule for rule in policy["ingress"] if 8265 in {each["port"] for each in rule.get("ports", ())}]
+    [peer] = rule["from"]
+    assert peer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}}
+    namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert f"--namespace {namespace} " in GUIDE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_network_policy_lets_the_pods_reach_the_broker(layer: str) -> None:
+    manifests = rendered(layer)
+    [policy] = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    [settings] = [each["data"] for each in manifests if each["kind"] == "ConfigMap"]
+    host, _, port = settings["RAYFLOW_BROKER"].removeprefix("kafka://").partition(":")
+    namespace = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": host.split(".")[1]}}}
+    [rule] = [rule for rule in policy["egress"] if namespace in rule["to"]]
+    assert any(each["port"] <= int(port) <= each.get("endPort", each["port"]) for each in rule["ports"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rayflow.core.errors import InvalidSetting
-from rayflow.core.settings import find_settings_file, load_settings
+from rayflow.core.settings import load_settings
+from rayflow.core.settings_file import find_settings_file
 
 
 @pytest.fixture(autouse=True)

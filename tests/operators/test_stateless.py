@@ -53,6 +53,15 @@ def test_print_writes_label_key_and_value(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "orders: 'k' 1\norders: 'x'\n"
 
 
+def test_print_escapes_what_a_terminal_would_act_on(capsys: pytest.CaptureFixture[str]) -> None:
+    class Painted:
+        def __repr__(self) -> str:
+            return "\x1b[31m\u202ered\n  and more"
+
+    Bench(PrintSpec("")).process(batch_of([Painted(), "\x1b"]))
+    assert capsys.readouterr().out == "\\u001b[31m\\u202ered\n  and more\n'\\x1b'\n"
+
+
 def test_key_by_replaces_the_keys() -> None:
     assert Bench(KeyBySpec(lambda v: v % 2)).process(batch_of([1, 2, 3]))[OUT].keys == [1, 0, 1]
 

@@ -7,6 +7,7 @@ import click
 from rayflow.cli.checkpoints.opening import none_in, opened
 from rayflow.cli.figures import size_text, time_text
 from rayflow.cli.options import checkpoints_option, state_option
+from rayflow.cli.terminal import say
 
 
 @click.command("list")
@@ -23,9 +24,9 @@ def list_all(job: str, state: str | None, checkpoints: str | None) -> None:
         raise none_in(store, job)
     for info in found:
         if info.manifest is None:
-            click.echo(f"{info.epoch:>8}  DAMAGED: {info.problem}")
+            say(f"{info.epoch:>8}  DAMAGED: {info.problem}")
             continue
         manifest = info.manifest
         kind = "  savepoint" if manifest.savepoint else ""
         size = size_text(manifest.bytes)
-        click.echo(f"{info.epoch:>8}  {time_text(manifest.created)}  attempt {manifest.attempt}  {size:>10}{kind}")
+        say(f"{info.epoch:>8}  {time_text(manifest.created)}  attempt {manifest.attempt}  {size:>10}{kind}")

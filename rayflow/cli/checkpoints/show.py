@@ -9,6 +9,7 @@ import click
 from rayflow.cli.checkpoints.opening import opened
 from rayflow.cli.figures import size_text, time_text
 from rayflow.cli.options import checkpoints_option, state_option
+from rayflow.cli.terminal import say
 from rayflow.core.ids import WATERMARK_MAX, WATERMARK_MIN
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def show(job: str, epoch: int | None, state: str | None, checkpoints: str | None
     from rayflow.checkpoint.inspect import show as detail_of
 
     for line in _lines(detail_of(opened(job, state, checkpoints), epoch)):
-        click.echo(line)
+        say(line)
 
 
 def _lines(detail: CheckpointDetail) -> list[str]:

@@ -8,6 +8,7 @@ import click
 
 from rayflow.cli.checkpoints.opening import none_in, opened
 from rayflow.cli.options import checkpoints_option, state_option
+from rayflow.cli.terminal import say
 
 
 @click.command()
@@ -24,10 +25,10 @@ def verify(job: str, epoch: int | None, state: str | None, checkpoints: str | No
     findings = findings_of(store, epoch)
     for finding in findings:
         epochs = ", ".join(map(str, finding.epochs))
-        click.echo(f"DAMAGED  {finding.name}: {finding.problem} (needed by epoch {epochs})")
+        say(f"DAMAGED  {finding.name}: {finding.problem} (needed by epoch {epochs})")
     if findings:
         sys.exit(1)
     count = 1 if epoch is not None else len(list_checkpoints(store))
     if not count:
         raise none_in(store, job)
-    click.echo(f"verified: {count} checkpoint{'s' if count != 1 else ''} in {store.uri}")
+    say(f"verified: {count} checkpoint{'s' if count != 1 else ''} in {store.uri}")

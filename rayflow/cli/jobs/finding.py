@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import click
-
 from rayflow.cli.jobs.options import cluster_at
 from rayflow.cli.options import settings_of
+from rayflow.cli.terminal import say
 from rayflow.core.errors import ClusterUnavailable, JobNotFound, RayflowError, VersionMismatch
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def statuses(address: str | None, state: str | None) -> list[JobStatus]:
         try:
             cluster = stack.enter_context(cluster_here())
         except (ClusterUnavailable, VersionMismatch) as error:
-            click.echo(str(error), err=True)
+            say(str(error), err=True)
             cluster = None
         return found if cluster is None else [*found, *_answering(cluster.jobs())]
 
@@ -63,7 +62,7 @@ def _answering(jobs: Iterable[JobControl]) -> list[JobStatus]:
         try:
             found.append(job.status())
         except RayflowError as error:
-            click.echo(f"{job.name}: {error.what}", err=True)
+            say(f"{job.name}: {error.what}", err=True)
     return found
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 from rayflow.cli.jobs.options import place_of_jobs
+from rayflow.cli.terminal import say
 
 
 @click.command()
@@ -24,7 +25,7 @@ def logs(job: str, follow: bool, address: str | None, state: str | None) -> None
         with suppress(JobNotFound):  # the job has ended
             while True:
                 for line in lines:
-                    click.echo(line)
+                    say(line)
                 if not follow or (not lines and handle.status().ended):
                     return
                 time.sleep(0.5)

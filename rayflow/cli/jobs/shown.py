@@ -6,13 +6,14 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rayflow.cli.figures import size_text, time_text
+from rayflow.cli.terminal import say
+from rayflow.core.printable import printable
 
 if TYPE_CHECKING:
     from rayflow.runtimes.hosting.status import JobStatus
@@ -22,7 +23,7 @@ STYLES = {"running": "green", "done": "green", "stopped": "dim", "failed": "red 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    print(printable(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), lines=True))
 
 
 def as_dict(status: JobStatus) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def list_table(statuses: list[JobStatus]) -> Table:
         table.add_column(name, justify="right")
     for status in statuses:
         table.add_row(
-            status.name,
+            Text(printable(status.name)),
             state_text(status),
             status.runtime,
             str(len(status.workers)),
@@ -62,9 +63,9 @@ def print_status(console: Console, status: JobStatus) -> None:
     head.add_column(style="dim")
     head.add_column()
     rows: list[tuple[str, str | Text]] = [
-        ("job", Text(status.name, "bold")),
-        ("state", Text.assemble(state_text(status), f"  {status.cause}" if status.cause else "")),
-        *([("", Text(status.silence, "yellow"))] if status.silence else []),
+        ("job", Text(printable(status.name), "bold")),
+        ("state", Text.assemble(state_text(status), f"  {printable(status.cause)}" if status.cause else "")),
+        *([("", Text(printable(status.silence), "yellow"))] if status.silence else []),
         ("runtime", status.runtime),
         ("file", status.target or "-"),
         ("broker", status.broker),
@@ -81,7 +82,7 @@ def print_status(console: Console, status: JobStatus) -> None:
         ("stages", ", ".join(f"{stage} x {partitions}" for stage, partitions in status.stages.items()) or "-"),
     ]
     for name, text in rows:
-        head.add_row(name, text)
+        head.add_row(name, Text(printable(text)) if isinstance(text, str) else text)
     console.print(head)
     if status.workers:
         console.print()
@@ -91,7 +92,7 @@ def print_status(console: Console, status: JobStatus) -> None:
 def tell_of_silence(status: JobStatus) -> None:
     """Say on standard error that a request has to wait for a silent worker, if there is one."""
     if status.silence:
-        click.echo(f"waiting: {status.silence}", err=True)
+        say(f"waiting: {status.silence}", err=True)
 
 
 def _records(status: JobStatus) -> str:
@@ -124,15 +125,15 @@ def _workers(status: JobStatus) -> Table:
     for worker in status.workers:
         table.add_row(
             str(worker.slot),
-            worker.host,
-            worker.node[:8],
+            Text(printable(worker.host)),
+            Text(printable(worker.node[:8])),
             str(worker.pid),
             f"{worker.records_in:,}",
             f"{worker.records_out:,}",
             f"{worker.busy:.0%}",
             f"{worker.backpressured:.0%}",
             size_text(worker.memory),
-            " ".join(worker.tasks),
+            Text(printable(" ".join(worker.tasks))),
         )
     return table
 

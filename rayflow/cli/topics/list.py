@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rayflow.cli.options import connector_of, place_options, settings_of
+from rayflow.cli.terminal import say
 from rayflow.connectors.parts import as_catalog
 
 
@@ -16,6 +17,6 @@ def list_topics(broker: str | None, state: str | None) -> None:
     try:
         for topic in as_catalog(connector).topics():
             records = "-" if topic.records is None else str(topic.records)
-            click.echo(f"{topic.name}\t{topic.partitions}\t{records}")
+            say(f"{topic.name}\t{topic.partitions}\t{records}")
     finally:
         connector.close()

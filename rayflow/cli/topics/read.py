@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,7 @@ from rayflow.cli.options import connector_of, place_options, settings_of
 from rayflow.cli.signals import stopping
 from rayflow.cli.topics.reading import read_topic
 from rayflow.connectors.parts import as_source
+from rayflow.core.printable import printable
 
 if TYPE_CHECKING:
     from rayflow.core.batch import Batch
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["json", "value"]), default="json", show_default=True, help="See above."
 )
+@click.option("--raw", is_flag=True, help="On a terminal too, print control characters as they are.")
 @place_options
 def read(
     topic: str,
@@ -32,6 +36,7 @@ def read(
     follow: bool,
     limit: int | None,
     form: str,
+    raw: bool,
     broker: str | None,
     state: str | None,
 ) -> None:
@@ -43,9 +48,13 @@ def read(
     json   {"partition": 0, "offset": 7, "timestamp": 1700000000000, "key": ..., "value": ..., "headers": {...}}
     value  only the value, as it is stored
     Keys and values: JSON is printed as JSON, other text as a string, other bytes as {"base64": "..."}.
+
+    On a terminal, control and formatting characters are shown as \\uNNNN, unless --raw is given: a record could
+    otherwise change what the terminal shows or does. Into a file or pipe everything is printed as it is.
     """
     connector = connector_of(settings_of({"broker": broker, "state": state}))
-    lines = _json_lines if form == "json" else _value_lines
+    lines: Callable[[Batch], list[bytes]] = _json_lines if form == "json" else _value_lines
+    escaping = not raw and sys.stdout.isatty()
     left = limit
     try:
         asked: list[bool] = []
@@ -60,7 +69,8 @@ def read(
                 batch = polled.batch
                 if left is not None and len(batch) > left:
                     batch = batch.take(range(left))
-                click.echo(b"".join(lines(batch)), nl=False)
+                found = lines(batch)
+                click.echo(b"".join(map(_escaped, found) if escaping else found), nl=False)
                 if left is not None:
                     left -= len(batch)
                     if left <= 0:
@@ -90,6 +100,11 @@ def _json_lines(batch: Batch) -> list[bytes]:
 
 def _value_lines(batch: Batch) -> list[bytes]:
     return [(b"null" if value is None else value) + b"\n" for value in batch.values]
+
+
+def _escaped(line: bytes) -> bytes:
+    """A line that a terminal shows and does not act on."""
+    return printable(line[:-1].decode(errors="backslashreplace")).encode() + b"\n"
 
 
 def shown(data: bytes | None) -> Any:

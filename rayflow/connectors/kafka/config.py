@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rayflow.connectors.kafka.security import refuse_plain, refuse_without_own, split_security
 from rayflow.core.errors import InvalidConnector
+from rayflow.core.topics import ConnectorSpec
 
 ENVIRONMENT = "RAYFLOW_KAFKA_"
 """Prefix of environment variables that become settings: RAYFLOW_KAFKA_SASL_USERNAME is `sasl.username`."""
@@ -96,19 +98,31 @@ def parse_url(url: str) -> str:
     return ",".join(f"{host[1]}:{host[2] or 9092}" for host in hosts if host)
 
 
-def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+def merge(
+    config: Mapping[str, str], environment: Mapping[str, str], url: str = "", run: ConnectorSpec | None = None
+) -> dict[str, str]:
     """The user's settings by librdkafka's names. `config` overrides the environment; empty variables are ignored.
 
-    Raises InvalidConnector for a setting that rayflow reserves.
+    Args:
+        url: the cluster's URL. run: the broker of the run; None: the URL is it. Its own settings, and the login and TLS
+            settings of the environment, hold for it alone: they are never sent to a cluster that a topic is pinned to.
 
-    >>> merge({"linger.ms": "5"}, {"RAYFLOW_KAFKA_SASL_USERNAME": "ann", "HOME": "/"})
-    {'sasl.username': 'ann', 'linger.ms': '5'}
+    Raises InvalidConnector for a setting that rayflow reserves, for settings of TLS or a login without
+    security.protocol, and for a pinned cluster that would have had its login from the environment.
+
+    >>> merge({"linger.ms": "5"}, {"RAYFLOW_KAFKA_CLIENT_ID": "me", "HOME": "/"})
+    {'client.id': 'me', 'linger.ms': '5'}
     """
     found = {
         name.removeprefix(ENVIRONMENT).lower().replace("_", "."): value
         for name, value in environment.items()
         if value and name.startswith(ENVIRONMENT)
     }
+    if run is not None and _is_of(url, run.url):
+        found.update(run.config)
+    elif run is not None:
+        withheld, found = split_security(found)
+        refuse_without_own(withheld, config, url)
     found.update(config)
     owned = sorted(OWNED & found.keys())
     if owned:
@@ -116,7 +130,13 @@ def merge(config: Mapping[str, str], environment: Mapping[str, str]) -> dict[str
             f"rayflow itself sets {', '.join(owned)}",
             advice="Remove it from config= and RAYFLOW_KAFKA_*: exactly-once processing depends on it",
         )
+    refuse_plain(found)
     return found
+
+
+def _is_of(url: str, run: str) -> bool:
+    """Whether every host of a URL is one that the URL of the run's broker names."""
+    return run.startswith("kafka://") and {*parse_url(url).split(",")} <= {*parse_url(run).split(",")}
 
 
 @dataclass(frozen=True, slots=True)

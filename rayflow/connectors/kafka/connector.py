@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 
@@ -22,6 +23,10 @@ from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
 from rayflow.connectors.kafka.config import KafkaSettings, merge, parse_url
 from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
 from rayflow.connectors.kafka.reader import KafkaReader
+from rayflow.connectors.kafka.security import protection
+from rayflow.core.topics import ConnectorSpec
+
+_logger = logging.getLogger(__name__)
 
 
 class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
@@ -30,21 +35,30 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
     Args:
         url: `kafka://host:port,host:port`.
         config: settings of librdkafka by their own names; they override RAYFLOW_KAFKA_* of the environment.
+        run: the broker of the run, if this may be another cluster, which has a login of its own. None: this is it.
 
     Raises InvalidConnector for an invalid URL or setting.
 
-    >>> KafkaConnector("kafka://broker:9092", {"sasl.password": "secret"})
+    >>> KafkaConnector("kafka://broker:9092", {"security.protocol": "SASL_SSL", "sasl.password": "secret"})
     KafkaConnector('kafka://broker:9092')
     """
 
     def __init__(
-        self, url: str, config: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+        self,
+        url: str,
+        config: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        *,
+        run: ConnectorSpec | None = None,
     ) -> None:
         bootstrap = parse_url(url)
         self.url = f"kafka://{bootstrap}"
-        self._settings = KafkaSettings(
-            bootstrap, merge(config or {}, os.environ if environment is None else environment)
-        )
+        given = merge(config or {}, os.environ if environment is None else environment, self.url, run)
+        self._protocol, unused = protection(given)
+        if unused:
+            _logger.warning("%s: no effect with security.protocol=%s (%s)", unused, self._protocol, self.url)
+            self._protocol += f" (no effect: {unused})"
+        self._settings = KafkaSettings(bootstrap, given)
         self._admin = KafkaAdmin(self._settings)
 
     def __repr__(self) -> str:
@@ -81,8 +95,8 @@ class KafkaConnector(Source, Sink, TopicAdmin, Appendable):
         return KafkaAppender(self._settings, self._admin)
 
     def check(self, timeout: float = 5.0) -> str:
-        """Connect to the cluster, and return its id and its brokers."""
-        return self._admin.check(timeout)
+        """Connect to the cluster, and return its id, the protocol, and its brokers."""
+        return f"{self._protocol} to {self._admin.check(timeout)}"
 
     def identity(self, topic: str) -> str:
         """The cluster's id, whichever of its brokers the URL names, and the id of the topic."""

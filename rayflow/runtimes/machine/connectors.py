@@ -31,7 +31,7 @@ class OpenConnectors:
     def open(self, spec: ConnectorSpec) -> Connector:
         """The connector of a spec."""
         if spec not in self._opened:
-            self._opened[spec] = open_connector(spec)
+            self._opened[spec] = open_connector(spec, None if spec == self.broker else self.broker)
         return self._opened[spec]
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ from rayflow.core.errors import (
     WorkerFailed,
     WorkerLost,
 )
+from rayflow.core.installed import requirement
+from rayflow.core.settings_file import FILE_NAME, refuse_other_owner
 from rayflow.runtimes.hosting.control import JobControl
 from rayflow.runtimes.hosting.queries import decoded_values, encoded_keys
 from rayflow.runtimes.hosting.status import JobStatus
@@ -60,7 +62,7 @@ class Cluster:
         try:
             import ray
         except ImportError:
-            raise ClusterUnavailable("ray is not installed", advice="pip install 'rayflow-streams[ray]'") from None
+            raise ClusterUnavailable("ray is not installed", advice=f"pip install '{requirement('ray')}'") from None
         options: dict[str, Any] = {
             "namespace": NAMESPACE,
             "logging_level": logging.ERROR,
@@ -262,7 +264,7 @@ def folder_of(target: str) -> tuple[Path, str]:
     """The folder to ship with a job file, and the file's path in it.
 
     The nearest folder at or above the file that contains a rayflow.toml or a pyproject.toml; otherwise the file's own
-    folder, or the parent of its packages. Raises InvalidSetting.
+    folder, or the parent of its packages. Raises InvalidSetting, also where one of the two belongs to another user.
     """
     text, colon, variable = target.rpartition(":")
     path = Path(text if colon and not Path(target).exists() else target).resolve()
@@ -270,7 +272,10 @@ def folder_of(target: str) -> tuple[Path, str]:
         raise InvalidSetting(f"there is no file {path.name} in {path.parent}")
     folder = path.parent
     for above in path.parents:
-        if (above / "rayflow.toml").is_file() or (above / "pyproject.toml").is_file():
+        marks = [above / name for name in (FILE_NAME, "pyproject.toml") if (above / name).is_file()]
+        if marks:  # the workers import from this folder: nobody else's file decides which it is
+            for mark in marks:
+                refuse_other_owner(mark)
             folder = above
             break
     else:

@@ -46,10 +46,10 @@ def test_a_setting_that_is_rayflows_own_is_refused_by_name(name: str) -> None:
 
 
 def test_a_jobs_settings_win_over_the_environment_and_ours_win_over_none() -> None:
-    environment = {"RAYFLOW_KAFKA_LINGER_MS": "1", "RAYFLOW_KAFKA_SASL_PASSWORD": "p", "RAYFLOW_OTHER": "x"}
+    environment = {"RAYFLOW_KAFKA_LINGER_MS": "1", "RAYFLOW_KAFKA_CLIENT_ID": "me", "RAYFLOW_OTHER": "x"}
     environment["RAYFLOW_KAFKA_SSL_CA_LOCATION"] = ""
     given = merge({"linger.ms": "2", "fetch.min.bytes": "7"}, environment)
-    assert given == {"linger.ms": "2", "fetch.min.bytes": "7", "sasl.password": "p"}
+    assert given == {"linger.ms": "2", "fetch.min.bytes": "7", "client.id": "me"}
     settings = KafkaSettings("a:9092", given)
     assert settings.transactional_producer("id")["linger.ms"] == "2"
     assert settings.consumer("g")["fetch.min.bytes"] == "7"
@@ -57,14 +57,14 @@ def test_a_jobs_settings_win_over_the_environment_and_ours_win_over_none() -> No
 
 
 def test_no_secret_is_shown() -> None:
-    given = {"sasl.password": "hunter2", "ssl.key.password": "hunter3"}
+    given = {"security.protocol": "SASL_SSL", "sasl.password": "hunter2", "ssl.key.password": "hunter3"}
     connector = KafkaConnector("kafka://a", given)
     settings = KafkaSettings("a:9092", given)
     assert "hunter" not in repr(connector) + repr(settings) + str(settings)
 
 
 def test_a_setting_that_librdkafka_does_not_know_is_named_without_its_value() -> None:
-    connector = KafkaConnector("kafka://127.0.0.1:1", {"sasl.pasword": "hunter2"})
+    connector = KafkaConnector("kafka://127.0.0.1:1", {"security.protocol": "SSL", "sasl.pasword": "hunter2"})
     with pytest.raises(InvalidConnector, match=r"sasl\.pasword") as refused:
         connector.topics()
     assert "hunter2" not in str(refused.value)
