@@ -2,7 +2,8 @@
 libraries inside of the packages that it needs.
 
 What could not be looked up is never silent: a line NOT CHECKED, also in the summary at the end of `.ci/run`. Exit
-codes: 1 for a vulnerability; with --strict, 2 if anything was not checked (for runs that can reach the services).
+codes: 1 for a vulnerability of an installed package; with --strict, also for one elsewhere, and 2 if anything was not
+checked (for runs that can reach the services).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dependencies import NAME, USERS, lowest, needed
 from summary import tell
 
 OSV = "https://api.osv.dev/v1/querybatch"
+INSTALLED = "installed packages"
 BATCH = 1_000
 """Queries that OSV takes at once (https://google.github.io/osv.dev/post-v1-querybatch/)."""
 KNOWN_THERE = ("pkg:cargo/", "pkg:pypi/", "pkg:npm/", "pkg:maven/", "pkg:golang/")
@@ -69,6 +71,7 @@ class Audit:
 
     def __init__(self) -> None:
         self.found = 0
+        self.elsewhere = 0
         self.unchecked = 0
 
     def packages(self, of: str, *arguments: str) -> None:
@@ -112,7 +115,10 @@ class Audit:
             self.not_checked(of, f"no service has advisories by version for {', '.join(sorted(unknown))}")
 
     def _tell(self, of: str, number: int, found: list[tuple[str, str]]) -> None:
-        self.found += len(found)
+        if of == INSTALLED:
+            self.found += len(found)
+        else:
+            self.elsewhere += len(found)
         for what, bug in found:
             tell(f"vulnerability, {of}: {what}: {bug}")
         tell(f"vulnerabilities, {of}: {len(found)} found in {number}")
@@ -160,7 +166,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="fail if anything could not be looked up")
     strict = parser.parse_args(arguments).strict
     audit = Audit()
-    audit.packages("installed packages", "--skip-editable")
+    audit.packages(INSTALLED, "--skip-editable")
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(lowest()))
         file.flush()
@@ -169,7 +175,7 @@ def main(arguments: list[str]) -> int:
     audit.bundled(found[name] for name in sorted(found) if name != NAME)
     if missing:
         audit.not_checked("bundled libraries", f"not installed: {', '.join(missing)}")
-    if audit.found:
+    if audit.found or (strict and audit.elsewhere):
         return 1
     return 2 if strict and audit.unchecked else 0
 
