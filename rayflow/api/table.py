@@ -24,7 +24,8 @@ class Table(Misuse, Generic[K, V]):
     """A table: the newest value per key, kept in state.
 
     A table emits changes: with `emit="epoch"` (the default) the newest value of each changed key once per epoch, with
-    `emit="record"` every update in input order. A deleted key is a change to None.
+    `emit="record"` every update in input order. A change has the event time of the record that made it; of several in
+    an epoch, the newest. A deleted key is a change to None.
     """
 
     __slots__ = ("_flow",)

@@ -9,8 +9,11 @@ import pytest
 
 from rayflow.checkpoint.attempts import newest_attempt
 from rayflow.checkpoint.open import open_store
+from rayflow.connectors.parts import as_sink
+from rayflow.connectors.steps import BEGUN
 from rayflow.core.errors import AlreadyRunning, Fenced, OutputOfAnotherRun
 from rayflow.core.ids import TaskId
+from rayflow.runtimes.local.fencing import MOST
 from rayflow.runtimes.machine.node_state import NodeState
 from tests.e2e.brokers import Broker
 from tests.e2e.jobs import COUNTS_FILE, counts
@@ -150,4 +153,40 @@ def test_an_idle_older_attempt_learns_of_the_newer_one_with_its_next_records(bro
     broker.append("in", WORDS)
     assert isinstance(older.failure(), Fenced)
     run(counts(broker), broker, tmp_path / "two", checkpoints=checkpoints)
+    assert broker.by_key("out") == {"x": [1, 2], "y": [1]}
+
+
+def take_slot(broker: Broker) -> None:
+    """What a process does that was cut off in a commit: it opens its publisher again to find out what became of it."""
+    topics = {"out": broker.name("out")}
+    publisher = as_sink(broker.connector, "exactly_once").publisher(broker.name("counts"), 0, "exactly_once", topics)
+    publisher.open([])
+    publisher.close()
+
+
+def test_an_older_process_that_comes_back_costs_the_newer_one_a_recovery(first: Running, broker: Broker) -> None:
+    take_slot(broker)
+    broker.append("in", WORDS)
+    first.until(lambda progress: progress.attempts == 2 and progress.records_in >= 3)
+    until(lambda: shows(broker, {"x": [1, 2, 3, 4], "y": [1, 2]}))
+    first.stop()
+    assert broker.by_key("out") == {"x": [1, 2, 3, 4], "y": [1, 2]}
+
+
+def test_a_run_that_is_fenced_again_and_again_ends(broker: Broker, state: Path) -> None:
+    """For example because two of its sinks are one cluster under two names."""
+    taken = 0
+
+    def on_step(step: str) -> None:
+        nonlocal taken
+        if step == f"publish {BEGUN}" and taken <= MOST:
+            taken += 1
+            take_slot(broker)
+
+    broker.create("in", 3)
+    broker.append("in", WORDS)
+    with pytest.raises(Fenced):
+        run(counts(broker), broker, state, on_step=on_step)
+    assert taken == MOST + 1
+    run(counts(broker), broker, state)
     assert broker.by_key("out") == {"x": [1, 2], "y": [1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -323,9 +324,11 @@ def test_immutable_records_are_emitted_without_a_copy() -> None:
     assert [id(found) for found in bench.send(best, ["a"] * 3)] == [id(best[0]), id(best[1]), id(best[1])]
 
 
-def test_a_loop_can_be_read() -> None:
+def test_a_loop_can_be_read_also_in_a_traceback() -> None:
     spec = AggregateSpec((("n", agg.count()), ("total", agg.sum(abs))), msgspec.defstruct("R", ["key", "n", "total"]))
-    assert Loops(spec).table(emit=True).source == (
+    loop = Loops(spec).table(emit=True)
+    assert inspect.getsource(loop.run) == loop.source
+    assert loop.source == (
         "def loop(records, rows, load, emit):\n"
         "    get = rows.get\n"
         "    for k, v in records:\n"

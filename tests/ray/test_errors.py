@@ -63,7 +63,7 @@ def test_a_module_that_only_workers_lack_is_told(
 def test_too_few_processors_are_told_with_what_is_there(cluster: Cluster, embedded: Broker, state: Path) -> None:
     embedded.create("in", 2)
     job = cluster.submit(spec_of("counts", embedded, state, workers=3, cpus=4.0, start_timeout=10.0))
-    with pytest.raises(NotEnoughResources, match=r"wants 4 CPU, and .* of the cluster's 8 are free"):
+    with pytest.raises(NotEnoughResources, match=r"needs 4 CPU, and .* of the cluster's 8 are free"):
         job.until_running(LONG)
 
 

@@ -247,7 +247,7 @@ def test_a_bounded_job_that_is_rescaled_meanwhile_comes_to_its_end(
     cluster: Cluster, embedded: Broker, state: Path
 ) -> None:
     payments = Payments(embedded, "two-stages", seed=7)
-    payments.feed(3000)
+    payments.feed(40_000)  # 4,000 polls: far more than it reads before it is asked
     job = cluster.submit(spec_of("two_stages", embedded, state, until_end=True, max_poll_records=10))
     job.until_running(LONG)
     job.rescale(1)

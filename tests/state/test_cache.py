@@ -8,6 +8,9 @@ import pytest
 
 from rayflow.state.cache import CleanCache, ValueCache, bytes_of
 from rayflow.state.nested_cache import NestedCache
+from rayflow.state.time_keys import FIRST, LAST
+from rayflow.state.timed_cache import TimedCache
+from rayflow.state.timed_rows import CleanRows, TimedRows
 
 LIMIT, BYTES = 100_000, 30
 """Of the cache, and of a row's value when encoded."""
@@ -99,3 +102,17 @@ def test_a_row_that_was_written_over_does_not_come_back_when_newer_ones_are_drop
     cache.keep({"key": "second"}, BYTES)
     cache.rotate()
     assert cache.find("key") in ("second", None)
+
+
+def test_rows_of_a_key_that_outgrow_the_cache_leave_it_wherever_they_are() -> None:
+    for rotations in (0, 1):
+        cache = TimedCache(CleanCache(LIMIT))
+        rows = CleanRows(TimedRows([], [], []), FIRST, LAST)
+        cache.keep_one("key", rows)
+        for _ in range(rotations):
+            cache.rotate()
+        for time in range(2 * ROWS):
+            rows.add(time, 0, "value")
+        cache.grew("key", rows, 2 * ROWS)
+        assert cache.find("key") is None
+        assert cache.is_empty

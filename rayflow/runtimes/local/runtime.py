@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from rayflow.checkpoint.open import open_store
 from rayflow.core.clock import Clock, system_clock
-from rayflow.core.errors import InvariantBroken, RayflowError
+from rayflow.core.errors import Fenced, InvariantBroken, RayflowError
 from rayflow.core.ids import TaskId
 from rayflow.core.logging import get_logger
 from rayflow.engine.barrier_schedule import AttemptEnding
 from rayflow.plan.physical import JobPlan
+from rayflow.runtimes.hosting.epoch_times import EpochTimes
 from rayflow.runtimes.hosting.messages import Ends
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.ports import OnStep, Ports, no_step
@@ -19,6 +20,7 @@ from rayflow.runtimes.hosting.samples import write_samples
 from rayflow.runtimes.hosting.start import choose_start
 from rayflow.runtimes.hosting.status import JobState, JobStatus
 from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.local.fencing import Fencing
 from rayflow.runtimes.local.observer import Observer, first_status
 from rayflow.runtimes.local.requests import EndedAtOnce, RunRequests
 from rayflow.runtimes.local.server import ControlServer
@@ -123,7 +125,8 @@ class LocalRuntime:
                 store = open_store(options.checkpoint_store(name))
                 ports = self._make_ports(store, connectors, clock=self._clock, on_step=self._on_step)
                 choose_start(self._plan, options, ports)
-                while (ending := self._run_attempt(directory, ports)) == "restart":
+                fencing = Fencing(store)
+                while (ending := self._run_attempt(directory, ports, fencing)) == "restart":
                     log.info("starting a new attempt", job=name)
                 self._requests.write_last(store)
                 return ending
@@ -131,11 +134,15 @@ class LocalRuntime:
                 connectors.close()
                 self._server.retract()
 
-    def _run_attempt(self, directory: JobDirectory, ports: Ports) -> AttemptEnding:
+    def _run_attempt(self, directory: JobDirectory, ports: Ports, fencing: Fencing) -> AttemptEnding:
         """Run one attempt to its end. Returns how it has ended."""
 
         def open_state(task: TaskId) -> Store:
             return LmdbStore(directory.task(task))
+
+        def on_epoch(times: EpochTimes) -> None:
+            fencing.completed()
+            self._observer.on_epoch(times)
 
         attempt = LocalAttempt(
             self._plan,
@@ -145,7 +152,7 @@ class LocalRuntime:
             ends=self._ends,
             savepoints=self._requests.savepoints,
             queries=self._requests.queries,
-            on_epoch=self._observer.on_epoch,
+            on_epoch=on_epoch,
             on_commit=self._observer.on_commit,
         )
         try:
@@ -155,6 +162,11 @@ class LocalRuntime:
                 self._requests.take(attempt)
                 self._observer.look(attempt)
             self._observer.look(attempt, force=True)
+            return attempt.finished.ending
+        except Fenced as error:
+            if not fencing.continues(attempt.coordinator.coordinator.attempt):
+                raise
+            log.warning("an older process of the job came back: recovering", job=self._plan.name, reason=error.what)
+            return "restart"
         finally:
             attempt.close()
-        return attempt.finished.ending
