@@ -77,6 +77,12 @@ def checkpoints_option(command: F) -> F:
     )(command)
 
 
+def _with_until_end(ctx: click.Context, param: click.Parameter, keep_open: bool) -> bool:
+    if keep_open and not ctx.params.get("until_end"):
+        raise click.UsageError("--keep-open needs --until-end: without it, a run ends when it is stopped")
+    return keep_open
+
+
 def start_options(command: F) -> F:
     """Where the broker and the job's data are, and how a run starts from its checkpoints: `run` and `submit`."""
     for option in reversed(
@@ -84,7 +90,16 @@ def start_options(command: F) -> F:
             place_options,
             checkpoints_option,
             click.option(
-                "--until-end", is_flag=True, help="Process the records that are in the topics now, then stop."
+                "--until-end",
+                is_flag=True,
+                is_eager=True,
+                help="Process the records that are in the topics now, then stop.",
+            ),
+            click.option(
+                "--keep-open",
+                is_flag=True,
+                callback=_with_until_end,
+                help="With --until-end: leave open windows and timers to the next run.",
             ),
             click.option("--from-savepoint", metavar="URI", help="Start from a savepoint."),
             click.option("--from-checkpoint", metavar="N", type=int, help="Start from the checkpoint of epoch N."),

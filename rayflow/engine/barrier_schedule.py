@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-JobEnding: TypeAlias = Literal["stop", "drain"]
-"""How a job is asked to end. stop: after a final checkpoint. drain: every window and timer fires first."""
-AttemptEnding: TypeAlias = Literal["stop", "drain", "restart"]
+JobEnding: TypeAlias = Literal["stop", "drain", "complete"]
+"""How a job ends. stop: on request, after a final checkpoint. drain: every window and timer fires first. complete: a
+bounded run has read everything, and leaves open what is open."""
+AttemptEnding: TypeAlias = Literal["stop", "drain", "complete", "restart"]
 """How an attempt ends: as the job does, or with a restart, that is, another attempt follows."""
 
 

@@ -59,7 +59,7 @@ class Coordinator:
                 self._barriers.request()
                 return self._tick(True)
             case SourcesExhausted():
-                return self._end("drain")
+                return self._end("complete" if self._options.keep_open else "drain")
             case EndRequested(ending):
                 self._barriers.end_job(ending)
                 return self._tick(True)

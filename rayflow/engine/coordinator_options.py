@@ -14,7 +14,7 @@ class CoordinatorOptions:
     """The options of a run that the coordinator needs.
 
     `interval` in ms. `lineage` is used if there is no checkpoint yet. `systems`: the identity of each source's topic
-    and its system (`Connector.identity`).
+    and its system (`Connector.identity`). `keep_open`: a bounded run does not drain at its end.
     """
 
     lineage: str
@@ -25,3 +25,4 @@ class CoordinatorOptions:
     allow_new_partitions: bool = False
     new_lineage: bool = False
     lost_marker: LostMarker | None = None
+    keep_open: bool = False

@@ -69,6 +69,12 @@ def test_a_second_run_goes_on_where_the_first_one_ended(rayflow: Run, started: S
     assert [value for value in values(rayflow, "word-counts") if value not in before] == [{"key": "x", "count": 1}]
 
 
+def test_windows_are_kept_open_at_the_end_of_a_bounded_run_only(rayflow: Run) -> None:
+    refused = rayflow("run", "job.py", "--keep-open")
+    assert (refused.exit_code, "--keep-open needs --until-end" in refused.output) == (2, True)
+    assert "--keep-open" not in rayflow("run", "job.py", "--keep-open", "--until-end").output
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_after_a_last_checkpoint(
     number: signal.Signals, rayflow: Run, started: Start, own_folder: Path

@@ -81,8 +81,8 @@ def coordinator(**options: Any) -> Coordinator:
     return Coordinator(options.pop("plan", plan()), CoordinatorOptions("new", 1000, **options))
 
 
-def running(epoch_done: int = 0) -> Coordinator:
-    c = coordinator()
+def running(epoch_done: int = 0, **options: Any) -> Coordinator:
+    c = coordinator(**options)
     assert c.start() == [ClaimAttempt((0,), "new")]
     c.handle(AttemptClaimed(Claim(1, (0,), "new")))
     c.handle(ManifestRead(None, SOURCES))
@@ -457,6 +457,14 @@ def test_a_drain_replaces_a_stop_that_came_before_the_tasks_have_started() -> No
     c.handle(ManifestRead(None, SOURCES))
     c.handle(MarkersSet())
     assert c.handle(TasksStarted()) == [InjectBarrier(1, True)]
+
+
+@pytest.mark.parametrize(("keep_open", "ending"), [(False, "drain"), (True, "complete")])
+def test_a_bounded_run_drains_at_its_end_unless_it_keeps_windows_open(keep_open: bool, ending: AttemptEnding) -> None:
+    c = running(keep_open=keep_open)
+    assert c.handle(SourcesExhausted()) == [InjectBarrier(1, not keep_open)]
+    assert c.handle(EndRequested("drain")) == []
+    assert finished(c) == FinishAttempt(ending)
 
 
 def test_recovery_goes_on_after_the_manifest_when_its_output_is_out() -> None:

@@ -120,6 +120,7 @@ class CoordinatorDriver:
                 allow_new_partitions=options.allow_new_partitions,
                 new_lineage=options.new_lineage,
                 lost_marker=options.lost_marker,
+                keep_open=options.keep_open,
             ),
         )
         self.background = ports.background()

@@ -18,7 +18,8 @@ class RunOptions:
         broker_config: the connector's settings (Kafka: librdkafka's, secrets included).
         state: directory for local data: LMDB, lock, and by default embedded log and checkpoints.
         checkpoints: URI of the job's own checkpoint store; None: `file:` under `state`.
-        until_end: stop at the end offsets seen at the start.
+        until_end: stop at the end offsets seen at the start. keep_open: do not drain there, so that windows and timers
+            stay as they are for the next run.
         from_savepoint: URI of a savepoint to start from. from_checkpoint: an older checkpoint's epoch to start from.
         savepoint_at_stop: URI to write a savepoint to when the job stops.
         drop_state: discard the state of operators that were removed or changed.
@@ -36,6 +37,7 @@ class RunOptions:
     state: Path = Path("rayflow-data")
     checkpoints: str | None = None
     until_end: bool = False
+    keep_open: bool = False
     from_savepoint: str | None = None
     from_checkpoint: int | None = None
     savepoint_at_stop: str | None = None
