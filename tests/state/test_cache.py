@@ -116,3 +116,27 @@ def test_rows_of_a_key_that_outgrow_the_cache_leave_it_wherever_they_are() -> No
         cache.grew("key", rows, 2 * ROWS)
         assert cache.find("key") is None
         assert cache.is_empty
+
+
+def test_a_whole_namespace_stays_whole_when_its_rows_grow_old_and_others_join_them() -> None:
+    cache = NestedCache(CleanCache(LIMIT), small=100)
+    cache.keep_whole("space", {1: "a", 2: "b"}, 2 * BYTES)
+    assert cache.whole("space") == {1: "a", 2: "b"}
+    cache.rotate()
+    assert cache.whole("space") == {1: "a", 2: "b"}
+    cache.rotate()
+    cache.keep({"space": {2: "newer", 3: "c"}}, 2 * BYTES)
+    assert cache.whole("space") == {1: "a", 2: "newer", 3: "c"}
+    assert cache.whole("another") is None
+
+
+def test_a_namespace_is_not_whole_any_more_when_its_old_rows_are_dropped_or_it_grows_large() -> None:
+    cache = NestedCache(CleanCache(LIMIT), small=3)
+    cache.keep_whole("space", {1: "a"}, BYTES)
+    cache.rotate()
+    cache.rotate()
+    assert cache.whole("space") is None
+    cache.keep_whole("space", dict.fromkeys(range(3), "a"), 3 * BYTES)
+    assert cache.whole("space") == dict.fromkeys(range(3), "a")
+    cache.keep({"space": {3: "b"}}, BYTES)
+    assert cache.whole("space") is None

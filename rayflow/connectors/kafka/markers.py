@@ -104,7 +104,7 @@ class Markers:
                 self._prepared[operator] = partitions
 
     def read(
-        self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT, *, stable: bool = True
+        self, sinks: Sequence[SinkTask], timeout: float = CONNECT_TIMEOUT, *, stable: bool
     ) -> dict[SinkTask, Marker | None]:
         """The committed markers. `stable`: wait while a transaction with newer ones is undecided.
 

@@ -82,7 +82,7 @@ class ExactlyOncePublisher(Publisher):
                 raise BrokerUnavailable("The broker did not end the transaction of an earlier publisher", job=self._job)
         self._producer = producer
         self._markers.prepare(sinks)
-        self._held = self._markers.read(sinks, self._settings.transaction_timeout)
+        self._held = self._markers.read(sinks, self._settings.transaction_timeout, stable=True)
         self._markers.await_group(self._job)
         return dict(self._held)
 
@@ -224,7 +224,7 @@ class ExactlyOncePublisher(Publisher):
         producer = TransactionalProducer(self._settings, self._transactional_id)
         yield from self._take_over(producer)
         self._producer = producer
-        held = yield from self._call(partial(self._markers.read, sinks, TURN), WAITING)
+        held = yield from self._call(partial(self._markers.read, sinks, TURN, stable=True), WAITING)
         yield from self._call(partial(self._markers.await_group, self._job, TURN), WAITING)
         for sink, found in held.items():
             if found == marker:

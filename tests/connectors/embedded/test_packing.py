@@ -11,10 +11,24 @@ from rayflow.connectors.embedded.blob import Columns, Damaged, decode, encode
 from rayflow.connectors.embedded.layout import Topic
 from rayflow.connectors.embedded.packing import Packer
 from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import RecordTooLarge
 from rayflow.core.hashing import murmur2
 
 KEYS = st.none() | st.binary(max_size=3)
 ROWS = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=40), st.booleans()), max_size=30)
+
+
+def test_a_record_may_be_as_large_as_the_limit_and_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "RECORD_BYTES", 10)
+
+    def packed(keys: list[bytes | None], values: list[bytes | None]) -> int:
+        batch = EncodedBatch("t", keys, values, [1] * len(keys), None)
+        return sum(chunk.count for chunk in Packer().pack([batch], lambda name: Topic(1, 1)))
+
+    assert packed([b"k" * 10, None], [b"v" * 10, b"w" * 10]) == 2
+    for keys, values in (([None], [b"v" * 11]), ([b"k" * 11], [None])):
+        with pytest.raises(RecordTooLarge, match="A record of 11 bytes is larger than the embedded log's limit of 10"):
+            packed(keys, values)
 
 
 @given(st.lists(ROWS, max_size=5), st.integers(1, 4), st.integers(1, 200), st.integers(1, 20))

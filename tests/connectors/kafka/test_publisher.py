@@ -18,8 +18,16 @@ from rayflow.connectors.kafka.markers import marker_topic
 from rayflow.connectors.kafka.publisher import ExactlyOncePublisher
 from rayflow.connectors.kafka.settling import await_readers
 from rayflow.connectors.kafka.transactional_producer import TransactionalProducer
+from rayflow.connectors.steps import MARKED
 from rayflow.core.batch import EncodedBatch
-from rayflow.core.errors import BrokerRefused, InvariantBroken, RecordTooLarge, TransactionTooShort, UnknownTopic
+from rayflow.core.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    InvariantBroken,
+    RecordTooLarge,
+    TransactionTooShort,
+    UnknownTopic,
+)
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
 from tests.kafka.client import Kafka, until
 
@@ -76,13 +84,33 @@ def test_a_sink_task_that_was_not_opened_here_is_given_its_place_when_it_publish
     second.close()
 
 
+def test_a_publisher_does_not_open_on_a_marker_that_another_ones_transaction_may_still_change(
+    kafka: Kafka, publisher: Publisher, job: str
+) -> None:
+    """Each publisher fences its own slot only. A marker that is read too early would have an epoch published twice."""
+    topic = kafka.create()
+    publisher.open([TASK])
+    steps = publisher.publish(Marker("l", 1), {TASK: [one(topic, b"a")]}, {})
+    while next(steps) != MARKED:
+        pass
+    impatient = KafkaConnector(kafka.url, {"transaction.timeout.ms": "1500"}, {})
+    second = impatient.publisher(job, 1, "exactly_once")
+    with pytest.raises(BrokerUnavailable):
+        second.open([TASK])
+    for _ in steps:
+        pass
+    assert second.open([TASK]) == {TASK: Marker("l", 1)}
+    second.close()
+    impatient.close()
+
+
 def test_an_epoch_that_a_transaction_is_too_short_for_is_refused_and_published_by_a_run_with_longer_ones(
     kafka: Kafka, job: str
 ) -> None:
     topic = kafka.create()
     # One record a request, one request at a time: many records are slow to send, and the broker takes them all along.
     slow = {"batch.num.messages": "1", "max.in.flight.requests.per.connection": "1", "linger.ms": "0"}
-    values: list[bytes | None] = [b"%d" % n for n in range(8_000)]
+    values: list[bytes | None] = [b"%d" % n for n in range(30_000)]
     epoch = [EncodedBatch(topic, [b"k"] * len(values), values, [1] * len(values))]
     short = KafkaConnector(kafka.url, {**slow, "transaction.timeout.ms": "1000"}, {})
     publisher = short.publisher(job, 0, "exactly_once")
