@@ -13,8 +13,9 @@ from rayflow.api.state import states_of
 from rayflow.core.failures import OnError
 
 
-def process_spec(make: Any, *, keyed: bool, on_error: OnError) -> ProcessSpec:
-    """The spec, after creating one instance as a check. Raises InvalidJob."""
+def process_spec(make: Any, *, keyed: bool, carried: bool, on_error: OnError) -> ProcessSpec:
+    """The spec, after creating one instance as a check. `carried`: see Flow; a function without state and timers does
+    not need the keys then, so that it adds no exchange. Raises InvalidJob."""
     if isinstance(make, ProcessFunction):
         name = type(make).__name__
         raise invalid(
@@ -29,9 +30,10 @@ def process_spec(make: Any, *, keyed: bool, on_error: OnError) -> ProcessSpec:
         what = f"state {states[0].name!r}" if states else "on_timer"
         raise invalid(
             f"{function.__name__} has {what}, which belongs to a key, but the stream is not keyed at this point",
-            "Put .key_by(fn) right before .process(...), or .group_by_key() to keep the topic's own keys",
+            "Put .key_by(fn) before .process(...), or .group_by_key() to keep the topic's own keys",
         )
-    return ProcessSpec(make, keyed, on_error, function)
+    needs_key = keyed and (not carried or bool(states) or has_timers(function))
+    return ProcessSpec(make, needs_key, on_error, function)
 
 
 def _class_made_by(make: Any) -> type[Any]:

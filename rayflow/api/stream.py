@@ -50,7 +50,7 @@ class Stream(Misuse, Generic[K, V]):
 
     _misused: ClassVar[Misused | None] = Misused(
         "needs a keyed stream, and this one is not keyed at this point",
-        "Put .key_by(fn) right before it, or .group_by_key() to keep the topic's own keys",
+        "Put .key_by(fn) before it, or .group_by_key() to keep the topic's own keys",
     )
 
     def __init__(self, flow: Flow) -> None:
@@ -162,7 +162,7 @@ class Stream(Misuse, Generic[K, V]):
                 f"group_by_key() needs the topic's own keys, but key_by() at {self._flow.rekeyed} replaced them",
                 "Drop group_by_key() if the stream is still keyed by that, or call key_by() again",
             )
-        return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
+        return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name).carrying(False))
 
     def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
         """Merge this stream with others, in no particular order. A stream that is given twice is included twice.
@@ -233,7 +233,7 @@ class Stream(Misuse, Generic[K, V]):
         ...     d.read("stamped")
         [{'text': 'hello', 'at': 1000}]
         """
-        spec = process_spec(make, keyed=self._is_keyed, on_error=check_on_error(on_error))
+        spec = process_spec(make, keyed=self._is_keyed, carried=self._flow.carried, on_error=check_on_error(on_error))
         value = serde_of_result(result_of_process(spec))
         return Stream(self._flow.add("process", spec, name=name, value=value))
 
@@ -283,7 +283,9 @@ class Stream(Misuse, Generic[K, V]):
         """
         from rayflow.api.table import Table, check_emit
 
-        keyed = self if self._is_keyed else self.group_by_key()
+        # Jobs of version 0.1 have a group_by_key there also where the keys were carried: their plans stay as they are.
+        grouped = self._is_keyed and (self._flow.rekeyed is not None or not self._flow.carried)
+        keyed = self if grouped else self.group_by_key()
         return Table(keyed._flow.add("to_table", LatestSpec(check_emit(emit)), name=name))
 
     @property

@@ -18,12 +18,21 @@ from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
 from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
+from rayflow.plan.compile import plan_of
 
 
 class Order(rf.Record):
     user: str
     price: float
     ts: int = 0
+
+
+class Running(rf.ProcessFunction[str, float, float]):
+    total = rf.value(0.0)
+
+    def process(self, value: float, ctx: rf.Context) -> list[float]:
+        self.total.set(self.total.get() + value)
+        return [self.total.get()]
 
 
 def last_node(job: rf.Job) -> Node:
@@ -194,6 +203,38 @@ def test_a_sample_is_kept_with_its_topic() -> None:
     assert list(samples[TopicRef("b")].values()) == [{"n": 1}]
 
 
+def test_functions_of_the_value_keep_the_key_so_that_state_and_windows_follow_without_a_second_exchange() -> None:
+    job = rf.Job("j")
+    keyed = job.stream("orders", value=Order, timestamp=lambda o: o.ts).key_by(lambda o: o.user)
+    prices = keyed.map(lambda o: o.price).flat_map(lambda price: [price, price]).filter(lambda price: price > 0)
+    prices.split(big=lambda price: price > 10)["big"].count(emit="record").to("big", key=str)
+    prices.process(Running).to_table(emit="record").to("totals", key=str)
+    per_minute = prices.merge(keyed.map(lambda o: 1.0)).window(rf.tumbling(minutes=1)).aggregate(total=rf.sum())
+    per_minute.fold(0.0, lambda most, r: max(most, r.total)).changes().reduce(max).to("most", key=str)
+    plan = plan_of(job)
+    assert ([stage.id for stage in plan.stages], len(plan.exchanges)) == (["s1", "s2"], 1)
+    with rf.testing.Driver(job) as d:
+        d.send_all("orders", [Order("ann", 20.0, 0), Order("bob", 5.0, 1), Order("ann", 1.0, 2)])
+        d.advance(minutes=1)
+        found = {
+            topic: [(r.key, r.value) for r in d.records(topic) if r.key == "ann"] for topic in ("big", "totals", "most")
+        }
+    assert found == {
+        "big": [("ann", 1), ("ann", 2)],
+        "totals": [("ann", 20.0), ("ann", 40.0), ("ann", 41.0), ("ann", 42.0)],
+        "most": [("ann", 44.0)],
+    }
+
+
+def test_the_topics_own_keys_are_kept_too_without_any_exchange() -> None:
+    job = rf.Job("j")
+    job.stream("sizes", key=str).group_by_key().process(Running).map(str).to_table().to("newest", key=str)
+    assert plan_of(job).exchanges == ()
+    with rf.testing.Driver(job) as d:
+        d.send_all("sizes", [1.0, 2.0], key="ann")
+        assert [(r.key, r.value) for r in d.records("newest")] == [("ann", "3.0")]
+
+
 def test_branches_are_streams_by_name() -> None:
     branches = rf.Job("j").stream("a").split(x=lambda v: v, y=lambda v: v)
     assert list(branches) == ["x", "y"]
@@ -219,7 +260,7 @@ async def slow(value: Any) -> Any:
 
 MISUSE: list[tuple[str, Any]] = [
     (r"\.window\(\) needs a keyed stream", lambda s: s.window(rf.tumbling(minutes=1))),
-    (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).map(len).count()),
+    (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).merge(s).count()),
     (r"\.map\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().map(len)),
     (r"\.to_table\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().to_table()),
     (r"\.changes\(\) comes too early", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).changes()),
