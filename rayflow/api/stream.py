@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rayflow.api.branches import Branches
 from rayflow.api.flow import Flow
-from rayflow.api.functions import check_function, item_type, returned_type
+from rayflow.api.functions import check_function, check_iterable, item_type, returned_type
 from rayflow.api.graph import check_identifier
 from rayflow.api.location import caller_location, invalid
 from rayflow.api.misuse import Misuse, Misused
@@ -101,7 +101,8 @@ class Stream(Misuse, Generic[K, V]):
         ...     d.read("words")
         ['to', 'be', 'or', 'not']
         """
-        check_function(fn, "flat_map()", "value")
+        check_function(fn, "flat_map()", "value", gives="a list of values, or write yield")
+        check_iterable(fn, "flat_map()", records=False)
         value = serde_of_result(item_type(returned_type(fn)))
         return Stream(self._flow.add("flat_map", FlatMapSpec(fn, check_on_error(on_error)), name=name, value=value))
 
@@ -112,7 +113,7 @@ class Stream(Misuse, Generic[K, V]):
         >>> rf.Job("example").stream("words", value=str).peek(print)
         <Stream words | peek>
         """
-        check_function(fn, "peek()", "value")
+        check_function(fn, "peek()", "value", gives="")
         return type(self)(self._flow.add("peek", PeekSpec(fn, check_on_error(on_error)), name=name))
 
     def print(self, label: str | None = None, *, name: str | None = None) -> Self:
