@@ -16,6 +16,7 @@ from rayflow.core.outputs import OUT, Input, Output
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
+from rayflow.operators.functions import recorded, warn_of_parts
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
 from rayflow.operators.reducing import CHUNK
@@ -37,6 +38,7 @@ class ProcessOperator(Operator):
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
+        self._looked = False
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -54,6 +56,10 @@ class ProcessOperator(Operator):
 
     def process(self, batch: Batch, input: Input) -> Outputs:
         moment, run = self.moment, self.function.process
+        first: list[Any] | None = None
+        if not self._looked:
+            self._looked, first = True, []
+            run = recorded(run, first)
         moment.place(batch.origin, self.watermark, self.watermark)
         produced: list[list[Any]] = []
         remaining = iter(batch.values)
@@ -68,6 +74,8 @@ class ProcessOperator(Operator):
 
         rejected, dead = self.failures.each(batch, remaining, step)
         self._expect_states()
+        if first is not None:
+            warn_of_parts(self.context, "process()", first, (str, bytes, dict))
         kept = without(batch, rejected)
         indexes = list(chain.from_iterable(map(repeat, range(len(produced)), map(len, produced))))
         return (*dead, (OUT, kept.take(indexes).with_values(list(chain.from_iterable(produced)))))

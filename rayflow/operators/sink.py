@@ -11,7 +11,7 @@ from rayflow.core.outputs import Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.registry import runs
-from rayflow.operators.time_column import are_times, checked_time
+from rayflow.operators.time_column import SECONDS, TIMES_1000, are_times, checked_time, look_like_seconds
 from rayflow.serde.base import Serde
 
 MERGE_UP_TO = 2_000
@@ -37,6 +37,7 @@ class SinkOperator(Operator):
         self.spec = spec
         self.staged: list[EncodedBatch] = []
         self.staged_bytes = 0
+        self._looked = False
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -53,6 +54,10 @@ class SinkOperator(Operator):
             if not are_times(times):
                 times, batch, more = self.function_failures.apply(checked_time, times, batch)
                 dead += more
+            if not self._looked:
+                self._looked = True
+                if look_like_seconds(times):
+                    self.context.warn(SECONDS, TIMES_1000)
             batch = batch.with_timestamps(times)
         if spec.headers is not None:
             given = spec.headers

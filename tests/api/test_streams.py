@@ -258,7 +258,46 @@ async def slow(value: Any) -> Any:
     return value
 
 
+def silent(value: Any, other: Any = None) -> None:
+    value["seen"] = True
+
+
+def sometimes_text(value: Any) -> Any:
+    if not value:
+        return None
+    return f"{value}"
+
+
+def annotated_text(value: Any) -> str:
+    return value["text"]  # type: ignore[no-any-return]
+
+
+class ForgetsToReturn(rf.Aggregation[Any, Any, Any]):
+    def create(self) -> list[Any]:
+        return []
+
+    def add(self, accumulator: Any, value: Any) -> Any:
+        accumulator.append(value)
+
+    def result(self, accumulator: Any) -> int:
+        return len(accumulator)
+
+
 MISUSE: list[tuple[str, Any]] = [
+    (r"map\(\) is given silent\(\), which returns nothing", lambda s: s.map(silent)),
+    (r"filter\(\) is given silent\(\), which returns nothing", lambda s: s.filter(silent)),
+    (r"flat_map\(\) is given silent\(\), which returns nothing", lambda s: s.flat_map(silent)),
+    (r"key_by\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(silent)),
+    (r"split\(x=\) is given silent\(\), which returns nothing", lambda s: s.split(x=silent)),
+    (r"reduce\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(len).reduce(silent)),
+    (r"fold\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(len).fold(dict, silent)),
+    (r"a=rf\.sum\(\) is given silent\(\), which ret", lambda s: s.key_by(len).aggregate(a=rf.sum(silent))),
+    (r"ForgetsToReturn\.add is given add\(\), which ret", lambda s: s.key_by(len).aggregate(a=ForgetsToReturn())),
+    (r"timestamp=\) is given silent\(\), which returns nothing", lambda s: s.to("b", timestamp=silent)),
+    (r"on_error= is given silent\(\), which returns nothing", lambda s: s.map(len, on_error=silent)),
+    (r"flat_map\(\) returns a str, not an iterable", lambda s: s.flat_map(sometimes_text)),
+    (r"flat_map\(\) returns a str, not an iterable", lambda s: s.flat_map(annotated_text)),
+    (r"flat_map\(\) returns a int, not an iterable", lambda s: s.flat_map(int)),
     (r"\.window\(\) needs a keyed stream", lambda s: s.window(rf.tumbling(minutes=1))),
     (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).merge(s).count()),
     (r"\.map\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().map(len)),
@@ -313,6 +352,33 @@ def test_misuse_is_an_error_that_names_the_line_and_says_what_to_do(message: str
         misuse(stream)
     assert caught.value.what.startswith("test_streams.py:")
     assert caught.value.advice
+
+
+def raises(value: Any) -> None:
+    raise ValueError
+
+
+def explicit(value: Any) -> Any:
+    return None
+
+
+def yields(value: Any) -> Any:
+    yield value
+
+
+def branches_that_raise(value: Any) -> Any:
+    if value:
+        raise ValueError
+    raise KeyError
+
+
+def test_a_function_that_may_return_something_or_says_none_is_accepted() -> None:
+    stream = rf.Job("j").stream("a")
+    for fn in (raises, explicit, branches_that_raise, lambda value: None, print):
+        stream.map(fn)
+    stream.peek(silent).flat_map(yields)
+    stream.flat_map(dict.keys)
+    stream.to("b", headers=silent)  # type: ignore[arg-type]
 
 
 def test_two_samples_for_one_topic_are_refused() -> None:

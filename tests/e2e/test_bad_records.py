@@ -236,3 +236,16 @@ def test_a_value_that_the_codec_cannot_carry_is_refused_with_operator_and_type(
     left_out = "bad"
     run(job(), broker, state)
     assert broker.values("out") == ["one", "two"]
+
+
+def test_what_is_probably_a_mistake_is_logged_once_for_all_tasks(
+    embedded: Broker, state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedded.create("in", 3)
+    embedded.append("in", [(name, [name]) for name in "abcdefgh"])
+    job = rf.Job(embedded.name("nothing"))
+    job.stream(embedded.name("in"), key=str).map(lambda value: value.clear()).to(embedded.name("out"))
+    run(job, embedded, state)
+    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "map() returned None" in str(warning.msg)
+    assert "operator=map-1" in str(warning.msg)

@@ -236,6 +236,18 @@ def test_one_result_instead_of_several_is_an_error_that_says_so() -> None:
     assert (caught.value.offset, caught.value.advice) == (100, "Return a list, or write yield instead of return")
 
 
+@pytest.mark.parametrize(("given", "parts"), [("ab", "str: its characters"), ({"a": 1}, "dict: its keys")])
+def test_one_result_that_can_be_iterated_is_told_of_once(given: Any, parts: str) -> None:
+    class Echo(ProcessFunction[Any, Any, Any]):
+        def process(self, value: Any, ctx: Context) -> Any:
+            return value
+
+    bench = bench_of(Echo)
+    for _ in range(3):
+        bench.send([given], ["a"])
+    assert bench.warnings == [f"process() returned a {parts} become the results"]
+
+
 def test_a_function_that_cannot_be_made_names_its_line() -> None:
     class Broken(Scripted):
         def __init__(self) -> None:

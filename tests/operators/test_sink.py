@@ -30,6 +30,13 @@ def sink(**kw: Any) -> SinkBench:
     return SinkBench(SinkSpec(TopicRef("out"), Number(), Number(), **kw))
 
 
+def test_seconds_instead_of_milliseconds_are_told_of_once() -> None:
+    bench = sink(timestamp=lambda v: v)
+    for time in (1_700_000_000, 1_700_000_001):
+        bench.process(batch_of([time]))
+    assert bench.warnings == ["timestamp= gives times in January or February 1970: probably seconds, not milliseconds"]
+
+
 def test_batches_are_encoded_and_merged_until_they_are_taken() -> None:
     bench = sink()
     first = batch_of([1, None], [7, None], [10, 11])

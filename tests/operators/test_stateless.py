@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
@@ -38,6 +40,30 @@ def test_flat_map_repeats_the_record_for_each_value() -> None:
     assert out.headers is not None
     assert [h[0][1] for h in out.headers] == [b"0", b"0", b"2", b"3", b"3", b"3"]
     assert bench.send([0, 0]) == []
+
+
+NULLS = "the function of map() returned None for every value of its first batch: null values (tombstones)"
+CHARACTERS = "the function of flat_map() returned a str: its characters become the results"
+NOTHING = "the function of flat_map() returned None for every value of its first batch: there are no results"
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "warnings"),
+    [
+        (MapSpec(lambda v: v.clear()), [[1], [2]], [NULLS]),
+        (MapSpec(lambda v: v or None), [0, 1], []),
+        (MapSpec(lambda v: v), [None], []),
+        (FlatMapSpec(lambda v: v.clear()), [[1], [2]], [NOTHING]),
+        (FlatMapSpec(lambda v: v), ["ab", "cd"], [CHARACTERS]),
+        (FlatMapSpec(lambda v: v), [[1], None], []),
+        (FlatMapSpec(lambda v: (x for x in v)), [[1]], []),
+    ],
+)
+def test_what_is_probably_a_mistake_is_told_once_at_the_first_batch(spec: Any, values: Any, warnings: Any) -> None:
+    bench = Bench(spec)
+    for _ in range(3):
+        bench.send(list(values))
+    assert bench.warnings == warnings
 
 
 def test_peek_passes_records_on_and_ignores_what_the_function_returns() -> None:
