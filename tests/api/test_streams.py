@@ -332,6 +332,10 @@ MISUSE: list[tuple[str, Any]] = [
     (r"the size of rf\.tumbling is too short", lambda s: rf.tumbling()),
     (r"the size of rf\.tumbling is given twice", lambda s: rf.tumbling(timedelta(minutes=1), seconds=1)),
     (r"the size of rf\.tumbling is a int", lambda s: rf.tumbling(60)),  # type: ignore[arg-type]
+    (r"seconds= of the size of rf\.tumbling is nan", lambda s: rf.tumbling(seconds=float("nan"))),
+    (r"hours= of the size of rf\.hopping is inf", lambda s: rf.hopping(hours=float("inf"), every=timedelta(1))),
+    (r"days= of the delay of rf\.bounded is a str", lambda s: rf.bounded(days="5")),  # type: ignore[arg-type]
+    (r"the size of rf\.tumbling is too long", lambda s: rf.tumbling(days=1e12)),
     (r"the delay of rf\.bounded is not a whole number", lambda s: rf.bounded(timedelta(microseconds=5))),
     (r"every= \(60000 ms\) is longer than the window", lambda s: rf.hopping(seconds=1, every=timedelta(minutes=1))),
     (r"late records go to a already", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).late_to("a").late_to("b")),
