@@ -129,7 +129,8 @@ class Stream(Misuse, Generic[K, V]):
     def key_by(self, fn: Callable[[V], K2], *, on_error: OnError = stop, name: str | None = None) -> KeyedStream[K2, V]:
         """Set each record's key to `fn(value)`, and repartition the stream by key (an exchange).
 
-        A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these.
+        A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these. None is an error of its record
+        (RF-2006): filter such records out, or set `on_error=`.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")

@@ -5,15 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from itertools import chain, repeat
+from types import NoneType
 from typing import Any
 
 from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, FunctionSpec, KeyBySpec, MapSpec, PeekSpec
 from rayflow.core.batch import Batch
+from rayflow.core.errors import KeyNotUsable
 from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import Failures, without
 from rayflow.operators.registry import runs
 from rayflow.serde.keys import all_as_equal
+
+_GIVE_A_KEY = "Return a key for every record, filter out those that have none, or set on_error= of key_by()"
 
 
 class FunctionOperator(Operator):
@@ -139,7 +143,23 @@ class KeyByOperator(FunctionOperator):
     """Replaces each key by the function's result. The exchange after it moves records to their partitions.
 
     Keys that are equal in Python become one key, so that the key of a state row does not depend on which came first.
+    None is no key: records without one would be spread over the partitions of the output.
     """
 
+    def process(self, batch: Batch, input: Input) -> Outputs:
+        keys, kept, dead = self.failures.apply(self.spec.fn, batch.values, batch)
+        kinds = set(map(type, keys))
+        if NoneType in kinds:
+            keys, kept, more = self.failures.apply(_not_null, keys, kept)
+            kinds.discard(NoneType)
+            dead += more
+        return (*dead, (OUT, self.combine(kept, all_as_equal(keys, kinds))))
+
     def combine(self, batch: Batch, results: list[Any]) -> Batch:
-        return batch.with_keys(all_as_equal(results))
+        return batch.with_keys(results)
+
+
+def _not_null(key: Any) -> Any:
+    if key is None:
+        raise KeyNotUsable("key_by() gave None, which is no key", advice=_GIVE_A_KEY)
+    return key

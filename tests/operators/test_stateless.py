@@ -9,7 +9,10 @@ import pytest
 from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
 from rayflow.api.specs.outputs import PrintSpec
 from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
-from rayflow.core.outputs import OUT
+from rayflow.core.errors import KeyNotUsable
+from rayflow.core.failures import DeadLetter, Skip
+from rayflow.core.outputs import DEAD_LETTER, OUT
+from rayflow.core.topics import TopicRef
 from tests.operators.harness import Bench, batch_of
 
 
@@ -81,6 +84,19 @@ def test_print_writes_label_key_and_value(capsys: pytest.CaptureFixture[str]) ->
 
 def test_key_by_replaces_the_keys() -> None:
     assert Bench(KeyBySpec(lambda v: v % 2)).process(batch_of([1, 2, 3]))[OUT].keys == [1, 0, 1]
+
+
+def test_a_key_of_none_is_an_error_of_its_record() -> None:
+    batch = batch_of([{"k": "x"}, {}, {"k": 1.0}])
+    with pytest.raises(KeyNotUsable, match=r"key_by\(\) gave None") as caught:
+        Bench(KeyBySpec(lambda v: v.get("k"))).process(batch)
+    assert (caught.value.operator, caught.value.topic, caught.value.offset) == ("op", "orders", 101)
+    skipping = Bench(KeyBySpec(lambda v: v.get("k"), Skip()))
+    assert skipping.process(batch)[OUT].keys == ["x", 1]
+    assert skipping.counters.errors == 1
+    out = Bench(KeyBySpec(lambda v: v.get("k"), DeadLetter(TopicRef("dead")))).process(batch)
+    assert (out[OUT].keys, out[DEAD_LETTER].values) == (["x", 1], [{}])
+    assert ("rayflow.error", b"RF-2006") in (out[DEAD_LETTER].headers or [])[0]
 
 
 def test_group_by_key_drops_and_counts_null_keys() -> None:
