@@ -14,6 +14,7 @@ from rayflow.core.failures import DeadLetter
 from rayflow.core.outputs import DEAD_LETTER, Output
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
+from rayflow.plan.loops import check_loops
 from rayflow.plan.partitioning import Partitions
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
 from rayflow.plan.systems import check_systems
@@ -61,6 +62,7 @@ class _Compiler:
     def __init__(self, job: Job) -> None:
         check_graph(job)
         check_systems(job.graph.nodes.values(), job.delivery)
+        check_loops(job.graph.nodes)
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes

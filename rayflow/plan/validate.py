@@ -11,12 +11,11 @@ from rayflow.api.specs.outputs import SinkSpec
 from rayflow.core.errors import InvariantBroken
 from rayflow.core.failures import DeadLetter
 from rayflow.core.outputs import DEAD_LETTER
-from rayflow.plan.loops import check_loops
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, StagePlan
 
 
 def check_graph(job: Job) -> None:
-    """Raise InvalidJob for a job that reads nothing, has no effect, or feeds itself."""
+    """Raise InvalidJob for a job that reads nothing or has no effect."""
     nodes = job.graph.nodes.values()
     if not nodes:
         raise invalid(f"the job {job.name!r} reads nothing", 'Begin with job.stream("topic")', job.location)
@@ -26,7 +25,6 @@ def check_graph(job: Job) -> None:
             'End one with .to("topic"), or with .print() to look at it',
             list(nodes)[-1].location,
         )
-    check_loops(job.graph.nodes)
 
 
 def check_names(nodes: Mapping[str, Node], generated: Sequence[str]) -> None:

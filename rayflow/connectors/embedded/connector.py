@@ -29,6 +29,7 @@ class EmbeddedAppender(Appender):
         self._closed = False
 
     def append(self, batch: EncodedBatch) -> None:
+        batch.check()
         self._waiting.append(batch)
         self._size += sum(map(len, filter(None, batch.values)))
         if self._size >= BLOB_BYTES:
