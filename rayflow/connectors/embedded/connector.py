@@ -23,7 +23,7 @@ class EmbeddedAppender(Appender):
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._packer = Packer()
+        self._packer = Packer(sticky=False)
         self._waiting: list[EncodedBatch] = []
         self._size = 0
         self._closed = False
