@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any
 
 from rayflow.api.location import invalid
-from rayflow.api.source import gives_nothing, returned_classes
+from rayflow.api.source import gives_nothing, returned_classes, returns_several
 
 
 def check_function(fn: Any, method: str, *arguments: str, gives: str = "a value") -> None:
@@ -45,9 +45,11 @@ def check_function(fn: Any, method: str, *arguments: str, gives: str = "a value"
 def check_iterable(fn: Any, method: str, *, records: bool) -> None:
     """Raise InvalidJob if `fn` can be seen to return one result instead of an iterable of results.
 
-    Text is always one result. `records`: so are dicts and named tuples, whose items are the parts of a record.
+    Text is always one result. `records`: so are dicts and named tuples, whose items are the parts of a record. An
+    annotation does not count where the source shows something else.
     """
-    for kind in [*_members(returned_type(fn)), *returned_classes(fn)]:
+    annotated = [] if returns_several(fn) else _members(returned_type(fn))
+    for kind in [*annotated, *returned_classes(fn)]:
         if kind is object or kind is Any:
             continue
         items = hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")

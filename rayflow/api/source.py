@@ -15,6 +15,8 @@ from typing import Any
 
 _PASSED = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Pass, ast.Delete, ast.For)
 """Statements that execution passes, or that end the function without a value (a bare `return`)."""
+_SEVERAL = (ast.List, ast.Tuple, ast.Set, ast.ListComp, ast.SetComp, ast.GeneratorExp)
+"""Expressions that make something with items."""
 
 
 def gives_nothing(fn: Any) -> bool:
@@ -40,6 +42,15 @@ def returned_classes(fn: Any) -> list[type[Any]]:
     return [kind for kind in made if kind is not None]
 
 
+def returns_several(fn: Any) -> bool:
+    """Whether it is a generator function, or a `return` statement makes a list or the like on the spot."""
+    function = _function(fn)
+    if function is None or inspect.isgeneratorfunction(function):
+        return function is not None
+    tree = _tree(function)
+    return tree is not None and any(isinstance(n.value, _SEVERAL) for n in _own(tree) if isinstance(n, ast.Return))
+
+
 def attributes_set(method: Any) -> Iterator[tuple[str, int]]:
     """The names of attributes that a method assigns to or deletes on its first argument, each with its line."""
     for node in _uses_of_argument(method, 0):
@@ -59,10 +70,20 @@ def _uses_of_argument(method: Any, argument: int) -> Iterator[ast.Attribute]:
         return
     name = (tree.args.posonlyargs + tree.args.args)[argument].arg
     first = 0 if function is None else function.__code__.co_firstlineno - 1
-    for node in ast.walk(tree):
+    nodes: list[ast.AST] = list(tree.body)
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
             node.lineno += first
             yield node
+        if not any(each.arg == name for each in _arguments(node)):  # otherwise the name means something else in there
+            nodes += ast.iter_child_nodes(node)
+
+
+def _arguments(node: ast.AST) -> list[ast.arg]:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return []
+    return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
 
 
 def _function(fn: Any) -> FunctionType | None:

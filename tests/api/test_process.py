@@ -259,7 +259,27 @@ class HarmlessBesideState(Replaced):
         yield alert()
 
 
-@pytest.mark.parametrize("given", [HarmlessBesideState, Replaced])
+class Shadowed(Replaced):
+    def process(self, value: Any, ctx: rf.Context) -> Iterable[Any]:
+        class Inner:
+            def __init__(self) -> None:
+                self.total = 5
+
+        def inner(self: Any, ctx: Any) -> None:
+            self.total = ctx.timer_at
+
+        return [Inner(), inner]
+
+
+class WronglyAnnotated(rf.ProcessFunction[Any, Any, Any]):
+    def process(self, value: Any, ctx: rf.Context) -> Alert:  # type: ignore[override]
+        return [Alert("ann")]  # type: ignore[return-value]
+
+    def on_timer(self, at: int, ctx: rf.Context) -> Alert:  # type: ignore[override, misc]
+        yield Alert("ann")
+
+
+@pytest.mark.parametrize("given", [HarmlessBesideState, Replaced, Shadowed, WronglyAnnotated])
 def test_attributes_beside_the_states_and_results_that_cannot_be_seen_are_accepted(given: Any) -> None:
     rf.Job("j").stream("a").group_by_key().process(given)
 
