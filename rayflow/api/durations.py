@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import isfinite
 
 from rayflow.api.location import invalid
 
@@ -35,7 +36,15 @@ def duration_of(
     least: int = 1,
 ) -> int:
     """ms of a duration that a call takes as one timedelta or in keywords, not both. Raises InvalidJob."""
-    parts = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+    keywords = {"days": days, "hours": hours, "minutes": minutes, "seconds": seconds, "milliseconds": milliseconds}
+    for name, number in keywords.items():
+        if not isinstance(number, int | float) or not isfinite(number):
+            given = number if isinstance(number, float) else f"a {type(number).__name__}"
+            raise invalid(f"{name}= of {what} is {given}", f"Give a number: {name}=5")
+    try:
+        parts = timedelta(**keywords)
+    except OverflowError:
+        raise invalid(f"{what} is too long", "Give a duration of at most 999,999,999 days") from None
     if whole is not None:
         if parts:
             raise invalid(f"{what} is given twice", "Give a timedelta or keywords such as minutes=1, not both")

@@ -18,6 +18,8 @@ class Flow:
     Attributes:
         key, value: serdes that a sink uses unless it names its own.
         rekeyed: where `key_by` replaced the source's keys ("file.py:12"), or None while they are intact.
+        carried: whether a function that sees only the value (or a table, a window, a merge) came after the keys were
+            set. The stream is still keyed. Version 0.1 called it unkeyed, which shows in the plans of its jobs.
     """
 
     graph: Graph
@@ -26,6 +28,7 @@ class Flow:
     value: Serde[Any]
     output: Output = OUT
     rekeyed: str | None = None
+    carried: bool = False
 
     def add(
         self,
@@ -38,7 +41,7 @@ class Flow:
     ) -> Flow:
         """Add an operator after this place. Returns its output."""
         node = self.graph.add(kind, spec, (self.feed(),), name=name)
-        return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed)
+        return Flow(self.graph, node, key or self.key, value or self.value, OUT, self.rekeyed, self.carried)
 
     def feed(self, input: Input = IN) -> InputEdge:
         """The edge from this place to one input of an operator."""
@@ -55,4 +58,8 @@ class Flow:
 
     def rekeyed_at(self, location: str) -> Flow:
         """The same place, after which keys are no longer the source's."""
-        return replace(self, rekeyed=location)
+        return replace(self, rekeyed=location, carried=False)
+
+    def carrying(self, carried: bool = True) -> Flow:
+        """The same place, with or without the mark that something kept the keys."""
+        return replace(self, carried=carried)

@@ -169,7 +169,7 @@ class Job:
         if topic in self.graph.samples:
             raise invalid(f"topic {topic} has a sample already", "Give sample= once for each topic")
         if callable(given):
-            check_function(given, "stream(sample=)")
+            check_function(given, "stream(sample=)", gives="a list of values, or write yield")
             values = given
         elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
             kept = tuple(given)

@@ -39,5 +39,5 @@ def check_on_error(given: Any) -> OnError:
             "on_error= is given something else than a decision",
             'Use rf.stop, rf.skip, rf.dead_letter("topic") or a function: FailedRecord -> rf.skip or rf.stop',
         )
-    check_function(given, "on_error=", "failed_record")
+    check_function(given, "on_error=", "failed_record", gives="rf.skip or rf.stop")
     return given  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from rayflow.api.aggregations import Aggregation, AnyAggregation, BuiltIn
+from rayflow.api.functions import check_function
 from rayflow.api.location import invalid
 from rayflow.serde.record import Record
 from rayflow.serde.record_names import is_record_class, register_record
@@ -42,6 +43,17 @@ def _check_names(aggregations: dict[str, Any]) -> None:
             if callable(aggregation):
                 advice = f"Call it: {name}=rf.{getattr(aggregation, '__name__', 'count')}(); " + advice
             raise invalid(f"aggregation {name!r} is a {type(aggregation).__name__}", advice)
+        _check_functions(name, aggregation)
+
+
+def _check_functions(name: str, aggregation: Any) -> None:
+    if isinstance(aggregation, Aggregation):
+        kind = type(aggregation).__name__
+        check_function(aggregation.create, f"{kind}.create", gives="an accumulator")
+        check_function(aggregation.add, f"{kind}.add", "accumulator", "value", gives="the accumulator")
+        check_function(aggregation.result, f"{kind}.result", "accumulator", gives="the result")
+    elif aggregation.fn is not None:
+        check_function(aggregation.fn, f"{name}=rf.{aggregation.kind}()", "value")
 
 
 @cache

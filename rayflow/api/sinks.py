@@ -28,7 +28,7 @@ def add_sink(
     if timestamp is not None:
         check_function(timestamp, "to(timestamp=)", "value")
     if headers is not None:
-        check_function(headers, "to(headers=)", "value")
+        check_function(headers, "to(headers=)", "value", gives="")
     spec = SinkSpec(
         topic_ref(topic),
         flow.key if key is None else serde_of(key, "key="),

@@ -137,6 +137,12 @@ class StateDescriptor:
             "State belongs to a record's key: use it in process() and on_timer() only, not in __init__",
         )
 
+    @property
+    def to_change(self) -> str:
+        """Advice for someone who assigned to the attribute."""
+        change = {"value": "set(x)", "list": "set(items) or .append(item)", "map": "set(item, x)"}[self.kind]
+        return f"Write self.{self.name}.{change}, and self.{self.name}.clear() to remove it"
+
     def __repr__(self) -> str:
         return f"<{self.kind} state {self.name!r}>"
 

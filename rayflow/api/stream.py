@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rayflow.api.branches import Branches
 from rayflow.api.flow import Flow
-from rayflow.api.functions import check_function, item_type, returned_type
+from rayflow.api.functions import check_function, check_iterable, item_type, returned_type
 from rayflow.api.graph import check_identifier
 from rayflow.api.location import caller_location, invalid
 from rayflow.api.misuse import Misuse, Misused
@@ -50,7 +50,7 @@ class Stream(Misuse, Generic[K, V]):
 
     _misused: ClassVar[Misused | None] = Misused(
         "needs a keyed stream, and this one is not keyed at this point",
-        "Put .key_by(fn) right before it, or .group_by_key() to keep the topic's own keys",
+        "Put .key_by(fn) before it, or .group_by_key() to keep the topic's own keys",
     )
 
     def __init__(self, flow: Flow) -> None:
@@ -101,7 +101,8 @@ class Stream(Misuse, Generic[K, V]):
         ...     d.read("words")
         ['to', 'be', 'or', 'not']
         """
-        check_function(fn, "flat_map()", "value")
+        check_function(fn, "flat_map()", "value", gives="a list of values, or write yield")
+        check_iterable(fn, "flat_map()", records=False)
         value = serde_of_result(item_type(returned_type(fn)))
         return Stream(self._flow.add("flat_map", FlatMapSpec(fn, check_on_error(on_error)), name=name, value=value))
 
@@ -112,7 +113,7 @@ class Stream(Misuse, Generic[K, V]):
         >>> rf.Job("example").stream("words", value=str).peek(print)
         <Stream words | peek>
         """
-        check_function(fn, "peek()", "value")
+        check_function(fn, "peek()", "value", gives="")
         return type(self)(self._flow.add("peek", PeekSpec(fn, check_on_error(on_error)), name=name))
 
     def print(self, label: str | None = None, *, name: str | None = None) -> Self:
@@ -128,7 +129,8 @@ class Stream(Misuse, Generic[K, V]):
     def key_by(self, fn: Callable[[V], K2], *, on_error: OnError = stop, name: str | None = None) -> KeyedStream[K2, V]:
         """Set each record's key to `fn(value)`, and repartition the stream by key (an exchange).
 
-        A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these.
+        A key is bytes, str, int, float, bool, date, datetime, UUID or a tuple of these. None is an error of its record
+        (RF-2006): filter such records out, or set `on_error=`.
 
         >>> import rayflow as rf
         >>> job = rf.Job("example")
@@ -162,7 +164,7 @@ class Stream(Misuse, Generic[K, V]):
                 f"group_by_key() needs the topic's own keys, but key_by() at {self._flow.rekeyed} replaced them",
                 "Drop group_by_key() if the stream is still keyed by that, or call key_by() again",
             )
-        return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name))
+        return KeyedStream(self._flow.add("group_by_key", GroupByKeySpec(), name=name).carrying(False))
 
     def merge(self, *others: Stream[K2, V2], name: str | None = None) -> Stream[K | K2, V | V2]:
         """Merge this stream with others, in no particular order. A stream that is given twice is included twice.
@@ -233,7 +235,7 @@ class Stream(Misuse, Generic[K, V]):
         ...     d.read("stamped")
         [{'text': 'hello', 'at': 1000}]
         """
-        spec = process_spec(make, keyed=self._is_keyed, on_error=check_on_error(on_error))
+        spec = process_spec(make, keyed=self._is_keyed, carried=self._flow.carried, on_error=check_on_error(on_error))
         value = serde_of_result(result_of_process(spec))
         return Stream(self._flow.add("process", spec, name=name, value=value))
 
@@ -283,7 +285,9 @@ class Stream(Misuse, Generic[K, V]):
         """
         from rayflow.api.table import Table, check_emit
 
-        keyed = self if self._is_keyed else self.group_by_key()
+        # Jobs of version 0.1 have a group_by_key there also where the keys were carried: their plans stay as they are.
+        grouped = self._is_keyed and (self._flow.rekeyed is not None or not self._flow.carried)
+        keyed = self if grouped else self.group_by_key()
         return Table(keyed._flow.add("to_table", LatestSpec(check_emit(emit)), name=name))
 
     @property

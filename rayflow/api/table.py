@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rayflow.api.flow import Flow
 from rayflow.api.location import invalid
@@ -11,10 +11,12 @@ from rayflow.api.misuse import Misuse, Misused
 from rayflow.api.on_error import stop
 from rayflow.api.sinks import add_sink
 from rayflow.api.specs.table import Emit
-from rayflow.api.stream import Stream
 from rayflow.core.failures import OnError
 from rayflow.core.topics import TopicRef
 from rayflow.serde.base import Serde
+
+if TYPE_CHECKING:
+    from rayflow.api.keyed import KeyedStream
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -41,15 +43,17 @@ class Table(Misuse, Generic[K, V]):
     def __repr__(self) -> str:
         return self._flow.describe("Table")
 
-    def changes(self) -> Stream[K, V]:
-        """Return the table's changes as a stream.
+    def changes(self) -> KeyedStream[K, V]:
+        """Return the table's changes as a stream with the table's keys.
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str)
         >>> words.key_by(lambda word: word).count().changes().filter(lambda count: count > 10)
-        <Stream words | key_by | count | filter>
+        <KeyedStream words | key_by | count | filter>
         """
-        return Stream(self._flow)
+        from rayflow.api.keyed import KeyedStream
+
+        return KeyedStream(self._flow.carrying())
 
     def to(
         self,

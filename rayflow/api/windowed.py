@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rayflow.api.aggregations import AnyAggregation
 from rayflow.api.flow import Flow
@@ -14,11 +14,13 @@ from rayflow.api.reducers import aggregate_spec, count_spec, fold_spec, reduce_s
 from rayflow.api.sinks import add_sink
 from rayflow.api.specs.reducers import AggregateSpec, FoldSpec
 from rayflow.api.specs.window import Window, WindowEmit, WindowSpec
-from rayflow.api.stream import Stream
 from rayflow.api.topics import topic_ref
 from rayflow.core.failures import OnError
 from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
+
+if TYPE_CHECKING:
+    from rayflow.api.keyed import KeyedStream
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,7 +29,7 @@ R = TypeVar("R")
 
 
 class WindowedStream(Misuse, Generic[K, V]):
-    """A keyed stream divided into windows. Results have the window's key.
+    """A keyed stream divided into windows. Results have the window's key, and are a keyed stream.
 
     With `emit="final"` (the default) a window emits one result, when the watermark passes its end and the grace period.
     With `emit="updates"` it emits a new result after every record, until it is final.
@@ -70,7 +72,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         on_error: OnError = ...,
         name: str | None = ...,
         **aggregations: AnyAggregation[V, Any],
-    ) -> Stream[K, R]: ...
+    ) -> KeyedStream[K, R]: ...
 
     @overload
     def aggregate(
@@ -81,7 +83,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         on_error: OnError = ...,
         name: str | None = ...,
         **aggregations: AnyAggregation[V, Any],
-    ) -> Stream[K, Any]: ...
+    ) -> KeyedStream[K, Any]: ...
 
     def aggregate(
         self,
@@ -91,7 +93,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         on_error: OnError = stop,
         name: str | None = None,
         **aggregations: AnyAggregation[V, Any],
-    ) -> Stream[K, Any]:
+    ) -> KeyedStream[K, Any]:
         """Aggregate the values of each key and window.
 
         The result is a record with `key`, `window_start` and `window_end` (ms since the Unix epoch) and a field per
@@ -121,13 +123,13 @@ class WindowedStream(Misuse, Generic[K, V]):
         emit: WindowEmit = "final",
         on_error: OnError = stop,
         name: str | None = None,
-    ) -> Stream[K, V]:
+    ) -> KeyedStream[K, V]:
         """Combine the values of a key and window: `fn(accumulator, value)`; the first is the first accumulator.
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
         >>> words.window(rf.tumbling(minutes=1)).reduce(max)
-        <Stream words | key_by | window>
+        <KeyedStream words | key_by | window>
         """
         return self._reduce(reduce_spec(fn, on_error), emit, name)
 
@@ -140,7 +142,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         emit: WindowEmit = ...,
         on_error: OnError = ...,
         name: str | None = ...,
-    ) -> Stream[K, A]: ...
+    ) -> KeyedStream[K, A]: ...
 
     @overload
     def fold(
@@ -151,7 +153,7 @@ class WindowedStream(Misuse, Generic[K, V]):
         emit: WindowEmit = ...,
         on_error: OnError = ...,
         name: str | None = ...,
-    ) -> Stream[K, A]: ...
+    ) -> KeyedStream[K, A]: ...
 
     def fold(
         self,
@@ -161,27 +163,29 @@ class WindowedStream(Misuse, Generic[K, V]):
         emit: WindowEmit = "final",
         on_error: OnError = stop,
         name: str | None = None,
-    ) -> Stream[K, Any]:
+    ) -> KeyedStream[K, Any]:
         """Combine the values of a key and window, from `initial` (a value, or a function that makes one).
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word[0])
         >>> words.window(rf.tumbling(minutes=1)).fold(0, lambda longest, word: max(longest, len(word)))
-        <Stream words | key_by | window>
+        <KeyedStream words | key_by | window>
         """
         return self._reduce(fold_spec(initial, fn, on_error), emit, name)
 
-    def count(self, *, emit: WindowEmit = "final", name: str | None = None) -> Stream[K, int]:
+    def count(self, *, emit: WindowEmit = "final", name: str | None = None) -> KeyedStream[K, int]:
         """Count the records of each key and window.
 
         >>> import rayflow as rf
         >>> words = rf.Job("example").stream("words", value=str).key_by(lambda word: word)
         >>> words.window(rf.tumbling(hours=1)).count(emit="updates")
-        <Stream words | key_by | window>
+        <KeyedStream words | key_by | window>
         """
         return self._reduce(count_spec(), emit, name)
 
-    def _reduce(self, reducer: AggregateSpec | FoldSpec, emit: WindowEmit, name: str | None) -> Stream[K, Any]:
+    def _reduce(self, reducer: AggregateSpec | FoldSpec, emit: WindowEmit, name: str | None) -> KeyedStream[K, Any]:
+        from rayflow.api.keyed import KeyedStream
+
         if emit not in ("final", "updates"):
             raise invalid(f"emit={emit!r} is unknown for windows", 'Use emit="final" or emit="updates"')
         spec = WindowSpec(self._window, self._grace, emit, reducer, late=self._late is not None)
@@ -190,4 +194,4 @@ class WindowedStream(Misuse, Generic[K, V]):
         if self._late is not None:
             late = Flow(flow.graph, flow.node, self._flow.key, self._flow.value, LATE)
             add_sink(late, self._late, name=f"{flow.node.id}-late", kind="late_to")
-        return Stream(flow)
+        return KeyedStream(flow.carrying())

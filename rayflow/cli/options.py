@@ -39,6 +39,13 @@ def _lost_marker(_ctx: click.Context, _param: click.Parameter, given: str | None
     return LostMarker("republish" if choice == "republish" else "skip", int(epoch))
 
 
+def finite(_ctx: click.Context, _param: click.Parameter, given: float) -> float:
+    """A callback for options that are a number of seconds or CPUs: NaN passes every comparison, and is refused."""
+    if not 0 <= given < float("inf"):
+        raise click.BadParameter(f"{given} is not a finite number, or it is negative")
+    return given
+
+
 def state_option(command: F) -> F:
     """--state DIR."""
     help_text = "Directory for local data: state, checkpoints, the embedded log.  [default: rayflow-data]"

@@ -9,6 +9,11 @@ from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from rayflow.core.errors import EncodeFailed
+
+BYTES: set[type[Any]] = {bytes, type(None)}
+"""The types of encoded keys and values."""
+
 Headers = list[tuple[str, bytes | None]]
 """The headers of one record, in order; a name may repeat."""
 
@@ -274,3 +279,15 @@ class EncodedBatch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def check(self) -> None:
+        """Raise EncodeFailed unless the columns have the types that are written above. The embedded log would keep what
+        it could never read again. For records from outside of a job; an operator checks what it stages."""
+        expected = ((self.keys, "key", BYTES), (self.values, "value", BYTES), (self.timestamps, "timestamp", {int}))
+        for column, name, types in expected:
+            for kind in set(map(type, column)) - types:
+                raise EncodeFailed(
+                    f"A record's {name} is a {kind.__name__}",
+                    topic=self.topic,
+                    advice="Keys and values are bytes or None, timestamps are ms since the Unix epoch (int)",
+                )

@@ -35,7 +35,7 @@ from rayflow.engine.sent_time import SentTime
 from rayflow.engine.stage_edges import StageEdges
 from rayflow.engine.task_operators import TaskOperators
 from rayflow.engine.topology import Topology
-from rayflow.operators.base import Operator, OperatorCounters, Outputs, Passing
+from rayflow.operators.base import Operator, OperatorCounters, Outputs, Passing, Warn, no_warning
 from rayflow.plan.physical import Edge, JobPlan
 from rayflow.state.base import Stamp
 from rayflow.state.task_state import TaskState
@@ -56,9 +56,17 @@ class Task:
     """
 
     def __init__(
-        self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock, epoch: Epoch
+        self,
+        plan: JobPlan,
+        topology: Topology,
+        task: TaskId,
+        state: TaskState,
+        clock: Clock,
+        epoch: Epoch,
+        warn: Warn = no_warning,
     ) -> None:
-        """`epoch`: the epoch that opens now, which follows the checkpoint that `state` contains."""
+        """`epoch`: the epoch that opens now, which follows the checkpoint that `state` contains. `warn`: where
+        operators' warnings go."""
         self.id = task
         self.state = state
         stage = plan.stage(task.stage)
@@ -66,7 +74,7 @@ class Task:
         self._actions: list[TaskAction] = []
         self._positions: dict[str, int] = {}
         self._draining: Iterator[None] | None = None
-        self._operators = TaskOperators(plan, topology, task, state, clock)
+        self._operators = TaskOperators(plan, topology, task, state, clock, warn)
         self._edges = StageEdges(plan, topology, task)
         self.time = EventTime(self._operators.streams, self._edges.channels, self._operators.absent)
         self._operator_time = OperatorTime(stage, {e.id: e for e in plan.exchanges}, self._operators.by_id)

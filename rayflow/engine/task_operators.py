@@ -5,7 +5,7 @@ from __future__ import annotations
 from rayflow.core.clock import Clock
 from rayflow.core.ids import TaskId
 from rayflow.engine.topology import Topology
-from rayflow.operators.base import Operator, OperatorContext
+from rayflow.operators.base import Operator, OperatorContext, Warn
 from rayflow.operators.calling import CallingOperator
 from rayflow.operators.registry import build
 from rayflow.operators.sink import SinkOperator
@@ -26,7 +26,9 @@ class TaskOperators:
         counters: the counters of each operator.
     """
 
-    def __init__(self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock) -> None:
+    def __init__(
+        self, plan: JobPlan, topology: Topology, task: TaskId, state: TaskState, clock: Clock, warn: Warn
+    ) -> None:
         stage = plan.stage(task.stage)
         self.by_id: dict[str, Operator] = {operator.id: build(operator) for operator in stage.operators}
         self.sinks = {id: op for id, op in self.by_id.items() if isinstance(op, SinkOperator)}
@@ -42,7 +44,7 @@ class TaskOperators:
                     self.streams[id] = stream
                 else:
                     self.absent.append(id)
-        self._contexts = {id: OperatorContext(plan.name, id, task, state, clock) for id in self.by_id}
+        self._contexts = {id: OperatorContext(plan.name, id, task, state, clock, told=warn) for id in self.by_id}
         self.counters = {id: context.counters for id, context in self._contexts.items()}
 
     def open(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -19,6 +19,14 @@ Outputs: TypeAlias = Iterable[tuple[Output, Batch]]
 
 Passing: TypeAlias = Generator[tuple[Output, Batch], None, int]
 """An operator's outputs, in order; returns the watermark (ms) to pass on after them."""
+
+
+Warn: TypeAlias = Callable[[str, str, str], None]
+"""Tells the user once what looks wrong, without a record's key or value: operator, what, advice."""
+
+
+def no_warning(operator: str, what: str, advice: str) -> None:
+    """A Warn that nobody hears."""
 
 
 @dataclass(slots=True)
@@ -44,6 +52,7 @@ class OperatorContext:
         state: the task's state.
         clock: wall-clock ms; the only source of processing time.
         counters: add to `errors`, `dead_letters`, `late`, `dropped`; the task counts records in and out.
+        told: where warnings go; call `warn`.
     """
 
     job: str
@@ -52,6 +61,11 @@ class OperatorContext:
     state: TaskState
     clock: Clock
     counters: OperatorCounters = field(default_factory=OperatorCounters)
+    told: Warn = no_warning
+
+    def warn(self, what: str, advice: str) -> None:
+        """Warn the user, who sees a warning once, whatever the number of tasks. Not for every record."""
+        self.told(self.operator, what, advice)
 
     @property
     def origin(self) -> Origin:

@@ -174,7 +174,11 @@ class Failures:
             return KeyNotUsable(f"A key of type {_name(batch.keys[index])} cannot be hashed", **place)
         if self.doing is not None:
             return self.error(f"{_name(error)}: could not {self.doing}", **place)
-        line = users_line(error.__traceback__) or "a built-in function"
+        line = users_line(error.__traceback__)
+        if line is None and isinstance(error, TypeError) and str(error).endswith("object is not iterable"):
+            what = f"The function returned one result, not an iterable of results: {error}"  # the type, never the value
+            return self.error(what, advice="Return a list, or write yield instead of return", **place)
+        line = line or "a built-in function"
         what = _name(error) if self.during is None else f"{_name(error)} in {self.during},"
         return self.error(f"{what} at {line}", **place)
 

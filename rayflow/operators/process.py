@@ -16,6 +16,7 @@ from rayflow.core.outputs import OUT, Input, Output
 from rayflow.operators.base import Operator, OperatorContext, Outputs, Passing
 from rayflow.operators.expiry import Sweep, TimeToLive
 from rayflow.operators.failing import DeadLetters, Failures, users_line, without
+from rayflow.operators.functions import recorded, warn_of_parts
 from rayflow.operators.live_state import LiveList, LiveMap, LiveValue
 from rayflow.operators.process_context import RecordContext
 from rayflow.operators.reducing import CHUNK
@@ -37,6 +38,7 @@ class ProcessOperator(Operator):
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
+        self._looked = False
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -48,11 +50,16 @@ class ProcessOperator(Operator):
         why = "its class has no on_timer" if self.spec.keyed else "the stream is not keyed"
         self.moment = RecordContext(context.operator, context.clock, self.timers, why)
         self.sweep: Sweep | None = None
+        self.live: dict[str, LiveValue | LiveList | LiveMap] = {}
         for descriptor in states_of(type(self.function)):
             self._bind(descriptor)
 
     def process(self, batch: Batch, input: Input) -> Outputs:
         moment, run = self.moment, self.function.process
+        first: list[Any] | None = None
+        if not self._looked:
+            self._looked, first = True, []
+            run = recorded(run, first)
         moment.place(batch.origin, self.watermark, self.watermark)
         produced: list[list[Any]] = []
         remaining = iter(batch.values)
@@ -66,6 +73,9 @@ class ProcessOperator(Operator):
                 produced.append([] if results is None else list(results))
 
         rejected, dead = self.failures.each(batch, remaining, step)
+        self._expect_states()
+        if first is not None:
+            warn_of_parts(self.context, "process()", first, (str, bytes, dict))
         kept = without(batch, rejected)
         indexes = list(chain.from_iterable(map(repeat, range(len(produced)), map(len, produced))))
         return (*dead, (OUT, kept.take(indexes).with_values(list(chain.from_iterable(produced)))))
@@ -109,8 +119,10 @@ class ProcessOperator(Operator):
                 dead: DeadLetters = self.timer_failures.one(failed, 0, error)
                 yield from dead
             if len(made.values) >= CHUNK:
+                self._expect_states()
                 yield OUT, made.batch(self.context)
                 made = _Made()
+        self._expect_states()
         yield OUT, made.batch(self.context)
 
     def _make(self) -> ProcessFunction[Any, Any, Any]:
@@ -155,7 +167,22 @@ class ProcessOperator(Operator):
             live = LiveMap(state.nested(operator, name), self.moment, ttl)
         if ttl is not None and self.sweep is not None:
             self.sweep.register(name, live, ttl)
-        self.function.__dict__[name] = live
+        self.function.__dict__[name] = self.live[name] = live
+
+    def _expect_states(self) -> None:
+        """Raise InvalidJob if the function has replaced a state: all keys would share what stands there now."""
+        own = self.function.__dict__
+        if self.live.items() <= own.items():
+            return
+        state = next(
+            state for state in states_of(type(self.function)) if own.get(state.name) is not self.live[state.name]
+        )
+        raise InvalidJob(
+            f"{type(self.function).__name__} replaced its state {state.name!r} by an attribute",
+            job=self.context.job,
+            operator=self.context.operator,
+            advice=state.to_change,
+        )
 
 
 class _Made:

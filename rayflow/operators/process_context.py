@@ -8,8 +8,9 @@ from typing import Any
 from rayflow.api.process import Context, TimerClock
 from rayflow.core.batch import Headers, Origin
 from rayflow.core.clock import Clock
-from rayflow.core.errors import InvalidJob
+from rayflow.core.errors import InvalidJob, UserFunctionFailed
 from rayflow.core.ids import WATERMARK_MIN
+from rayflow.operators.time_column import LAST_TIME
 from rayflow.operators.timers import Timers
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -57,10 +58,21 @@ class RecordContext(Context):
     def timer_at(self, at: int, *, clock: TimerClock = "event") -> None:
         if not self._timers:
             raise InvalidJob(f"A timer is set, but {self._no_timers}", operator=self._operator)
+        if clock not in self._timers:
+            raise _refused("timer_at", f"clock={clock!r}", 'Use clock="event" or clock="processing"')
         if type(at) is not int:
-            raise TypeError(f"timer_at takes ms since the Unix epoch (int), not a {type(at).__name__}")
+            raise _refused("timer_at", f"a time of type {type(at).__name__}", "Give ms since the Unix epoch (int)")
+        if not -LAST_TIME <= at <= LAST_TIME:
+            what = "a time beyond the year 9999" if at > 0 else "a time thousands of years ago"
+            raise _refused("timer_at", what, "Give milliseconds since the Unix epoch, not micro- or nanoseconds")
         self._timers[clock].add(at, self.key)
 
     def timer_in(self, duration: timedelta, *, clock: TimerClock = "event") -> None:
+        if not isinstance(duration, timedelta):
+            raise _refused("timer_in", f"a {type(duration).__name__}", "Give a duration: timedelta(minutes=10)")
         start = self.timestamp if clock == "event" else self._clock()
         self.timer_at(start + duration // _MILLISECOND, clock=clock)
+
+
+def _refused(method: str, what: str, advice: str) -> UserFunctionFailed:
+    return UserFunctionFailed(f"{method}() is given {what}", advice=advice)

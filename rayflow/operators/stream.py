@@ -15,7 +15,14 @@ from rayflow.core.outputs import OUT, Input
 from rayflow.operators.base import Operator, OperatorContext, Outputs
 from rayflow.operators.failing import DeadLetters, Failures, without
 from rayflow.operators.registry import runs
-from rayflow.operators.time_column import are_times, checked_time, is_ascending
+from rayflow.operators.time_column import (
+    SECONDS,
+    TIMES_1000,
+    are_times,
+    checked_time,
+    is_ascending,
+    look_like_seconds,
+)
 from rayflow.serde.base import Serde
 
 
@@ -41,6 +48,7 @@ class StreamOperator(Operator):
     def __init__(self, spec: StreamSpec) -> None:
         self.spec = spec
         self.max_timestamp = WATERMARK_MIN
+        self._looked = spec.timestamp is None
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -99,6 +107,10 @@ class StreamOperator(Operator):
             check = _broker_time if fn is None else checked_time
             times, rejected, more = self.time_failures.attempt(check, times, raw)
             decoded, dead = without(decoded, rejected), (*dead, *more)
+        if not self._looked:
+            self._looked = True
+            if look_like_seconds(times):
+                self.context.warn(SECONDS, TIMES_1000)
         return decoded.with_timestamps(times), dead
 
     def _ask(self, fn: Callable[[Any], int], raw: Batch, decoded: Batch) -> tuple[list[Any], list[int], DeadLetters]:

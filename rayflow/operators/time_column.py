@@ -22,6 +22,22 @@ def are_times(column: list[Any]) -> bool:
     return oldest >= 0 and newest <= LAST_TIME
 
 
+def look_like_seconds(times: list[int]) -> bool:
+    """Whether the times of a column are probably seconds: as ms they lie within some weeks of 1970, and as seconds
+    between the years 2000 and 2100.
+
+    >>> look_like_seconds([1_700_000_000]), look_like_seconds([1_700_000_000_000]), look_like_seconds([0, 60_000])
+    (True, False, False)
+    """
+    return bool(times) and 946_684_800 <= min(times) <= 4_102_444_800
+
+
+SECONDS = "timestamp= gives times in January or February 1970: probably seconds, not milliseconds"
+"""The warning for such times."""
+TIMES_1000 = "Return milliseconds since the Unix epoch: seconds * 1000"
+"""The advice that belongs to it."""
+
+
 def span_of(times: list[int]) -> tuple[int, int]:
     """The minimum and the maximum of a non-empty column. Most columns are sorted, which is checked fast.
 

@@ -14,11 +14,12 @@ from rayflow.core.failures import DeadLetter
 from rayflow.core.outputs import DEAD_LETTER, Output
 from rayflow.core.topics import TopicRef
 from rayflow.plan.components import Components
+from rayflow.plan.loops import check_loops
 from rayflow.plan.partitioning import Partitions
 from rayflow.plan.physical import Edge, ExchangePlan, JobPlan, OperatorPlan, SinkPlan, SourcePlan, StagePlan
 from rayflow.plan.systems import check_systems
 from rayflow.plan.validate import check_graph, check_names, check_stages, validate
-from rayflow.serde import auto
+from rayflow.serde.auto import dead_letters
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class _Compiler:
     def __init__(self, job: Job) -> None:
         check_graph(job)
         check_systems(job.graph.nodes.values(), job.delivery)
+        check_loops(job.graph.nodes)
         self._job = job
         self._graph: Graph = job.graph
         self._nodes: Mapping[str, Node] = job.graph.nodes
@@ -165,7 +167,7 @@ class _Compiler:
 
     def _dead_letter_sink(self, stage: str, topic: TopicRef, nodes: Sequence[Node]) -> OperatorPlan:
         location = next(node.location for node in nodes if _dead_letter_topic(node) == topic)
-        spec = SinkSpec(topic, auto, auto)
+        spec = SinkSpec(topic, dead_letters, dead_letters)
         return OperatorPlan(self._dead_letter_id(stage, topic), "dead_letter", spec.label, spec, {}, location=location)
 
     def _dead_letter_id(self, stage: str, topic: TopicRef) -> str:

@@ -119,9 +119,10 @@ def as_equal(key: Any) -> Any:
         raise KeyNotUsable("a key is a tuple that is nested too deeply") from None
 
 
-def all_as_equal(keys: list[Any]) -> list[Any]:
-    """`as_equal` of each key of a column; the column itself if none can differ."""
-    kinds = set(map(type, keys))
+def all_as_equal(keys: list[Any], kinds: set[type[Any]] | None = None) -> list[Any]:
+    """`as_equal` of each key of a column; the column itself if none can differ. `kinds`: their types, if known."""
+    if kinds is None:
+        kinds = set(map(type, keys))
     if kinds == {tuple}:
         kinds = set(map(type, chain.from_iterable(keys)))
     return keys if kinds.isdisjoint(_AMBIGUOUS) else list(map(as_equal, keys))

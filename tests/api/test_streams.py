@@ -18,12 +18,21 @@ from rayflow.core.errors import InvalidJob
 from rayflow.core.failures import DeadLetter
 from rayflow.core.outputs import LATE
 from rayflow.core.topics import TopicRef
+from rayflow.plan.compile import plan_of
 
 
 class Order(rf.Record):
     user: str
     price: float
     ts: int = 0
+
+
+class Running(rf.ProcessFunction[str, float, float]):
+    total = rf.value(0.0)
+
+    def process(self, value: float, ctx: rf.Context) -> list[float]:
+        self.total.set(self.total.get() + value)
+        return [self.total.get()]
 
 
 def last_node(job: rf.Job) -> Node:
@@ -194,6 +203,38 @@ def test_a_sample_is_kept_with_its_topic() -> None:
     assert list(samples[TopicRef("b")].values()) == [{"n": 1}]
 
 
+def test_functions_of_the_value_keep_the_key_so_that_state_and_windows_follow_without_a_second_exchange() -> None:
+    job = rf.Job("j")
+    keyed = job.stream("orders", value=Order, timestamp=lambda o: o.ts).key_by(lambda o: o.user)
+    prices = keyed.map(lambda o: o.price).flat_map(lambda price: [price, price]).filter(lambda price: price > 0)
+    prices.split(big=lambda price: price > 10)["big"].count(emit="record").to("big", key=str)
+    prices.process(Running).to_table(emit="record").to("totals", key=str)
+    per_minute = prices.merge(keyed.map(lambda o: 1.0)).window(rf.tumbling(minutes=1)).aggregate(total=rf.sum())
+    per_minute.fold(0.0, lambda most, r: max(most, r.total)).changes().reduce(max).to("most", key=str)
+    plan = plan_of(job)
+    assert ([stage.id for stage in plan.stages], len(plan.exchanges)) == (["s1", "s2"], 1)
+    with rf.testing.Driver(job) as d:
+        d.send_all("orders", [Order("ann", 20.0, 0), Order("bob", 5.0, 1), Order("ann", 1.0, 2)])
+        d.advance(minutes=1)
+        found = {
+            topic: [(r.key, r.value) for r in d.records(topic) if r.key == "ann"] for topic in ("big", "totals", "most")
+        }
+    assert found == {
+        "big": [("ann", 1), ("ann", 2)],
+        "totals": [("ann", 20.0), ("ann", 40.0), ("ann", 41.0), ("ann", 42.0)],
+        "most": [("ann", 44.0)],
+    }
+
+
+def test_the_topics_own_keys_are_kept_too_without_any_exchange() -> None:
+    job = rf.Job("j")
+    job.stream("sizes", key=str).group_by_key().process(Running).map(str).to_table().to("newest", key=str)
+    assert plan_of(job).exchanges == ()
+    with rf.testing.Driver(job) as d:
+        d.send_all("sizes", [1.0, 2.0], key="ann")
+        assert [(r.key, r.value) for r in d.records("newest")] == [("ann", "3.0")]
+
+
 def test_branches_are_streams_by_name() -> None:
     branches = rf.Job("j").stream("a").split(x=lambda v: v, y=lambda v: v)
     assert list(branches) == ["x", "y"]
@@ -217,9 +258,48 @@ async def slow(value: Any) -> Any:
     return value
 
 
+def silent(value: Any, other: Any = None) -> None:
+    value["seen"] = True
+
+
+def sometimes_text(value: Any) -> Any:
+    if not value:
+        return None
+    return f"{value}"
+
+
+def annotated_text(value: Any) -> str:
+    return value["text"]  # type: ignore[no-any-return]
+
+
+class ForgetsToReturn(rf.Aggregation[Any, Any, Any]):
+    def create(self) -> list[Any]:
+        return []
+
+    def add(self, accumulator: Any, value: Any) -> Any:
+        accumulator.append(value)
+
+    def result(self, accumulator: Any) -> int:
+        return len(accumulator)
+
+
 MISUSE: list[tuple[str, Any]] = [
+    (r"map\(\) is given silent\(\), which returns nothing", lambda s: s.map(silent)),
+    (r"filter\(\) is given silent\(\), which returns nothing", lambda s: s.filter(silent)),
+    (r"flat_map\(\) is given silent\(\), which returns nothing", lambda s: s.flat_map(silent)),
+    (r"key_by\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(silent)),
+    (r"split\(x=\) is given silent\(\), which returns nothing", lambda s: s.split(x=silent)),
+    (r"reduce\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(len).reduce(silent)),
+    (r"fold\(\) is given silent\(\), which returns nothing", lambda s: s.key_by(len).fold(dict, silent)),
+    (r"a=rf\.sum\(\) is given silent\(\), which ret", lambda s: s.key_by(len).aggregate(a=rf.sum(silent))),
+    (r"ForgetsToReturn\.add is given add\(\), which ret", lambda s: s.key_by(len).aggregate(a=ForgetsToReturn())),
+    (r"timestamp=\) is given silent\(\), which returns nothing", lambda s: s.to("b", timestamp=silent)),
+    (r"on_error= is given silent\(\), which returns nothing", lambda s: s.map(len, on_error=silent)),
+    (r"flat_map\(\) returns a str, not an iterable", lambda s: s.flat_map(sometimes_text)),
+    (r"flat_map\(\) returns a str, not an iterable", lambda s: s.flat_map(annotated_text)),
+    (r"flat_map\(\) returns a int, not an iterable", lambda s: s.flat_map(int)),
     (r"\.window\(\) needs a keyed stream", lambda s: s.window(rf.tumbling(minutes=1))),
-    (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).map(len).count()),
+    (r"\.count\(\) needs a keyed stream", lambda s: s.key_by(len).merge(s).count()),
     (r"\.map\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().map(len)),
     (r"\.to_table\(\) is a method of streams, and this is a table", lambda s: s.key_by(len).count().to_table()),
     (r"\.changes\(\) comes too early", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).changes()),
@@ -252,6 +332,10 @@ MISUSE: list[tuple[str, Any]] = [
     (r"the size of rf\.tumbling is too short", lambda s: rf.tumbling()),
     (r"the size of rf\.tumbling is given twice", lambda s: rf.tumbling(timedelta(minutes=1), seconds=1)),
     (r"the size of rf\.tumbling is a int", lambda s: rf.tumbling(60)),  # type: ignore[arg-type]
+    (r"seconds= of the size of rf\.tumbling is nan", lambda s: rf.tumbling(seconds=float("nan"))),
+    (r"hours= of the size of rf\.hopping is inf", lambda s: rf.hopping(hours=float("inf"), every=timedelta(1))),
+    (r"days= of the delay of rf\.bounded is a str", lambda s: rf.bounded(days="5")),  # type: ignore[arg-type]
+    (r"the size of rf\.tumbling is too long", lambda s: rf.tumbling(days=1e12)),
     (r"the delay of rf\.bounded is not a whole number", lambda s: rf.bounded(timedelta(microseconds=5))),
     (r"every= \(60000 ms\) is longer than the window", lambda s: rf.hopping(seconds=1, every=timedelta(minutes=1))),
     (r"late records go to a already", lambda s: s.key_by(len).window(rf.tumbling(minutes=1)).late_to("a").late_to("b")),
@@ -272,6 +356,33 @@ def test_misuse_is_an_error_that_names_the_line_and_says_what_to_do(message: str
         misuse(stream)
     assert caught.value.what.startswith("test_streams.py:")
     assert caught.value.advice
+
+
+def raises(value: Any) -> None:
+    raise ValueError
+
+
+def explicit(value: Any) -> Any:
+    return None
+
+
+def yields(value: Any) -> Any:
+    yield value
+
+
+def branches_that_raise(value: Any) -> Any:
+    if value:
+        raise ValueError
+    raise KeyError
+
+
+def test_a_function_that_may_return_something_or_says_none_is_accepted() -> None:
+    stream = rf.Job("j").stream("a")
+    for fn in (raises, explicit, branches_that_raise, lambda value: None, print):
+        stream.map(fn)
+    stream.peek(silent).flat_map(yields)
+    stream.flat_map(dict.keys)
+    stream.to("b", headers=silent)  # type: ignore[arg-type]
 
 
 def test_two_samples_for_one_topic_are_refused() -> None:

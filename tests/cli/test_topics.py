@@ -39,6 +39,23 @@ def test_what_is_written_is_read(rayflow: Run) -> None:
     assert rayflow("topics", "list").stdout == "orders\t1\t2\n"
 
 
+def test_records_without_a_key_are_spread_evenly_over_the_partitions_however_they_are_written(rayflow: Run) -> None:
+    rayflow("topics", "create", "orders", "--partitions", "4")
+    for lines in ("1\n", "2\n", "3\n", "4\n5\n6\n", "7\n8\n"):
+        rayflow("topics", "write", "orders", stdin=lines)
+    written = records(rayflow("topics", "read", "orders"))
+    assert {r["value"]: r["partition"] for r in written} == {n: (n - 1) % 4 for n in range(1, 9)}
+
+
+@pytest.mark.parametrize("time", [-1, 1_700_000_000_000_000_000, 2**70])
+def test_an_envelope_with_a_timestamp_that_is_no_time_is_refused(rayflow: Run, time: int) -> None:
+    rayflow("topics", "create", "orders", "--partitions", "1")
+    result = rayflow("topics", "write", "orders", "--envelope", stdin=f'{{"value": 1, "timestamp": {time}}}\n')
+    assert result.exit_code == 1
+    assert "Line 1" in result.stderr
+    assert records(rayflow("topics", "read", "orders")) == []
+
+
 def test_the_key_can_be_a_field_of_the_value(rayflow: Run) -> None:
     rayflow("topics", "create", "orders", "--partitions", "1")
     rayflow("topics", "write", "orders", "--key", "user", stdin='{"user": "ann"}\n{"user": 7}\n')

@@ -236,3 +236,30 @@ def test_a_value_that_the_codec_cannot_carry_is_refused_with_operator_and_type(
     left_out = "bad"
     run(job(), broker, state)
     assert broker.values("out") == ["one", "two"]
+
+
+def test_what_is_probably_a_mistake_is_logged_once_for_all_tasks(
+    embedded: Broker, state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedded.create("in", 3)
+    embedded.append("in", [(name, [name]) for name in "abcdefgh"])
+    job = rf.Job(embedded.name("nothing"))
+    job.stream(embedded.name("in"), key=str).map(lambda value: value.clear()).to(embedded.name("out"))
+    run(job, embedded, state)
+    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "map() returned None" in str(warning.msg)
+    assert "operator=map-1" in str(warning.msg)
+
+
+def test_nan_goes_to_on_error_of_the_sink_unless_its_serde_is_told_to_write_null(embedded: Broker, state: Path) -> None:
+    embedded.create("in")
+    embedded.append("in", [("a", {"of": 0}), ("b", {"of": 2})])
+    job = rf.Job(embedded.name("ratios"))
+    ratios = job.stream(embedded.name("in"), key=str).map(lambda v: {"ratio": 1 / v["of"] if v["of"] else float("nan")})
+    ratios.to(embedded.name("out"), on_error=rf.dead_letter(embedded.name("dead")))
+    ratios.to(embedded.name("nulls"), value=rf.json(nan="null"))
+    assert run(job, embedded, state).errors == 1
+    assert embedded.by_key("out") == {"b": [{"ratio": 0.5}]}
+    assert embedded.by_key("nulls") == {"a": [{"ratio": None}], "b": [{"ratio": 0.5}]}
+    [dead] = embedded.read("dead")
+    assert (dead.headers["rayflow.error"], dead.json) == (b"RF-2004", {"ratio": None})

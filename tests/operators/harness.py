@@ -60,8 +60,14 @@ class Bench:
     def _open(self) -> None:
         self.state = TaskState(self.store, Codec())
         self._operator: Operator = build(OperatorPlan("op", "kind", "label", self.spec, {}))
-        self.context = OperatorContext("job", "op", TaskId("stage", 3), self.state, lambda: self.now)
+        self.warnings: list[str] = []
+        self.context = OperatorContext("job", "op", TaskId("stage", 3), self.state, lambda: self.now, told=self._told)
         self._operator.open(self.context)
+
+    def _told(self, operator: str, what: str, advice: str) -> None:
+        assert operator == "op"
+        assert advice
+        self.warnings.append(what)
 
     @property
     def counters(self) -> Any:

@@ -51,6 +51,11 @@ class Stateful(Scripted):
     prices = map_()
 
 
+class StatefulWithTimers(Stateful):
+    def on_timer(self, at: int, ctx: Context) -> Any:
+        return []
+
+
 def test_state_belongs_to_the_key_and_survives_a_recovery() -> None:
     bench = bench_of(Stateful)
     run(bench, "a", 1, lambda s, c: s.total.set(5))
@@ -201,6 +206,46 @@ def test_an_unkeyed_stream_has_neither_state_nor_timers() -> None:
 def test_a_timer_without_on_timer_is_an_error() -> None:
     with pytest.raises(InvalidJob, match="its class has no on_timer"):
         run(bench_of(Stateful), "a", 1, lambda s, c: c.timer_at(5))
+
+
+def test_a_state_that_is_replaced_unseen_stops_the_job_whatever_on_error_says() -> None:
+    for send in (
+        lambda bench: run(bench, "a", 1, lambda s, c: setattr(s, "total", 5)),
+        lambda bench: (
+            run(bench, "a", 1, lambda s, c: c.timer_at(10)),
+            setattr(bench._operator.function, "total", 5),
+            bench.watermark(20),
+        ),
+    ):
+        bench = bench_of(StatefulWithTimers, on_error=Skip())
+        with pytest.raises(InvalidJob, match="StatefulWithTimers replaced its state 'total' by an attribute") as caught:
+            send(bench)
+        assert (caught.value.operator, caught.value.advice) == (
+            "op",
+            "Write self.total.set(x), and self.total.clear() to remove it",
+        )
+
+
+def test_one_result_instead_of_several_is_an_error_that_says_so() -> None:
+    class Echo(ProcessFunction[Any, Any, Any]):
+        def process(self, value: Any, ctx: Context) -> Any:
+            return value
+
+    with pytest.raises(UserFunctionFailed, match="one result, not an iterable of results: 'int' object") as caught:
+        bench_of(Echo).send([5], ["a"])
+    assert (caught.value.offset, caught.value.advice) == (100, "Return a list, or write yield instead of return")
+
+
+@pytest.mark.parametrize(("given", "parts"), [("ab", "str: its characters"), ({"a": 1}, "dict: its keys")])
+def test_one_result_that_can_be_iterated_is_told_of_once(given: Any, parts: str) -> None:
+    class Echo(ProcessFunction[Any, Any, Any]):
+        def process(self, value: Any, ctx: Context) -> Any:
+            return value
+
+    bench = bench_of(Echo)
+    for _ in range(3):
+        bench.send([given], ["a"])
+    assert bench.warnings == [f"process() returned a {parts} become the results"]
 
 
 def test_a_function_that_cannot_be_made_names_its_line() -> None:

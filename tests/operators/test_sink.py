@@ -30,6 +30,36 @@ def sink(**kw: Any) -> SinkBench:
     return SinkBench(SinkSpec(TopicRef("out"), Number(), Number(), **kw))
 
 
+def test_seconds_instead_of_milliseconds_are_told_of_once() -> None:
+    bench = sink(timestamp=lambda v: v)
+    for time in (1_700_000_000, 1_700_000_001):
+        bench.process(batch_of([time]))
+    assert bench.warnings == ["timestamp= gives times in January or February 1970: probably seconds, not milliseconds"]
+
+
+class Forgetful(Serde[Any]):
+    """Does not encode every value."""
+
+    name = "forgetful"
+
+    def decode_one(self, data: bytes) -> Any:
+        return data
+
+    def encode_one(self, value: Any) -> bytes:
+        return value  # type: ignore[no-any-return]
+
+
+def test_a_users_serde_that_does_not_give_bytes_is_an_error_of_its_record() -> None:
+    spec = SinkSpec(TopicRef("out"), Forgetful(), Forgetful(), on_error=Skip())
+    bench = SinkBench(spec)
+    bench.process(batch_of([b"a", "b", None], [None, b"k", b"k"]))
+    [taken] = bench.take()
+    assert (taken.keys, taken.values, bench.counters.errors) == ([None, b"k"], [b"a", None], 1)
+    with pytest.raises(EncodeFailed, match="The serde gave a str") as caught:
+        SinkBench(SinkSpec(TopicRef("out"), Forgetful(), Forgetful())).process(batch_of(["b"]))
+    assert caught.value.offset == 100
+
+
 def test_batches_are_encoded_and_merged_until_they_are_taken() -> None:
     bench = sink()
     first = batch_of([1, None], [7, None], [10, 11])

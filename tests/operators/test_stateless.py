@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rayflow.api.specs.functions import FilterSpec, FlatMapSpec, KeyBySpec, MapSpec, PeekSpec
 from rayflow.api.specs.outputs import PrintSpec
 from rayflow.api.specs.routing import GroupByKeySpec, MergeSpec, SplitSpec
-from rayflow.core.outputs import OUT
+from rayflow.core.errors import KeyNotUsable
+from rayflow.core.failures import DeadLetter, Skip
+from rayflow.core.outputs import DEAD_LETTER, OUT
+from rayflow.core.topics import TopicRef
 from tests.operators.harness import Bench, batch_of
 
 
@@ -40,6 +45,30 @@ def test_flat_map_repeats_the_record_for_each_value() -> None:
     assert bench.send([0, 0]) == []
 
 
+NULLS = "the function of map() returned None for every value of its first batch: null values (tombstones)"
+CHARACTERS = "the function of flat_map() returned a str: its characters become the results"
+NOTHING = "the function of flat_map() returned None for every value of its first batch: there are no results"
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "warnings"),
+    [
+        (MapSpec(lambda v: v.clear()), [[1], [2]], [NULLS]),
+        (MapSpec(lambda v: v or None), [0, 1], []),
+        (MapSpec(lambda v: v), [None], []),
+        (FlatMapSpec(lambda v: v.clear()), [[1], [2]], [NOTHING]),
+        (FlatMapSpec(lambda v: v), ["ab", "cd"], [CHARACTERS]),
+        (FlatMapSpec(lambda v: v), [[1], None], []),
+        (FlatMapSpec(lambda v: (x for x in v)), [[1]], []),
+    ],
+)
+def test_what_is_probably_a_mistake_is_told_once_at_the_first_batch(spec: Any, values: Any, warnings: Any) -> None:
+    bench = Bench(spec)
+    for _ in range(3):
+        bench.send(list(values))
+    assert bench.warnings == warnings
+
+
 def test_peek_passes_records_on_and_ignores_what_the_function_returns() -> None:
     seen: list[int] = []
     batch = batch_of([1, 2])
@@ -64,6 +93,19 @@ def test_print_escapes_what_a_terminal_would_act_on(capsys: pytest.CaptureFixtur
 
 def test_key_by_replaces_the_keys() -> None:
     assert Bench(KeyBySpec(lambda v: v % 2)).process(batch_of([1, 2, 3]))[OUT].keys == [1, 0, 1]
+
+
+def test_a_key_of_none_is_an_error_of_its_record() -> None:
+    batch = batch_of([{"k": "x"}, {}, {"k": 1.0}])
+    with pytest.raises(KeyNotUsable, match=r"key_by\(\) gave None") as caught:
+        Bench(KeyBySpec(lambda v: v.get("k"))).process(batch)
+    assert (caught.value.operator, caught.value.topic, caught.value.offset) == ("op", "orders", 101)
+    skipping = Bench(KeyBySpec(lambda v: v.get("k"), Skip()))
+    assert skipping.process(batch)[OUT].keys == ["x", 1]
+    assert skipping.counters.errors == 1
+    out = Bench(KeyBySpec(lambda v: v.get("k"), DeadLetter(TopicRef("dead")))).process(batch)
+    assert (out[OUT].keys, out[DEAD_LETTER].values) == (["x", 1], [{}])
+    assert ("rayflow.error", b"RF-2006") in (out[DEAD_LETTER].headers or [])[0]
 
 
 def test_group_by_key_drops_and_counts_null_keys() -> None:

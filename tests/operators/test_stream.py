@@ -96,6 +96,17 @@ def test_a_timestamp_that_is_no_time_is_an_error_with_the_place(time: Any, what:
     assert failure.value.offset == 101
 
 
+@pytest.mark.parametrize(("time", "told"), [(1_700_000_000, True), (1_700_000_000_000, False), (60_000, False)])
+def test_seconds_instead_of_milliseconds_are_told_of_once(time: int, told: bool) -> None:
+    bench = stream(timestamp=lambda v: v)
+    for _ in range(3):
+        bench.send([b"%d" % time])
+    assert (
+        bench.warnings
+        == ["timestamp= gives times in January or February 1970: probably seconds, not milliseconds"] * told
+    )
+
+
 def test_a_record_without_a_brokers_timestamp_is_an_error_with_the_place() -> None:
     bench = stream()
     with pytest.raises(DecodeFailed, match="no usable timestamp") as failure:

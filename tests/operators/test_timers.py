@@ -14,6 +14,7 @@ from rayflow.core.failures import DeadLetter, Skip
 from rayflow.core.ids import WATERMARK_MAX
 from rayflow.core.outputs import DEAD_LETTER
 from rayflow.core.topics import TopicRef
+from rayflow.operators.time_column import LAST_TIME
 from tests.operators.scripted import Scripted, bench_of, run
 
 
@@ -122,3 +123,32 @@ def test_what_timers_emit_comes_in_bounded_batches() -> None:
     for key in "abcd":
         run(bench, key, 0, lambda s, c: c.timer_at(5))
     assert [len(batch) for _, batch in bench.watermark_outputs(5)] == [12_000, 4_000]
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        (lambda s, c: c.timer_at(2**63), r"timer_at\(\) is given a time beyond the year 9999"),
+        (lambda s, c: c.timer_at(1_700_000_000_000_000_000), r"timer_at\(\) is given a time beyond the year 9999"),
+        (lambda s, c: c.timer_at(-(2**63)), r"timer_at\(\) is given a time thousands of years ago"),
+        (lambda s, c: c.timer_at(1.5), r"timer_at\(\) is given a time of type float"),
+        (lambda s, c: c.timer_at(5, clock="wall"), r"timer_at\(\) is given clock='wall'"),
+        (lambda s, c: c.timer_in(timedelta(seconds=5), clock="wall"), r"timer_at\(\) is given clock='wall'"),
+        (lambda s, c: c.timer_in(5), r"timer_in\(\) is given a int"),
+        (lambda s, c: c.timer_in(timedelta.max), r"timer_at\(\) is given a time beyond the year 9999"),
+    ],
+)
+def test_a_timer_that_would_never_fire_is_an_error_of_its_record(act: Any, what: str) -> None:
+    with pytest.raises(UserFunctionFailed, match=what) as caught:
+        run(bench_of(Timed), "a", 5, act)
+    assert (caught.value.operator, caught.value.offset) == ("op", 100)
+    assert caught.value.advice.startswith(("Give", "Use"))
+    bench = bench_of(Timed, on_error=Skip())
+    run(bench, "a", 5, act)
+    assert (bench.counters.errors, bench.rows()) == (1, 0)
+
+
+def test_the_last_time_of_the_calendar_is_a_time() -> None:
+    bench = bench_of(Timed)
+    run(bench, "a", 5, lambda s, c: c.timer_at(LAST_TIME))
+    assert [fired[0] for fired in bench.watermark(LAST_TIME).values] == [LAST_TIME]

@@ -19,6 +19,7 @@ from rayflow.plan.compile import plan_of
 from rayflow.plan.describe import describe
 from rayflow.plan.physical import Edge, JobPlan
 from rayflow.plan.validate import validate
+from rayflow.serde.auto import dead_letters
 
 
 def shape(plan: JobPlan) -> dict[str, list[str]]:
@@ -141,7 +142,7 @@ def test_dead_letters_of_one_stage_and_topic_share_a_sink() -> None:
     for operator in ("aggregate-1", "sink-1"):
         assert plan.operator(operator).outputs["dead_letter"] == (Edge("dead_letter-s2-1"),)
     sink = plan.operator("dead_letter-s1-1")
-    assert sink.spec == SinkSpec(TopicRef("dead"), rf.auto, rf.auto)
+    assert sink.spec == SinkSpec(TopicRef("dead"), dead_letters, dead_letters)
     assert [s.topic.name for s in plan.stages[0].sinks] == ["dead", "other"]
 
 

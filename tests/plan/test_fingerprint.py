@@ -22,6 +22,29 @@ def windowed(job: Any, minutes: int = 1, **aggregations: Any) -> None:
     job.stream("a").key_by(len).window(rf.tumbling(minutes=minutes)).aggregate(**aggregations).to("b")
 
 
+class Pass(rf.ProcessFunction[Any, Any, Any]):
+    def process(self, value: Any, ctx: rf.Context) -> list[Any]:
+        return [value]
+
+
+def carried(job: Any) -> None:
+    """Operators after functions of the value, as job files could write them when these streams were not keyed."""
+    a, b = job.stream("a", key=str), job.stream("b", key=rf.json)
+    alone = a.group_by_key()
+    alone.map(len).to_table().to("1")
+    alone.process(Pass).filter(len).to_table(name="kept").changes().flat_map(list).to_table().to("2")
+    alone.merge(alone.filter(len)).to_table().to("3")
+    alone.window(rf.tumbling(minutes=1)).count().to_table().to("4")
+    both = a.merge(b).group_by_key()
+    both.process(Pass).to("5")
+    both.map(len).process(Pass).to("6")
+    a.key_by(len).map(len).process(Pass).key_by(len).count().changes().process(Pass).key_by(len).to_table().to("7")
+
+
+def test_jobs_from_before_functions_of_the_value_kept_the_key_have_the_plan_that_they_had() -> None:
+    assert hash_of(carried) == "83688f9e281769a4"
+
+
 def test_functions_places_and_intervals_do_not_count() -> None:
     one = hash_of(windowed)
     other = hash_of(lambda job: windowed(job, total=rf.sum(lambda v: v + 1)), checkpoint_interval=timedelta(minutes=1))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayflow.core.errors import InvalidJob
+from rayflow.core.errors import EncodeFailed, InvalidJob
 from rayflow.serde import (
     JsonSerde,
     MsgpackSerde,
@@ -29,6 +29,7 @@ from rayflow.serde import (
     serde_for,
     text,
 )
+from rayflow.serde.auto import dead_letters
 
 
 class Order(Record):
@@ -141,6 +142,67 @@ def test_numbers_are_as_java_writes_them() -> None:
 
 def test_text_stands_for_numbers_where_a_typed_json_serde_is_not_strict() -> None:
     assert JsonSerde(Order, strict=False).decode_one(b'{"id":"5","price":"1.5"}') == Order(5, 1.5)
+
+
+class Ratio(msgspec.Struct):
+    of: str
+    ratio: float | None
+    parts: Any = None
+
+
+NAN, INFINITY = float("nan"), float("inf")
+NO_NUMBERS: list[Any] = [
+    NAN,
+    -INFINITY,
+    {"a": [1.0, {"b": (INFINITY,)}]},
+    Ratio("x", NAN),
+    Ratio("null", None, {1 << 70, NAN}),
+    [None, 1 << 70, NAN],
+]
+
+
+@pytest.mark.parametrize("serde", [json, auto, JsonSerde(strict=False)], ids=lambda serde: serde.name)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_json_has_neither_nan_nor_infinity(serde: Serde[Any], value: Any) -> None:
+    for encode in (serde.encode_one, lambda held: serde.encode([1, held]), lambda held: serde.encode([None, held])):
+        with pytest.raises(EncodeFailed, match="NaN or infinity") as caught:
+            encode(value)
+        assert 'rf.json(nan="null")' in caught.value.advice
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_json_writes_null_for_nan_and_infinity_if_it_is_told_to(value: Any) -> None:
+    lenient = json(nan="null")
+    assert lenient.name == "json (NaN as null)"
+    for serde in (lenient, dead_letters):
+        assert serde.encode([value, None]) == [msgspec.json.encode(value), None]
+        assert serde.encode_one(value) == msgspec.json.encode(value)
+    typed = json(Ratio, nan="null")
+    assert (typed.type, typed.decode_one(typed.encode_one(Ratio("x", NAN)))) == (Ratio, Ratio("x", None))
+    with pytest.raises(InvalidJob, match="nan='zero'"):
+        json(nan="zero")  # type: ignore[arg-type]
+
+
+finite = st.recursive(
+    st.none()
+    | st.text()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.binary()
+    | st.builds(Ratio, st.text(), st.none() | st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.lists(finite, max_size=5))
+def test_json_of_finite_values_is_what_msgspec_writes_for_each(column: list[Any]) -> None:
+    assert json.encode(column) == [None if value is None else msgspec.json.encode(value) for value in column]
+
+
+def test_raw_json_may_have_newlines_between_its_tokens() -> None:
+    column = [msgspec.Raw(b'{"a":\n1}'), 2]
+    assert json.encode(column) == [b'{"a":\n1}', b"2"]
 
 
 def test_json_writes_what_python_has_and_json_lacks() -> None:

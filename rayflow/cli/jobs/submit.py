@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rayflow.cli.jobs.options import cluster_at, ray_option
-from rayflow.cli.options import run_options, settings_of, start_options
+from rayflow.cli.options import finite, run_options, settings_of, start_options
 
 
 @click.command()
@@ -31,11 +31,14 @@ from rayflow.cli.options import run_options, settings_of, start_options
     "--scaling-cooldown",
     metavar="SECONDS",
     type=float,
+    callback=finite,
     default=120.0,
     show_default=True,
     help="Time between two scalings.",
 )
-@click.option("--cpus", metavar="X", type=float, default=1.0, show_default=True, help="CPUs per worker.")
+@click.option(
+    "--cpus", metavar="X", type=float, callback=finite, default=1.0, show_default=True, help="CPUs per worker."
+)
 @click.option("--wait", is_flag=True, help="Wait until the job ends.")
 @start_options
 def submit(

@@ -15,6 +15,7 @@ from rayflow.connectors.parts import as_appendable
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock
 from rayflow.core.errors import DecodeFailed
+from rayflow.operators.time_column import LAST_TIME
 
 _CHUNK = 1 << 20
 
@@ -91,6 +92,8 @@ def _batch(topic: str, lines: list[bytes], seen: int, written: int, field: str |
             raise _refused(number, written, f"is not {wanted}") from None
         except KeyError:
             raise _refused(number, written, f"has no field {field}") from None
+        if envelope and found.timestamp is not None and not 0 <= found.timestamp <= LAST_TIME:
+            raise _refused(number, written, "has a timestamp that is no time: it is in ms since the Unix epoch")
         content = bytes(found.value) if envelope else line
         keys.append(_key_bytes(key))
         values.append(None if content.strip() == b"null" else content)

@@ -23,12 +23,13 @@ class EmbeddedAppender(Appender):
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._packer = Packer()
+        self._packer = Packer(sticky=False)
         self._waiting: list[EncodedBatch] = []
         self._size = 0
         self._closed = False
 
     def append(self, batch: EncodedBatch) -> None:
+        batch.check()
         self._waiting.append(batch)
         self._size += sum(map(len, filter(None, batch.values)))
         if self._size >= BLOB_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,21 +42,29 @@ class _Pile:
 
 
 class Packer:
-    """Packs output batches. It remembers the partitions of keys, so keep one per writer."""
+    """Packs output batches. It remembers the partitions of keys, so keep one per writer.
 
-    def __init__(self) -> None:
+    Records without a key take turns over the partitions, from where the records that the topic has have come to: one
+    by one, or a batch at a time (`sticky`, as Kafka's clients do it), so that a small batch stays in one blob.
+    """
+
+    def __init__(self, *, sticky: bool = True) -> None:
         self._partitioners: dict[int, Partitioner] = {}
-        self._turn = 0
+        self._sticky = sticky
+        self._turns: dict[int, int] = {}
 
-    def pack(self, batches: Iterable[EncodedBatch], find: Callable[[str], Topic]) -> Iterator[Chunk]:
-        """Yield the batches as chunks, with each partition's records in their order; one chunk per step.
+    def pack(
+        self, batches: Iterable[EncodedBatch], find: Callable[[str], Topic], count: Callable[[Topic], int]
+    ) -> Iterator[Chunk]:
+        """Yield the batches as chunks, with each partition's records in their order; one chunk per step. `count`: how
+        many records a topic has.
 
         Raises RecordTooLarge, UnknownTopic for a partition that the topic does not have, and the errors of `find`.
         """
         piles: dict[tuple[str, Topic, int], _Pile] = {}
         for batch in batches:
             topic = find(batch.topic)
-            for partition, columns in self._routed(batch, topic):
+            for partition, columns in self._routed(batch, topic, count):
                 pile = piles.setdefault((batch.topic, topic, partition), _Pile())
                 pile.pieces.append(columns)
                 pile.records += len(columns.values)
@@ -66,7 +75,9 @@ class Packer:
         for (name, topic, partition), pile in piles.items():
             yield from _chunks(name, topic, partition, pile)
 
-    def _routed(self, batch: EncodedBatch, topic: Topic) -> Iterator[tuple[int, Columns]]:
+    def _routed(
+        self, batch: EncodedBatch, topic: Topic, count: Callable[[Topic], int]
+    ) -> Iterator[tuple[int, Columns]]:
         """The batch's records by partition."""
         whole = Columns(batch.keys, batch.values, batch.timestamps, batch.headers)
         if not batch.values:
@@ -82,7 +93,7 @@ class Packer:
         elif topic.partitions == 1:
             yield 0, whole
         else:
-            targets = self._targets(batch.keys, topic.partitions)
+            targets = self._targets(batch.keys, topic, count)
             counts = Counter(targets)
             if len(counts) == 1:
                 yield targets[0], whole
@@ -96,16 +107,24 @@ class Packer:
                 yield partition, moved.part(start, start + counts[partition])
                 start += counts[partition]
 
-    def _targets(self, keys: list[bytes | None], partitions: int) -> list[int]:
-        """The partition of each key. Null keys of one batch go to one partition, which changes with each batch."""
+    def _targets(self, keys: list[bytes | None], topic: Topic, count: Callable[[Topic], int]) -> list[int]:
+        """The partition of each key."""
+        partitions = topic.partitions
         partitioner = self._partitioners.get(partitions)
         if partitioner is None:
             partitioner = self._partitioners[partitions] = Partitioner(partitions, bytes, murmur2)
         if None not in keys:
             return list(map(partitioner.__getitem__, keys))
-        self._turn += 1
-        turn = self._turn % partitions
-        return [turn if key is None else partitioner[key] for key in keys]
+        turn = self._turns.get(topic.number)
+        if turn is None:
+            turn = count(topic)
+        if self._sticky:
+            self._turns[topic.number] = turn + 1
+            own = turn % partitions
+            return [own if key is None else partitioner[key] for key in keys]
+        self._turns[topic.number] = turn + keys.count(None)
+        turns = (n % partitions for n in itertools.count(turn))
+        return [next(turns) if key is None else partitioner[key] for key in keys]
 
 
 def _size(batch: EncodedBatch, columns: Columns) -> int:

@@ -36,7 +36,11 @@ def pack(packer: Packer, environment: Environment, batches: Iterable[EncodedBatc
                 topics[name] = layout.find_topic(txn, name)
         return topics[name]
 
-    return packer.pack(batches, find)
+    def count(topic: layout.Topic) -> int:
+        with environment.read() as txn:
+            return sum(layout.end_of(txn, topic.number, partition) for partition in range(topic.partitions))
+
+    return packer.pack(batches, find, count)
 
 
 class EmbeddedPublisher(Publisher):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from rayflow.api.specs.stream import Sample
 from rayflow.connectors.base import Appender, TopicAdmin
 from rayflow.connectors.parts import as_appendable
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.clock import system_clock
-from rayflow.core.errors import EncodeFailed
+from rayflow.core.errors import EncodeFailed, UserFunctionFailed
 from rayflow.core.logging import get_logger
+from rayflow.operators.time_column import checked_time
 from rayflow.plan.physical import JobPlan
 from rayflow.runtimes.hosting.ports import Connectors
 
@@ -40,8 +42,7 @@ def write_samples(plan: JobPlan, connectors: Connectors) -> None:
 def _encoded(topic: str, sample: Sample) -> Iterator[EncodedBatch]:
     values = iter(sample.values())
     while chunk := list(islice(values, CHUNK)):
-        now = system_clock()
-        timestamps = [now] * len(chunk) if sample.timestamp is None else list(map(sample.timestamp, chunk))
+        timestamps = _times(topic, sample, chunk)
         try:
             encoded = sample.value.encode(chunk)
         except Exception as error:  # a serde may be the user's own, and raise anything
@@ -50,7 +51,26 @@ def _encoded(topic: str, sample: Sample) -> Iterator[EncodedBatch]:
                 topic=topic,
                 advice="Give values of the stream's type: sample=",
             ) from error
-        yield EncodedBatch(topic, [None] * len(chunk), encoded, timestamps)
+        batch = EncodedBatch(topic, [None] * len(chunk), encoded, timestamps)
+        batch.check()
+        yield batch
+
+
+def _times(topic: str, sample: Sample, values: list[Any]) -> list[int]:
+    """The event times of sample values. Raises UserFunctionFailed for what is no time."""
+    fn = sample.timestamp
+    if fn is None:
+        return [system_clock()] * len(values)
+    try:
+        return [checked_time(fn(value)) for value in values]
+    except UserFunctionFailed as error:
+        raise UserFunctionFailed(f"the sample data: {error.what}", topic=topic, advice=error.advice) from error
+    except Exception as error:  # the function is the user's own
+        raise UserFunctionFailed(
+            f"timestamp= failed for the sample data: {type(error).__name__}",
+            topic=topic,
+            advice="Give sample= values that timestamp= can be asked about",
+        ) from error
 
 
 def _write(appender: Appender, batches: Sequence[EncodedBatch]) -> int:

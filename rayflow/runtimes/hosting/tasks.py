@@ -50,6 +50,7 @@ class HostedTasks:
         self._memory_limit = memory_limit
         self._stores: dict[TaskId, Store] = {}
         self._layouts: dict[str, StageOrigin] = {}
+        self._warned: set[tuple[str, str]] = set()
 
     def start(
         self, order: StartTasks, slot: WorkerId = 0, placement: Mapping[TaskId, WorkerId] | None = None
@@ -77,7 +78,7 @@ class HostedTasks:
                 with starting_from(self._checkpoints, manifest.epoch):
                     self._restore(id, store, manifest, chains)
             state = TaskState(store, codec, cache_bytes=cache_bytes)
-            tasks[id] = Task(self._plan, order.topology, id, state, self._clock, order.epoch)
+            tasks[id] = Task(self._plan, order.topology, id, state, self._clock, order.epoch, self._warn)
         return Worker(
             slot,
             self._plan,
@@ -102,6 +103,12 @@ class HostedTasks:
         for store in self._stores.values():
             store.close()
         self._stores.clear()
+
+    def _warn(self, operator: str, what: str, advice: str) -> None:
+        """Log a warning of an operator; the same one of another task of it is not logged again."""
+        if (operator, what) not in self._warned:
+            self._warned.add((operator, what))
+            log.warning(what, job=self._plan.name, operator=operator, advice=advice)
 
     def _restore(self, task: TaskId, store: Store, manifest: Manifest, chains: dict[str, Chain]) -> None:
         origin = self._layouts[task.stage]

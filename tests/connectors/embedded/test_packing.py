@@ -31,9 +31,9 @@ def test_a_record_may_be_as_large_as_the_limit_and_no_larger(monkeypatch: pytest
             packed(keys, values)
 
 
-@given(st.lists(ROWS, max_size=5), st.integers(1, 4), st.integers(1, 200), st.integers(1, 20))
+@given(st.lists(ROWS, max_size=5), st.integers(1, 4), st.integers(1, 200), st.integers(1, 20), st.booleans())
 def test_each_partition_gets_its_records_in_order(
-    batches: list[list[tuple[bytes | None, bytes | None, bool]]], partitions: int, size: int, count: int
+    batches: list[list[tuple[bytes | None, bytes | None, bool]]], partitions: int, size: int, count: int, sticky: bool
 ) -> None:
     number = 0
     made, expected = [], []
@@ -47,7 +47,7 @@ def test_each_partition_gets_its_records_in_order(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "BLOB_BYTES", size)
         patch.setattr(packing, "BLOB_RECORDS", count)
-        chunks = list(Packer().pack(made, lambda name: Topic(1, partitions)))
+        chunks = list(Packer(sticky=sticky).pack(made, lambda name: Topic(1, partitions), lambda topic: 7))
     found = []
     for partition in range(partitions):
         last = -1
@@ -70,9 +70,26 @@ def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after() -> No
     seen = []
     for _ in range(3):
         batch = EncodedBatch("t", [None] * 10, [b"v"] * 10, [1] * 10)
-        (chunk,) = packer.pack([batch], lambda name: Topic(1, 3))
+        (chunk,) = packer.pack([batch], lambda name: Topic(1, 3), lambda topic: 4)
         seen.append(chunk.partition)
-    assert sorted(seen) == [0, 1, 2]
+    assert seen == [1, 2, 0]
+
+
+def test_null_keys_one_by_one_go_to_the_partitions_in_turn_for_each_topic_by_itself() -> None:
+    packer = Packer(sticky=False)
+    keys = [None, b"k", None, None]
+    for number, start in ((1, 5), (2, 0), (1, 8)):
+        batch = EncodedBatch("t", keys, [b"v"] * 4, [1, 2, 3, 4])
+        chunks = packer.pack(
+            [batch], lambda name, number=number: Topic(number, 3), lambda topic: 5 * (topic.number == 1)
+        )
+        keyless = {
+            stamp: chunk.partition
+            for chunk in chunks
+            for key, stamp in zip(*decode(chunk.blob)[0:3:2], strict=True)
+            if key is None
+        }
+        assert keyless == {stamp: (start + n) % 3 for n, stamp in enumerate((1, 3, 4))}
 
 
 def test_a_blob_that_was_cut_or_changed_is_damaged() -> None:
