@@ -23,7 +23,7 @@ def test_a_record_may_be_as_large_as_the_limit_and_no_larger(monkeypatch: pytest
 
     def packed(keys: list[bytes | None], values: list[bytes | None]) -> int:
         batch = EncodedBatch("t", keys, values, [1] * len(keys), None)
-        return sum(chunk.count for chunk in Packer().pack([batch], lambda name: Topic(1, 1)))
+        return sum(chunk.count for chunk in Packer().pack([batch], lambda name: Topic(1, 1), lambda topic: 0))
 
     assert packed([b"k" * 10, None], [b"v" * 10, b"w" * 10]) == 2
     for keys, values in (([None], [b"v" * 11]), ([b"k" * 11], [None])):
