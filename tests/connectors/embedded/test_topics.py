@@ -184,6 +184,20 @@ def test_connectors_and_readers_of_one_path_share_what_is_open(tmp_path: Path) -
     first.close()
 
 
+def test_what_is_closed_twice_takes_nothing_from_its_neighbours(tmp_path: Path) -> None:
+    log = EmbeddedConnector(tmp_path / "log")
+    log.create("t", 1)
+    publisher, reader, appender = log.publisher("job", 0, "exactly_once"), log.reader("job"), log.appender()
+    neighbour = log.publisher("job", 1, "exactly_once")
+    neighbour.open([TASK])
+    for closing in (publisher, reader, appender, log):
+        closing.close()
+        closing.close()
+    list(neighbour.publish(Marker("lineage", 1), {TASK: [records(b"v")]}, {}))
+    assert neighbour.markers([TASK]) == {TASK: Marker("lineage", 1)}
+    neighbour.close()
+
+
 def _append_in_process(path: Path, start: int) -> None:
     log = EmbeddedConnector(path)
     for n in range(start, start + 30):
