@@ -135,6 +135,19 @@ def test_what_comes_after_the_end_is_not_delivered(one_partition: Sources) -> No
     assert one_partition.poll(10, 0.5) == []
 
 
+def test_what_comes_after_the_end_is_no_lag_and_does_not_keep_the_partition_from_being_idle(
+    one_partition: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while not one_partition.exhausted:
+        one_partition.poll(10, 5.0)
+    one_partition.refresh_ends()
+    monkeypatch.setattr(one_partition._listening, "wanted", True)
+    assert one_partition.lag == 0
+    assert [lag for _, _, lag in one_partition.lags()] == [0]
+    assert one_partition.listened is not None
+    assert not one_partition.listened.undelivered
+
+
 def test_a_later_run_goes_on_after_a_files_last_record_that_grew_before_it_was_read(
     tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,11 +146,13 @@ class Sources:
             reader.resume()
 
     def look_at_ends(self, timeout: float) -> None:
-        """Read the end positions of all partitions. Raises BrokerUnavailable after `timeout` seconds."""
+        """Read the end positions of all partitions whose end is not fixed. Raises BrokerUnavailable after `timeout`
+        seconds."""
         for spec, reader in self._readers.items():
             for partition, end in reader.ends(timeout).items():
                 task, source = self._owners[spec][partition]
-                self._ends[source, task.partition] = end
+                key = source, task.partition
+                self._ends[key] = self._stop_at.get(key, end)
 
     def refresh_ends(self) -> None:
         """Read the ends for the lag, if they can be read within a second. Fatal errors are left to the reader."""
@@ -166,6 +168,7 @@ class Sources:
         """
         self.look_at_ends(timeout)
         self._stop_at = {key: known.get(key, end) for key, end in self._ends.items()}
+        self._ends.update(self._stop_at)  # what comes after them is no lag, and nothing waits there
         return dict(self._stop_at)
 
     @property
