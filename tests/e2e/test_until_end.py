@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,11 @@ from rayflow.core.ids import TaskId
 from rayflow.core.topics import ConnectorSpec
 from rayflow.engine.events import PartitionsAdded
 from rayflow.plan.compile import plan_of
+from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.hosting.sources import Sources
 from rayflow.runtimes.local import observer
 from rayflow.runtimes.local.attempt import LocalAttempt
+from rayflow.runtimes.local.runtime import LocalRuntime
 from rayflow.runtimes.machine.connectors import OpenConnectors
 from rayflow.runtimes.machine.ports import machine_ports
 from tests.e2e.brokers import Broker
@@ -131,3 +133,39 @@ def test_what_comes_after_the_end_is_not_delivered(one_partition: Sources) -> No
     while not one_partition.exhausted:
         one_partition.poll(1, 5.0)
     assert one_partition.poll(10, 0.5) == []
+
+
+def test_what_comes_after_the_end_is_no_lag_and_does_not_keep_the_partition_from_being_idle(
+    one_partition: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while not one_partition.exhausted:
+        one_partition.poll(10, 5.0)
+    one_partition.refresh_ends()
+    monkeypatch.setattr(one_partition._listening, "wanted", True)
+    assert one_partition.lag == 0
+    assert [lag for _, _, lag in one_partition.lags()] == [0]
+    assert one_partition.listened is not None
+    assert not one_partition.listened.undelivered
+
+
+def test_a_later_run_goes_on_after_a_files_last_record_that_grew_before_it_was_read(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, fix_ends = tmp_path / "in.csv", Sources.fix_ends
+    file.write_text("n\n1\n17")  # whoever writes it has flushed the first half of 1700
+
+    def then_grow(sources: Sources, known: Mapping[tuple[str, int], int], timeout: float) -> dict[tuple[str, int], int]:
+        ends = fix_ends(sources, known, timeout)
+        if file.read_text().endswith("17"):
+            with file.open("a") as growing:
+                growing.write("00\n2\n")
+        return ends
+
+    monkeypatch.setattr(Sources, "fix_ends", then_grow)
+    job = rf.Job("grows")
+    job.stream(rf.csv(file)).to(rf.jsonl(tmp_path / "out"))
+    for read in (2, 1):
+        options = RunOptions(state=state, until_end=True)
+        assert LocalRuntime(plan_of(job), options).run().records_in == read
+    lines = [line for part in sorted((tmp_path / "out").glob("*.jsonl")) for line in part.read_text().splitlines()]
+    assert lines == ['{"n":"1"}', '{"n":"1700"}', '{"n":"2"}']

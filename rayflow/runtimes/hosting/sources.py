@@ -99,21 +99,16 @@ class Sources:
                 task, source = owners[TopicPartition(*polled.batch.origin)]
                 key = source, task.partition
                 batch, position = polled.batch, polled.next_position
-                if position > self._stop_at.get(key, position):
-                    batch, position = self._before_end(batch, key)
-                    if position == self.positions.get(key):
+                if position > (end := self._stop_at.get(key, position)):
+                    if self.positions.get(key, 0) >= end:
                         continue
+                    batch, position = _before(end, batch, position)
                 self.positions[key] = position
                 events.append(RecordsPolled(task, source, batch, position))
         self._full = sum(len(event.batch) for event in events) >= max_records
         if self.outage is not None:
             self._listening.on_break()
         return events
-
-    def _before_end(self, batch: Batch, key: tuple[str, int]) -> tuple[Batch, int]:
-        """The records before the fixed end of a partition, and the position after them: a poll may reach past it."""
-        end = self._stop_at[key]
-        return batch.take(range(bisect_left(batch.offsets, end))), max(end, self.positions.get(key, end))
 
     @property
     def listened(self) -> Listened | None:
@@ -151,11 +146,13 @@ class Sources:
             reader.resume()
 
     def look_at_ends(self, timeout: float) -> None:
-        """Read the end positions of all partitions. Raises BrokerUnavailable after `timeout` seconds."""
+        """Read the end positions of all partitions whose end is not fixed. Raises BrokerUnavailable after `timeout`
+        seconds."""
         for spec, reader in self._readers.items():
             for partition, end in reader.ends(timeout).items():
                 task, source = self._owners[spec][partition]
-                self._ends[source, task.partition] = end
+                key = source, task.partition
+                self._ends[key] = self._stop_at.get(key, end)
 
     def refresh_ends(self) -> None:
         """Read the ends for the lag, if they can be read within a second. Fatal errors are left to the reader."""
@@ -171,6 +168,7 @@ class Sources:
         """
         self.look_at_ends(timeout)
         self._stop_at = {key: known.get(key, end) for key, end in self._ends.items()}
+        self._ends.update(self._stop_at)  # what comes after them is no lag, and nothing waits there
         return dict(self._stop_at)
 
     @property
@@ -220,3 +218,12 @@ class Sources:
         self._readers.clear()
         self._owners.clear()
         self._ends.clear()
+
+
+def _before(end: int, batch: Batch, position: int) -> tuple[Batch, int]:
+    """The records of a poll before a fixed end, and the position after them: where the first one is that is left out.
+
+    That may be after the end: the last record of a file may have grown since the ends were fixed.
+    """
+    kept = bisect_left(batch.offsets, end)
+    return (batch, position) if kept == len(batch) else (batch.take(range(kept)), batch.offsets[kept])
