@@ -110,10 +110,13 @@ class Requests:
         """Record that this many workers process records, in a bounded run up to `ends`.
 
         Only then does a rescale outlive this process: the next one must not wait for workers that nobody has seen fit.
-        Whoever waits for a rescale repeats the request.
+        Whoever waits for a rescale repeats the request. Without its ends, the next process would read further: raises
+        CheckpointStoreFailed if they cannot be saved, which ends the attempt before it commits.
         """
-        if workers != self.fulfilled or len(self.ends) != self._saved_ends:
-            self.fulfilled = workers
+        before, self.fulfilled = self.fulfilled, workers
+        if len(self.ends) != self._saved_ends:
+            self.save("running")
+        elif workers != before:
             self._keep()
 
     def answer(self, error: RayflowError | None = None) -> None:
