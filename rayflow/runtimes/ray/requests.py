@@ -92,13 +92,13 @@ class Requests:
         self._keep()
 
     def finish(self, ending: JobEnding) -> None:
-        """Record that the last attempt has ended, before its savepoints are written.
+        """Record that the last attempt has ended, before anything else is done.
 
-        A later process must only write them. Records that it processed after a savepoint would be processed again by
-        whoever starts from that savepoint.
+        A later process must only write the savepoints. Records that it processed after a savepoint would be processed
+        again by whoever starts from that savepoint; after a drain they would be late.
         """
-        self.finished = ending
-        if self.last.next() is not None:
+        if self.finished != ending:
+            self.finished = ending
             self._keep()
 
     def start_with(self, workers: int) -> None:
