@@ -73,7 +73,7 @@ def garbage(names: Sequence[str], kept: Sequence[Manifest]) -> list[str]:
 def collect(
     store: CheckpointStore,
     keep: int,
-    pinned: Collection[Epoch] = (),
+    pinned: Callable[[], Collection[Epoch]] = tuple,
     *,
     before_deleting: Callable[[], None] = lambda: None,
 ) -> Collected:
@@ -82,13 +82,14 @@ def collect(
 
     The current coordinator calls it after it has committed a checkpoint. It deletes manifests first, so that an
     interrupted call leaves no checkpoint with missing parts. If a manifest cannot be read, it deletes nothing, because
-    this may be the manifest of a savepoint: raises DamagedObject, and the errors of the store. `before_deleting` is
-    called once, between reading and deleting; if it raises, nothing is deleted.
+    this may be the manifest of a savepoint: raises DamagedObject, and the errors of the store. `pinned` is
+    called when all manifests are read: a checkpoint whose copy begins later is the newest of them, or newer.
+    `before_deleting` is called once, between reading and deleting; if it raises, nothing is deleted.
     """
     # Names first, so that they do not include what is committed while the manifests are read.
     names = store.list("")
     manifests = [read_manifest(store, epoch) for epoch in manifest_epochs(store)]
-    kept = kept_manifests(manifests, keep, pinned)
+    kept = kept_manifests(manifests, keep, pinned())
     dead = garbage(names, kept)
     manifest_count = sum(isinstance(parse_name(name), ManifestObject) for name in dead)
     before_deleting()

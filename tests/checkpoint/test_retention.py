@@ -61,7 +61,7 @@ def test_collecting_twice_is_collecting_once(history: History) -> None:
 
 
 def test_a_pinned_checkpoint_stays_whole(history: History) -> None:
-    assert collect(history.store, 1, pinned=[5]).kept == (3, 5, 8)
+    assert collect(history.store, 1, pinned=lambda: [5]).kept == (3, 5, 8)
     assert verify(history.store, 5) == []
 
 

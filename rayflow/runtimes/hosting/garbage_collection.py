@@ -85,7 +85,7 @@ class GarbageCollection:
 
     def _run(self) -> None:
         try:
-            collect(self._store, self._retain, self._pinned(), before_deleting=self._begin_deleting)
+            collect(self._store, self._retain, self._pinned, before_deleting=self._begin_deleting)
         except _Abandoned:
             pass
         except (DamagedObject, ObjectMissing, CheckpointStoreFailed) as error:

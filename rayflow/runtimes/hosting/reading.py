@@ -19,8 +19,8 @@ from rayflow.serde.plain import plain
 
 log = get_logger("rayflow.worker")
 
-MOST = 64
-"""Keys that are looked up at once, at most."""
+MOST = 8
+"""Keys that are looked up at once, at most. Their rows are in memory together, whatever their size."""
 
 
 def read_rows(

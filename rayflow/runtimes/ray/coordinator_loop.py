@@ -288,9 +288,11 @@ class CoordinatorLoop:
                 self._posted.wait()
         self.pool.look(timeout=1.0)
         self._view.show_now(hosted, self._interruptions.attempts)
-        if hosted.finished.restart:
+        if (ending := hosted.finished.ending) == "restart":
             self._interruptions.paused()
-        return hosted.finished.ending
+        else:
+            self._requests.finish(ending)  # before the attempt is closed, which may wait for garbage collection
+        return ending
 
     def _on_started(self, hosted: CoordinatorDriver) -> None:
         """Records are processed, by the workers of this attempt."""

@@ -107,13 +107,13 @@ class Requests:
         self._keep()
 
     def finish(self, ending: JobEnding) -> None:
-        """Record that the last attempt has ended, before its savepoints are written.
+        """Record that the last attempt has ended, before anything else is done.
 
-        A later process must only write them. Records that it processed after a savepoint would be processed again by
-        whoever starts from that savepoint.
+        A later process must only write the savepoints. Records that it processed after a savepoint would be processed
+        again by whoever starts from that savepoint; after a drain they would be late.
         """
-        self.finished = ending
-        if self.last.next() is not None:
+        if self.finished != ending:
+            self.finished = ending
             self._keep()
 
     def start_with(self, workers: int) -> None:
@@ -125,10 +125,13 @@ class Requests:
         """Record that this many workers process records, in a bounded run up to `ends`.
 
         Only then does a rescale outlive this process: the next one must not wait for workers that nobody has seen fit.
-        Whoever waits for a rescale repeats the request.
+        Whoever waits for a rescale repeats the request. Without its ends, the next process would read further: raises
+        CheckpointStoreFailed if they cannot be saved, which ends the attempt before it commits.
         """
-        if workers != self.fulfilled or len(self.ends) != self._saved_ends:
-            self.fulfilled = workers
+        before, self.fulfilled = self.fulfilled, workers
+        if len(self.ends) != self._saved_ends:
+            self.save("running")
+        elif workers != before:
             self._keep()
 
     def answer(self, error: RayflowError | None = None) -> None:

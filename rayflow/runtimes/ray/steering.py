@@ -98,7 +98,7 @@ class Steering:
         self._scale(load, now)
 
     def running(self, hosted: CoordinatorDriver) -> None:
-        """Note that the workers of this attempt process records."""
+        """Note that the workers of this attempt process records. Raises what `Requests.fulfil` raises."""
         self.ran_with = len(hosted.workers)
         self.requests.fulfil(self.ran_with)
         if self._status.state != "stopping":

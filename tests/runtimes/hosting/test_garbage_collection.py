@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from rayflow.checkpoint.manifest import manifest_epochs
 from rayflow.checkpoint.object_store import ObjectStore
+from rayflow.core.ids import Epoch
 from rayflow.runtimes.hosting.garbage_collection import PATIENCE, GarbageCollection
 from rayflow.runtimes.machine.background import Thread
 from tests.checkpoint.model import History
@@ -128,3 +130,38 @@ def test_the_end_of_a_job_does_not_wait_for_ever(store: Slow, monkeypatch: pytes
     store.go_on.set()
     assert background.ended()
     assert store.list("") == before
+
+
+class Growing(ObjectStore):
+    """A store where things happen while it is listed: `meanwhile`, one after the other, before each answer."""
+
+    def __init__(self) -> None:
+        super().__init__("memory:")
+        self.meanwhile: builtins.list[Callable[[], object]] = []
+
+    def list(self, prefix: str) -> builtins.list[str]:
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return super().list(prefix)
+
+
+def test_a_checkpoint_whose_copy_begins_while_the_store_is_listed_stays_whole() -> None:
+    store = Growing()
+    history = History(store)
+    history.run_epoch()
+    copied: list[Epoch] = []
+
+    def copy_the_next() -> None:
+        history.run_epoch()
+        copied.append(history.epoch)
+
+    store.meanwhile = [copy_the_next, history.run_epoch]
+    background = Thread()
+    garbage = GarbageCollection("job", store, 1, background, lambda: set(copied))
+    garbage.collect()
+    while garbage.running:
+        background.wait(60)
+        garbage.step()
+    assert copied == [2]
+    assert manifest_epochs(store) == [2, 3]
+    garbage.close()

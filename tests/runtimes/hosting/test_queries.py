@@ -293,6 +293,23 @@ def test_an_answer_is_read_in_slices_that_end_when_reading_has_taken_their_time(
         assert len(slices) == 1
 
 
+def test_a_query_that_is_too_large_does_not_read_all_of_its_rows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"k{number}" for number in range(200)]
+    run.append(*[(key, "x") for key in keys])
+    run.commit()
+    read, looked_up = reading._read, [0]
+
+    def large_after_many_small_ones(task: Any, asked: Any, part: Any) -> Any:
+        found = read(task, asked, part)
+        looked_up[0] += sum(at >= 130 for at in found)
+        return {at: b"x" * (4 << 20) if at >= 130 else value for at, value in found.items()}
+
+    monkeypatch.setattr(reading, "_read", large_after_many_small_ones)
+    with pytest.raises(InvalidSetting, match="8 MiB"):
+        run.query("own", keys)
+    assert looked_up[0] <= 10
+
+
 def test_while_a_query_is_answered_records_may_take_their_whole_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only an epoch that is being written makes turns short."""
     run.append(("a", "x"))

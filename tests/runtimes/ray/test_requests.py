@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from rayflow.checkpoint.open import open_store
-from rayflow.core.errors import InvariantBroken, RayflowError
+from rayflow.core.errors import CheckpointStoreFailed, InvariantBroken, RayflowError
 from rayflow.runtimes.hosting.channels.outgoing import Frame
 from rayflow.runtimes.hosting.messages import Failed
 from rayflow.runtimes.hosting.options import RunOptions
 from rayflow.runtimes.machine.journal import Journal
+from rayflow.runtimes.ray import requests
 from rayflow.runtimes.ray.client import folder_of
 from rayflow.runtimes.ray.deployment import Deployment, read_deployment, write_deployment
 from rayflow.runtimes.ray.requests import Requests, Rescale
@@ -68,6 +70,28 @@ def test_the_next_process_knows_the_ends_of_a_bounded_run(tmp_path: Path) -> Non
     other = Requests(spec(tmp_path, "other"))
     other.open(store)
     assert other.ends == {}
+
+
+def test_an_attempt_of_a_bounded_run_whose_ends_cannot_be_saved_fails_and_the_next_one_saves_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file:{tmp_path / 'checkpoints'}")
+    first = Requests(spec(tmp_path))
+    first.open(store)
+    first.save("running")
+    first.ends["orders", 0] = 7
+
+    def away(*_: object) -> NoReturn:
+        raise CheckpointStoreFailed("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "write_deployment", away)
+        with pytest.raises(CheckpointStoreFailed):
+            first.fulfil(2)
+    first.fulfil(2)
+    next_one = Requests(spec(tmp_path))
+    next_one.open(store)
+    assert next_one.ends == {("orders", 0): 7}
 
 
 def test_another_submission_begins_with_its_own(tmp_path: Path) -> None:

@@ -104,6 +104,20 @@ def test_a_savepoint_is_completed_by_the_next_process(
     assert read_savepoint(open_store(uri)).epoch == history.epoch
 
 
+def test_a_job_that_was_drained_is_done_though_the_process_died_before_it_said_so(
+    process: Process, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = process(lambda loop: loop.steering.stop(drain=True, savepoint=None))
+    monkeypatch.setattr(first, "_write_last", killed)
+    with pytest.raises(Killed):
+        first._live()
+    drained = history.epoch
+    second = process()
+    second.run()
+    assert (second.status.state, second.error) == ("stopped", None)  # what an attempt of this test says
+    assert history.epoch == drained
+
+
 class Away:
     """A deployment that cannot be read the first `times` times. `asked`: what happens in between."""
 
