@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from rayflow.checkpoint.retention import collect
 from rayflow.checkpoint.store import CheckpointStore
-from rayflow.core.errors import CheckpointStoreFailed, DamagedObject, ObjectMissing
+from rayflow.core.errors import RayflowError
 from rayflow.core.ids import Epoch
 from rayflow.core.logging import get_logger
 from rayflow.runtimes.hosting.ports import Background
@@ -88,8 +88,8 @@ class GarbageCollection:
             collect(self._store, self._retain, self._pinned, before_deleting=self._begin_deleting)
         except _Abandoned:
             pass
-        except (DamagedObject, ObjectMissing, CheckpointStoreFailed) as error:
-            # The next collection will do it; a checkpoint that remains does no harm.
+        except RayflowError as error:
+            # The next collection will do it; a checkpoint that remains does no harm, even if a disk is full.
             log.warning("old checkpoints could not be deleted", job=self._job, reason=error.what, code=error.code)
         finally:
             self._deleting = False

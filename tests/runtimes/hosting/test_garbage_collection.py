@@ -10,6 +10,7 @@ import pytest
 
 from rayflow.checkpoint.manifest import manifest_epochs
 from rayflow.checkpoint.object_store import ObjectStore
+from rayflow.core.errors import DiskFull
 from rayflow.core.ids import Epoch
 from rayflow.runtimes.hosting.garbage_collection import PATIENCE, GarbageCollection
 from rayflow.runtimes.machine.background import Thread
@@ -130,6 +131,19 @@ def test_the_end_of_a_job_does_not_wait_for_ever(store: Slow, monkeypatch: pytes
     store.go_on.set()
     assert background.ended()
     assert store.list("") == before
+
+
+def test_a_job_that_has_ended_does_not_fail_because_nothing_can_be_deleted(
+    store: Slow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(names: Sequence[str]) -> None:
+        raise DiskFull("the quota is used up")  # some file systems need space to delete
+
+    monkeypatch.setattr(store, "delete", full)
+    garbage, _ = collecting(store)
+    garbage.finish()
+    garbage.close()
+    assert "the quota is used up" in caplog.text
 
 
 class Growing(ObjectStore):
