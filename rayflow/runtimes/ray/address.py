@@ -57,6 +57,8 @@ def knock(address: str) -> None:
         return
     except OSError as error:
         raise ClusterUnavailable(f"Ray does not answer at {address}: {error.strerror or error}") from None
+    except UnicodeError:  # a name with an empty or overlong part
+        raise ClusterUnavailable(f"{address} is no address") from None
 
 
 def _heads_of_nodes() -> Iterator[str]:

@@ -108,3 +108,9 @@ def test_a_head_that_accepts_connections_but_says_nothing_is_dead(
         node(machine, 7, f"127.0.0.1:{frozen.getsockname()[1]}")
         with pytest.raises(ClusterUnavailable, match="but Ray does not answer"):
             address.address_here()
+
+
+@pytest.mark.parametrize("name", ["a..b:80", f"{'x' * 64}.example:80"])
+def test_a_name_that_cannot_be_looked_up_is_no_cluster(name: str) -> None:
+    with pytest.raises(ClusterUnavailable, match="is no address"):
+        address.knock(name)
