@@ -166,7 +166,11 @@ class LocalRuntime:
         except Fenced as error:
             if not fencing.continues(attempt.coordinator.coordinator.attempt):
                 raise
-            log.warning("a process without a newer claim took the publisher's slot: recovering", job=self._plan.name, reason=error.what)
+            log.warning(
+                "a process without a newer claim took the publisher's slot: recovering",
+                job=self._plan.name,
+                reason=error.what,
+            )
             return "restart"
         finally:
             attempt.close()

@@ -125,7 +125,12 @@ class RealBroker:
         batch = batch_of(self._topic, partition, range(self._written, self._written + count))
         self._written += count
         for key, value, timestamp in zip(batch.keys, batch.values, batch.timestamps, strict=True):
-            producer.produce(self._topic, value, key, partition, timestamp=timestamp)
+            try:
+                producer.produce(self._topic, value, key, partition, timestamp=timestamp)
+            except KafkaException as failure:
+                if failure.args[0].code() == KafkaError._FATAL:
+                    producer.abort_transaction(SECONDS)  # raises what has happened before, which `produce` does not say
+                raise
 
         def written() -> bool:
             producer.poll(0)
