@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rayflow.connectors.embedded import layout
 from rayflow.connectors.embedded import reader as reading
 from rayflow.connectors.embedded.connector import EmbeddedConnector
+from rayflow.connectors.embedded.environment import acquire
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import BrokerRefused, Fenced, InvariantBroken, SourceDataLost, UnknownTopic
 from rayflow.core.ids import Marker, SinkTask, TopicPartition
@@ -182,6 +184,22 @@ def test_connectors_and_readers_of_one_path_share_what_is_open(tmp_path: Path) -
     reader.close()
     assert [info.records for info in first.topics()] == [1]
     first.close()
+
+
+def test_a_partition_without_records_has_no_batch_whatever_its_neighbours_have(
+    log: EmbeddedConnector, tmp_path: Path
+) -> None:
+    log.create("t", 3)
+    appender = log.appender()
+    for partition in (0, 2):
+        appender.append(records(b"a", b"b", partition=partition))
+    appender.close()
+    environment = acquire(tmp_path / "log")
+    with environment.read() as txn:
+        topic = layout.find_topic(txn, "t").number
+        found = [layout.batch_at(txn, topic, partition, 1) for partition in range(3)]
+    environment.release()
+    assert [batch and batch[0] for batch in found] == [0, None, 0]
 
 
 def test_what_is_closed_twice_takes_nothing_from_its_neighbours(tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ def test_a_file_that_is_gone_is_an_unknown_topic(tmp_path: Path) -> None:
         reader.poll(10, 0.0)
 
 
+@pytest.mark.parametrize("partition", [-1, 1])
+def test_a_partition_is_one_of_the_files(tmp_path: Path, partition: int) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"1\n")
+    with pytest.raises(UnknownTopic, match="There is no such file, only 1"):
+        reader_of(JsonLinesConnector(tmp_path), "a.jsonl", partition=partition)
+
+
 def test_rows_become_objects_by_the_names_of_the_header(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(
         b'\xef\xbb\xbfid,"the ""name""",note\r\n1,"x, y","two\nlines"\r\n\r\n2,\xc3\xa9\n3,a,b,c,d\n'
