@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from rayflow.connectors.embedded.blob import Columns, Damaged, decode, encode
 from rayflow.connectors.embedded.layout import Topic
 from rayflow.connectors.embedded.packing import Packer
 from rayflow.core.batch import EncodedBatch
+from rayflow.core.errors import RecordTooLarge
 from rayflow.core.hashing import murmur2
 
 KEYS = st.none() | st.binary(max_size=3)
@@ -51,18 +54,51 @@ def test_each_partition_gets_its_records_in_order(
     assert sorted(found, key=lambda record: record[2]) == expected
 
 
-def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after() -> None:
+@pytest.mark.parametrize("partitions", [2, 3])
+def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after(partitions: int) -> None:
     packer = Packer()
     seen = []
-    for _ in range(3):
+    for _ in range(partitions):
         batch = EncodedBatch("t", [None] * 10, [b"v"] * 10, [1] * 10)
-        (chunk,) = packer.pack([batch], lambda name: Topic(1, 3))
+        (chunk,) = packer.pack([batch], lambda name: Topic(1, partitions))
         seen.append(chunk.partition)
-    assert sorted(seen) == [0, 1, 2]
+    assert sorted(seen) == [*range(partitions)]
+
+
+@pytest.mark.parametrize(("limit", "count"), [("BLOB_BYTES", 100), ("BLOB_RECORDS", 10)])
+def test_a_blob_is_yielded_as_soon_as_it_is_full(monkeypatch: pytest.MonkeyPatch, limit: str, count: int) -> None:
+    monkeypatch.setattr(packing, limit, count)
+    pulled = 0
+
+    def batches() -> Iterator[EncodedBatch]:
+        nonlocal pulled
+        for pulled in range(1, 7):  # noqa: B007 - for the test to see
+            yield EncodedBatch("t", [b"kkkkk"] * 5, [b"vvvvv"] * 5, [1] * 5)
+
+    chunks = Packer().pack(batches(), lambda name: Topic(1, 2))
+    assert [(chunk.count, pulled) for chunk in chunks] == [(10, 2), (10, 4), (10, 6)]
+
+
+def test_a_record_may_be_as_large_as_the_limit_and_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packing.RECORD_BYTES == 64 << 20
+    monkeypatch.setattr(packing, "RECORD_BYTES", 10)
+
+    def pack(*values: bytes, key: bytes | None = None) -> int:
+        batch = EncodedBatch("t", [key] * len(values), list(values), [1] * len(values))
+        return sum(chunk.count for chunk in Packer().pack([batch], lambda name: Topic(1, 1)))
+
+    assert pack(b"v" * 10) == 1
+    assert pack(b"v" * 10, b"v" * 10, key=b"k" * 10) == 2
+    with pytest.raises(RecordTooLarge, match="A record of 11 bytes is larger than the embedded log's limit of 10"):
+        pack(b"v", b"v" * 11, b"v")
+    with pytest.raises(RecordTooLarge, match="A record of 12 bytes"):
+        pack(b"v", key=b"k" * 12)
 
 
 def test_a_blob_that_was_cut_or_changed_is_damaged() -> None:
     blob = bytes(encode(Columns([b"k"] * 3, [b"value"] * 3, [1, 2, 3], [[("h", None)], [], []])))
     for damaged in (b"", blob[:3], blob[:-1], blob + b"x", blob[:10] + b"\xff" + blob[11:]):
-        with pytest.raises(Damaged):
+        with pytest.raises(Damaged, match="checksum"):
             decode(damaged)
+    with pytest.raises(Damaged, match="cannot be read"):
+        decode(bytes(4))
