@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rayflow.connectors.base import Polled
@@ -140,10 +141,13 @@ def test_closing_a_reader_twice_leaves_the_log_open_for_others(log: EmbeddedConn
     append(log, 2)
     log.close()
     first, second = reader_of(log, ZERO), reader_of(log, ZERO)
+    before = psutil.Process().num_fds()
     first.close()
     first.close()
     assert shape(second.poll(10, 0.0)) == [(0, 0, 2)]
+    assert first.poll(10, 0.0) == []
     second.close()
+    assert psutil.Process().num_fds() < before
 
 
 def test_a_stored_batch_that_is_missing_or_short_is_refused_with_its_place(log: EmbeddedConnector) -> None:
