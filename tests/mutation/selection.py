@@ -14,13 +14,17 @@ UNITS: Mapping[str, Sequence[str]] = {
     "state": ("tests/state", "tests/operators/test_timers.py", "tests/operators/test_expiry.py"),
     "checkpoint": ("tests/checkpoint",),
     "operators": ("tests/operators",),
-    "connectors": ("tests/connectors/test_registry.py", "tests/connectors/test_sources_that_changed.py"),
+    "connectors": (*(f"tests/connectors/test_{name}.py" for name in ("registry", "parts", "sources_that_changed")),),
     "connectors/files": ("tests/connectors/files",),
     "connectors/embedded": ("tests/connectors/embedded",),
     "connectors/kafka": (
         *(
             f"tests/connectors/kafka/test_{name}.py"
-            for name in ("config", "positions", "at_least_once", "plain_producer", "publisher", "reader")
+            for name in (
+                *("config", "faults", "client", "outbox", "columns", "tries", "positions", "at_least_once"),
+                *("scripted_reader", "scripted_admin", "scripted_writers"),
+                *("plain_producer", "publisher", "reader"),
+            )
         ),
     ),
 }
