@@ -14,15 +14,15 @@ import pytest
 
 from rayflow.connectors.embedded.connector import EmbeddedConnector
 from rayflow.connectors.embedded.environment import acquire
-from rayflow.core.errors import BrokerRefused, DiskFull, InvalidConnector, RayflowError
+from rayflow.core.errors import BrokerRefused, DamagedObject, DiskFull, InvalidConnector, RayflowError
 from rayflow.core.ids import TopicPartition
 
 
 def test_the_folder_and_its_name_are_durable_once_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
-    acquire(tmp_path / "log").release()
-    assert synced == [(tmp_path / "log").stat().st_ino, tmp_path.stat().st_ino]
+    acquire(tmp_path / "a" / "log").release()
+    assert synced == [(tmp_path / "a" / "log").stat().st_ino, (tmp_path / "a").stat().st_ino]
 
 
 def test_no_file_stays_open_after_the_last_release(tmp_path: Path) -> None:
@@ -66,6 +66,11 @@ class CodedError(lmdb.Error):
         (CodedError(errno.EIO), DiskFull),
         (CodedError(errno.EPERM), BrokerRefused),
         (lmdb.BadTxnError("bad"), BrokerRefused),
+        (lmdb.MapFullError("full"), DiskFull),
+        (lmdb.CorruptedError("bad"), DamagedObject),
+        (lmdb.PageNotFoundError("bad"), DamagedObject),
+        (lmdb.InvalidError("bad"), DamagedObject),
+        (lmdb.VersionMismatchError("bad"), DamagedObject),
     ],
 )
 def test_errors_of_the_library_are_told_apart(tmp_path: Path, error: lmdb.Error, expected: type[RayflowError]) -> None:

@@ -60,7 +60,8 @@ def test_a_poll_that_is_filled_by_one_partition_gives_nothing_of_the_others(log:
     reader = reader_of(log, ZERO, ONE, TWO)
     assert shape(reader.poll(10, 0.0)) == [(0, 0, 10)]
     assert shape(reader.poll(14, 0.0)) == [(1, 0, 10), (2, 0, 4)]
-    assert shape(reader.poll(10, 0.0)) == [(2, 4, 6)]
+    assert shape(reader.poll(1, 0.0)) == [(2, 4, 1)]
+    assert shape(reader.poll(10, 0.0)) == [(2, 5, 5)]
     assert reader.poll(10, 0.0) == []
 
 
@@ -122,6 +123,28 @@ def test_a_reader_at_the_end_that_is_assigned_anew_reads_again(log: EmbeddedConn
     assert reader.poll(10, 0.0) == []
     reader.assign({ZERO: 1})
     assert shape(reader.poll(10, 0.0)) == [(0, 1, 1)]
+
+
+def test_a_part_of_stored_batches_is_read_from_any_position(log: EmbeddedConnector) -> None:
+    for count in (4, 3):
+        append(log, count)
+    reader = log.reader("g")
+    for position in range(7):
+        for at_once in range(1, 8):
+            reader.assign({ZERO: position})
+            (one,) = reader.poll(at_once, 0.0)
+            expected = min(at_once, 7 - position)
+            assert one.batch.offsets == range(position, position + expected)
+            assert len(one.batch.values) == len(one.batch.keys) == len(one.batch.timestamps) == expected
+
+
+def test_a_paused_reader_gives_nothing_until_it_is_resumed(log: EmbeddedConnector) -> None:
+    append(log, 2)
+    reader = reader_of(log, ZERO)
+    reader.pause()
+    assert reader.poll(10, 0.0) == []
+    reader.resume()
+    assert shape(reader.poll(10, 0.0)) == [(0, 0, 2)]
 
 
 @pytest.mark.parametrize("partition", [-1, 3])
