@@ -22,7 +22,7 @@ UNITS: Mapping[str, Sequence[str]] = {
             f"tests/connectors/kafka/test_{name}.py"
             for name in (
                 *("config", "faults", "client", "outbox", "columns", "tries", "positions", "at_least_once"),
-                *("scripted_reader", "scripted_admin", "scripted_writers"),
+                *("scripted_reader", "scripted_admin", "scripted_writers", "scripted_publisher"),
                 *("plain_producer", "publisher", "reader"),
             )
         ),

@@ -84,6 +84,8 @@ def test_a_transaction_stands_still_while_the_broker_takes_no_record(
     transaction: tuple[TransactionalProducer, ScriptedProducer, Clock],
 ) -> None:
     producer, client, clock = transaction
+    clock.now = 7.0
+    assert producer.stillness() == 7.0
     producer.begin()
     clock.now += 2
     assert producer.stillness() == 2.0
@@ -112,6 +114,9 @@ def test_reports_are_processed_and_a_fatal_error_is_left_to_the_next_call(
         producer.abandon()
     assert client.called[:3] == [("poll", 0.5), ("purge",), ("poll", 0)]
     client.failing = None
+    client.called.clear()
+    producer.serve()
+    assert client.called == [("poll", 0)]
     producer.ping(0.1)
     producer.take_over()
     producer.send_offsets([], "group")
