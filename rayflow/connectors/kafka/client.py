@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from rayflow.connectors.kafka.faults import AWAY, REFUSED, UNKNOWN, error_of, fault, heals
-from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable, InvalidConnector
+from rayflow.core.errors import BrokerUnavailable, InvalidConnector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds without an answer after which a broker counts as unavailable."""
@@ -117,8 +117,6 @@ def ask(
         if serve is not None:
             serve(0)
             contact.check()
-        if error.code() in REFUSED:
-            raise AuthenticationFailed(f"The broker refused the connection ({error.name()})")
         if not heals(error):
             raise fault(error, doing, topic=topic)
         if left <= 0:

@@ -52,6 +52,7 @@ class Scripted:
 
     def call(self, name: str, shown: str = "") -> None:
         self.called.append(name + shown)
+        assert len(self.called) < 5_000, "the publisher goes round in circles"
         error = self.fails[name].pop(0) if self.fails.get(name) else None
         if isinstance(error, KafkaError):
             raise KafkaException(error)
@@ -176,6 +177,7 @@ class ScriptedFuture:
     def __init__(self, caller: ScriptedCaller, call: Callable[[], Any]) -> None:
         self.caller = caller
         self.call = call
+        self.given = False
         name = getattr(call, "__name__", "") or call.func.__name__  # type: ignore[attr-defined]
         slow = caller.world.slow.get(name)
         self.ready = caller.world.clock.now + (slow.pop(0) if slow else 0.0)
@@ -185,6 +187,8 @@ class ScriptedFuture:
         if clock.now < self.ready:
             clock.now += max(seconds, 0.25)
             raise NotYet
+        assert not self.given, "a result was asked for again"
+        self.given = True
         self.caller.pending -= 1
         return self.call()
 

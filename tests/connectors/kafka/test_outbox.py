@@ -93,10 +93,10 @@ def test_times_that_librdkafka_would_take_for_now_become_the_first_millisecond()
 def test_a_step_takes_a_slice_of_several_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outboxes, "SLICE", 5)
     queue = Queue(100)
-    outbox = Outbox(cast(Producer, queue), batches([3, 0, 4]))
-    assert (len(outbox), outbox.topic) == (7, "t0")
+    outbox = Outbox(cast(Producer, queue), batches([3, 4, 0, 2]))
+    assert (len(outbox), outbox.topic) == (9, "t0")
     steps = [(outbox.feed(), outbox.handed, len(outbox), outbox.topic) for _ in range(3)]
-    assert steps == [(True, 5, 2, "t0"), (True, 7, 0, None), (True, 7, 0, None)]
+    assert steps == [(True, 5, 4, "t1"), (True, 9, 0, None), (True, 9, 0, None)]
     outbox.add(batches([1, 2])[1:])
     assert (len(outbox), outbox.topic, bool(outbox)) == (2, "t1", True)
 

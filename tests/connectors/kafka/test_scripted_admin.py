@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition as Place
 from rayflow.connectors.kafka import admin as administering
 from rayflow.connectors.kafka.admin import KafkaAdmin
 from rayflow.connectors.kafka.config import KafkaSettings
-from rayflow.connectors.kafka.markers import Markers, marker_topic
+from rayflow.connectors.kafka.markers import Markers, group_metadata, marker_topic
 from rayflow.core.errors import (
     BrokerRefused,
     BrokerUnavailable,
@@ -33,6 +33,7 @@ class ScriptedCluster:
     def __init__(self, **topics: int) -> None:
         self.held = topics
         self.leaderless = 0
+        self.lingers = 0
         self.late = 0
         self.changes: list[tuple[Any, ...]] = []
         self.refuse: KafkaError | None = None
@@ -65,11 +66,12 @@ class ScriptedCluster:
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         class Asked(dict[str, Any]):
             def __missing__(asked, name: str) -> Future[Any]:  # noqa: N805
-                if name not in self.held:
+                self.lingers -= name not in self.held
+                if name not in self.held and self.lingers < 0:
                     return self._future(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
                 leader = None if self.leaderless > 0 else "h"
                 self.leaderless -= 1
-                partitions = [SimpleNamespace(leader=leader if n == 0 else "h") for n in range(self.held[name])]
+                partitions = [SimpleNamespace(leader=leader if n == 0 else "h") for n in range(self.held.get(name, 1))]
                 return self._future(SimpleNamespace(partitions=partitions, topic_id=f"id-{name}"))
 
         return Asked()
@@ -125,7 +127,10 @@ def test_a_created_topic_is_usable_and_a_deleted_one_is_gone(monkeypatch: pytest
     assert cluster.leaderless < 0
     assert clock.slept == [0.02] * 3
     admin.create("u", 1, 3)
+    clock.slept.clear()
+    cluster.lingers = 2
     admin.delete("t")
+    assert clock.slept == [0.02] * 2
     assert cluster.changes == [("create", 2, -1, "t"), ("create", 1, 3, "u"), ("delete", "t")]
     cluster.refuse = KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)
     with pytest.raises(TopicExists):
@@ -167,6 +172,11 @@ def test_another_worker_may_make_or_extend_a_topic_at_the_same_time(
     cluster.refuse = KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)
     cluster.meanwhile = lambda: cluster.held.update(t=2)
     admin.ensure("t", 2)
+    assert clock.slept == []
+    cluster.meanwhile = lambda: cluster.held.update(u=1)
+    cluster.leaderless = 2
+    admin.ensure("u", 1)
+    assert clock.slept == [0.02] * 2
     cluster.refuse = KafkaError(KafkaError.INVALID_PARTITIONS)
     cluster.meanwhile = lambda: cluster.held.update(t=4)
     admin.ensure("t", 4)
@@ -201,6 +211,73 @@ def test_each_sink_task_gets_a_partition_for_its_marker_once() -> None:
     assert markers.read([]) == {}
 
 
+class ScriptedOffsets:
+    """A consumer that answers which offsets its group has committed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Place], Any]) -> None:
+        self.answer = answer
+        self.groups: list[tuple[str, Any]] = []
+        self.asked: list[list[tuple[str, int]]] = []
+        self.closed = 0
+        monkeypatch.setattr("rayflow.connectors.kafka.markers.make", self._make)
+
+    def _make(self, kind: Any, settings: Any, contact: Any) -> ScriptedOffsets:
+        self.groups.append((settings["group.id"], settings.get("isolation.level")))
+        return self
+
+    def committed(self, places: list[Place], timeout: float) -> list[Any]:
+        self.asked.append([(place.topic, place.partition) for place in places])
+        answers = [(place, self.answer(place)) for place in places]
+        for place, answer in answers:
+            answer.topic, answer.partition = place.topic, place.partition
+        return [answer for _, answer in reversed(answers)]
+
+    def consumer_group_metadata(self) -> str:
+        return "metadata"
+
+    def poll(self, timeout: float) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_markers_are_read_each_from_its_place_and_may_be_read_while_a_transaction_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT), KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)]
+
+    def answer(place: Place) -> Any:
+        error = failures.pop() if failures else None
+        text = None if error else f'{{"lineage": "l", "epoch": {place.partition}}}'
+        return SimpleNamespace(offset=-1 if error else place.partition, metadata=text, error=error)
+
+    consumer = ScriptedOffsets(monkeypatch, answer)
+    markers = Markers(SETTINGS, Ensured(), "job")  # type: ignore[arg-type]
+    sinks = [SinkTask("a", 4), SinkTask("b", 5)]
+    assert markers.read(sinks, stable=False) == {sinks[0]: Marker("l", 4), sinks[1]: Marker("l", 5)}
+    assert consumer.asked == [[(marker_topic("job", "a"), 4), (marker_topic("job", "b"), 5)]] * 2
+    assert consumer.groups == [("job-markers", "read_uncommitted")]
+    failures[:] = [KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)]
+    assert markers.read(sinks) == {sinks[0]: None, sinks[1]: Marker("l", 5)}
+    failures[:] = [KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)]
+    with pytest.raises(BrokerRefused, match="which offsets a group has"):
+        markers.read(sinks)
+    assert consumer.closed == 3
+
+
+def test_a_group_is_asked_for_at_the_place_of_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = ScriptedOffsets(monkeypatch, lambda place: SimpleNamespace(offset=-1, metadata=None, error=None))
+    markers = Markers(SETTINGS, Ensured(), "job")  # type: ignore[arg-type]
+    markers.prepare([SinkTask("b", 3), SinkTask("a", 2)])
+    markers.await_group("job")
+    assert consumer.groups == [("job", "read_committed")]
+    assert consumer.asked == [[(marker_topic("job", "a"), 0)]]
+    assert group_metadata("job") == "metadata"
+    assert consumer.groups[1:] == [("job", None)]
+    assert consumer.closed == 2
+
+
 @pytest.mark.parametrize(
     ("offset", "text", "expected"),
     [
@@ -221,16 +298,11 @@ def test_only_an_offset_that_rayflow_wrote_is_a_marker(
 ) -> None:
     sink = SinkTask("a", 1)
 
-    def committed(settings: Any, group: str, places: list[Place], timeout: float, *, stable: bool) -> list[Any]:
-        assert group == "job-markers"
-        return [
-            SimpleNamespace(topic=place.topic, partition=place.partition, offset=offset, metadata=text)
-            for place in places
-        ]
-
-    monkeypatch.setattr("rayflow.connectors.kafka.markers._committed", committed)
+    consumer = ScriptedOffsets(monkeypatch, lambda place: SimpleNamespace(offset=offset, metadata=text, error=None))
     markers = Markers(SETTINGS, Ensured(), "job")  # type: ignore[arg-type]
     assert markers.read([sink]) == {sink: expected}
+    assert consumer.groups == [("job-markers", "read_committed")]
+    assert consumer.closed == 1
 
 
 def test_a_marker_is_written_as_the_offset_of_its_partition() -> None:

@@ -181,6 +181,9 @@ def test_a_commit_whose_answer_is_lost_is_published_once(it: Scripted) -> None:
     assert steps[-1] == "committed"
     assert it.called.count("commit") == 1
     assert it.publish(6)[-1] == "committed"
+    it.held[TASK] = Marker("l", 6)
+    it.fails["commit"] = [FATAL]
+    assert it.publish(7).count("begun") == 2
 
 
 def test_a_commit_that_did_not_happen_is_repeated(it: Scripted) -> None:
@@ -331,3 +334,46 @@ def test_settling_waits_for_the_topics_of_the_last_epoch(it: Scripted, monkeypat
     it.publish()
     it.publisher.settle()
     assert asked == [("job", {"t"}, 10.0)]
+
+
+@pytest.mark.parametrize("call", ["commit", "abort"])
+def test_calls_that_go_on_failing_do_not_outlast_their_transaction(it: Scripted, call: str) -> None:
+    it.fails = {"feed": [ABORT]} if call == "abort" else {}
+    it.fails[call] = [PASSING] * 1_000
+    it.slow[call] = [0.5] * 1_000
+    it.answers = False
+    steps = it.steps()
+    for _ in steps:
+        if "abandon" in it.called:
+            break
+    assert 30.0 < it.clock.now < 31.0
+    it.fails.clear()
+    it.slow.clear()
+    assert list(steps)[-1] == "committed"
+
+
+def test_a_call_that_waits_while_records_go_out_is_no_outage(it: Scripted) -> None:
+    it.clock.now = 100.0
+    it.slow["commit"] = [3.0]
+    it.producers[0].still = 0.5
+    assert "waiting" not in it.publish()
+    it.producers[0].still = 50.0
+    it.slow["commit"] = [0.5]
+    assert "waiting" not in it.publish(2)
+
+
+def test_a_refused_login_is_what_a_failed_call_ends_with(it: Scripted) -> None:
+    it.fails["commit"] = [PASSING]
+    steps = it.steps()
+    while next(steps) != "committing":
+        it.producers[0].contact.refusal = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED)
+    with pytest.raises(RayflowError, match="refused the connection"):
+        list(steps)
+    assert it.called[-1] == "abandon"
+
+
+def test_what_belongs_to_at_least_once_is_refused(it: Scripted) -> None:
+    with pytest.raises(InvariantBroken):
+        it.publisher.append([])
+    with pytest.raises(InvariantBroken):
+        it.publisher.flush()

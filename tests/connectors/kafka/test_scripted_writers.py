@@ -10,13 +10,16 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from rayflow.connectors.kafka import appender as appending
+from rayflow.connectors.kafka import plain_producer as writing
 from rayflow.connectors.kafka import transactional_producer as transacting
 from rayflow.connectors.kafka.appender import KafkaAppender
 from rayflow.connectors.kafka.client import Contact
 from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.connectors.kafka.plain_producer import PlainProducer
 from rayflow.connectors.kafka.transactional_producer import TransactionalProducer
 from rayflow.core.batch import EncodedBatch
 from rayflow.core.errors import (
+    AuthenticationFailed,
     BrokerRefused,
     BrokerUnavailable,
     RecordTooLarge,
@@ -31,7 +34,9 @@ class ScriptedProducer:
     """A producer of librdkafka that is told nothing."""
 
     def __init__(self) -> None:
-        self.waiting = 0
+        self.waiting = self.left = 0
+        self.full = False
+        self.refuse: Exception | None = None
         self.called: list[tuple[Any, ...]] = []
         self.failing: Exception | None = None
 
@@ -39,13 +44,18 @@ class ScriptedProducer:
         return self.waiting
 
     def produce(self, *values: Any) -> None:
+        if self.full:
+            raise BufferError
+        if self.refuse is not None:
+            raise self.refuse
         self.waiting += 1
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def call(*values: Any, **named: float) -> None:
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def call(*values: Any, **named: float) -> int:
             self.called.append((name, *values, *named.values()))
             if self.failing is not None:
                 raise self.failing
+            return self.left
 
         return call
 
@@ -234,3 +244,42 @@ def test_a_flush_goes_on_while_records_leave_and_gives_up_when_none_does(plain: 
     with pytest.raises(BrokerUnavailable, match="all down"):
         appender.close()
     appender.flush()
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> ScriptedProducer:
+    client = ScriptedProducer()
+    monkeypatch.setattr(writing, "make", lambda kind, settings, contact: client)
+    return client
+
+
+def test_a_plain_producer_passes_on_what_fits_and_waits_only_as_long_as_it_may(client: ScriptedProducer) -> None:
+    producer = PlainProducer(SETTINGS)
+    producer.add([of(9_000), of(1)])
+    assert client.waiting == 9_001
+    assert client.called == [("poll", 0)]
+    client.left = 5
+    assert producer.advance(0.5) == 5
+    assert client.called == [("poll", 0), ("flush", 0.5)]
+    client.full = True
+    producer.add([of(3), of(4)])
+    assert client.waiting == 9_001
+    assert producer.advance(0.5) == 12
+    client.full = False
+    assert producer.advance(0.5) == 5
+    assert client.waiting == 9_008
+
+
+def test_a_plain_producer_raises_what_its_connections_and_records_meet(client: ScriptedProducer) -> None:
+    producer = PlainProducer(SETTINGS)
+    producer.contact.on_error(KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED))
+    with pytest.raises(AuthenticationFailed):
+        producer.add([])
+    client.failing = KafkaException(KafkaError(KafkaError.POLICY_VIOLATION))
+    with pytest.raises(BrokerRefused, match="to take records"):
+        producer.advance(0.5)
+    client.failing = None
+    client.refuse = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    with pytest.raises(RecordTooLarge) as refused:
+        producer.add([of(1, "u")])
+    assert refused.value.topic == "u"
