@@ -147,8 +147,13 @@ def test_a_fatal_error_is_settled_by_the_marker(it: Scripted, call: str) -> None
     assert again[:5] == ["abandon", "take_over", "read 3", "await_group", "partitions t"]
 
 
-def test_an_error_of_offsets_that_passes_needs_a_new_producer(it: Scripted) -> None:
-    it.fails["send_offsets"] = [None, PASSING]
+@pytest.mark.parametrize(
+    "fails", [{"begin": [PASSING]}, {"send_offsets": [PASSING]}, {"send_offsets": [None, PASSING]}]
+)
+def test_an_error_of_offsets_or_of_a_beginning_needs_a_new_producer_even_if_it_passes(
+    it: Scripted, fails: dict[str, list[Exception | KafkaError | None]]
+) -> None:
+    it.fails = fails
     assert it.publish()[-1] == "committed"
     assert len(it.producers) == 2
     assert it.called.count("commit") == 1
