@@ -40,6 +40,7 @@ class Scripted:
         self.unprepared = False
         self.producers: list[Any] = []
         self.answers = True
+        self.on_serve: Callable[[ScriptedProducer], None] = lambda producer: None
         for name, value in (
             ("time", self.clock),
             ("TransactionalProducer", lambda settings, name: ScriptedProducer(self, name)),
@@ -110,6 +111,7 @@ class ScriptedProducer:
 
     def serve(self, seconds: float = 0) -> None:
         self.world.clock.now += seconds
+        self.world.on_serve(self)
 
     def send_offsets(self, offsets: list[Place], group: Any) -> None:
         shown = ", ".join(f"{place.topic}/{place.partition}={place.offset} {place.metadata}" for place in offsets)
@@ -160,17 +162,20 @@ class ScriptedCaller:
     def __init__(self, world: Scripted) -> None:
         self.world = world
         self.pending = 0
+        self.closed = False
 
     @property
     def busy(self) -> bool:
         return self.pending > 0
 
     def submit(self, call: Callable[[], Any]) -> ScriptedFuture:
+        assert not self.closed
         self.pending += 1
         return ScriptedFuture(self, call)
 
     def close(self) -> None:
         self.world.called.append("close caller")
+        self.closed = True
 
 
 class ScriptedFuture:
@@ -178,6 +183,7 @@ class ScriptedFuture:
         self.caller = caller
         self.call = call
         self.given = False
+        self.failed: KafkaException | None = None
         name = getattr(call, "__name__", "") or call.func.__name__  # type: ignore[attr-defined]
         slow = caller.world.slow.get(name)
         self.ready = caller.world.clock.now + (slow.pop(0) if slow else 0.0)
@@ -196,11 +202,13 @@ class ScriptedFuture:
         return self.caller.world.answers
 
     def exception(self) -> Exception | None:
-        try:
-            self.call()
-        except KafkaException as failure:
-            return failure
-        return None
+        if not self.given:
+            self.given = True
+            try:
+                self.call()
+            except KafkaException as failure:
+                self.failed = failure
+        return self.failed
 
 
 class ScriptedMarkers:

@@ -18,7 +18,7 @@ from rayflow.core.errors import (
     UnknownTopic,
 )
 from rayflow.core.ids import Marker
-from tests.connectors.kafka.scripted import LASTING, TASK, Scripted
+from tests.connectors.kafka.scripted import BATCH, LASTING, TASK, Scripted
 
 PASSING = KafkaError(KafkaError._TRANSPORT)
 ABORT = KafkaError(KafkaError._STATE, "abort", False, False, True)
@@ -228,6 +228,25 @@ def test_a_full_queue_is_waited_for(it: Scripted) -> None:
     steps = it.publish()
     assert steps == ["begun", *["produced"] * 4, "marked", "positioned", "committing", "committed"]
     assert it.clock.now == pytest.approx(0.002)
+    it.fails["feed"] = [PASSING] * 3
+    it.publish(2)
+    assert it.clock.now == pytest.approx(0.005)
+
+
+def test_a_queue_that_stays_full_is_an_outage_until_it_takes_records(it: Scripted) -> None:
+    it.fails["feed"] = [*[BufferError()] * 1_500, None, *[BufferError()] * 500]
+    steps = it.publish(batches=[BATCH, BATCH])
+    produced = steps[1 : steps.index("marked")]
+    assert once(produced) == ["produced", "waiting", "produced"]
+    assert produced[-500:].count("waiting") == 0
+    assert produced.count("waiting") == pytest.approx(500, abs=3)
+
+
+def test_an_outage_is_over_with_the_next_answer(it: Scripted) -> None:
+    it.slow["send_offsets"] = [3.0]
+    shown = [(step, it.publisher.outage is not None) for step in it.steps()]
+    assert ("waiting", True) in shown
+    assert shown[-4:] == [(step, False) for step in ("marked", "positioned", "committing", "committed")]
 
 
 def test_a_publisher_that_waits_says_so_after_a_second(it: Scripted) -> None:
@@ -254,12 +273,10 @@ def test_a_publisher_that_waits_says_so_after_a_second(it: Scripted) -> None:
 
 def test_a_login_that_is_refused_while_a_call_waits_is_raised(it: Scripted) -> None:
     it.slow["commit"] = [3.0]
-    steps = it.steps()
-    while next(steps) != "committing":
-        pass
-    it.producers[0].contact.refusal = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED)
+    refused = KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED)
+    it.on_serve = lambda producer: producer.contact.on_error(refused) if it.clock.now else None
     with pytest.raises(RayflowError, match="refused the connection"):
-        list(steps)
+        it.publish()
     assert 1.0 < it.clock.now < 2.0
 
 
@@ -305,6 +322,14 @@ def test_a_call_that_does_not_return_is_abandoned_only_if_the_broker_answers_oth
         assert it.called.count("close caller") >= 2
 
 
+def test_a_broker_that_did_not_answer_is_asked_again_while_a_call_is_stuck(it: Scripted) -> None:
+    it.slow["commit"] = [20.0]
+    it.producers[0].still = 0.0
+    it.fails["ping"] = [PASSING] * 3
+    assert it.publish()[-1] == "committed"
+    assert (len(it.producers), it.called.count("ping")) == (2, 4)
+
+
 def test_an_interrupted_publish_is_aborted_before_the_next(it: Scripted) -> None:
     assert next(it.steps()) == "begun"
     it.called.clear()
@@ -312,19 +337,24 @@ def test_an_interrupted_publish_is_aborted_before_the_next(it: Scripted) -> None
     assert it.called[:2] == ["abort", "begin"]
 
 
-def test_closing_aborts_an_open_transaction_and_waits_a_few_seconds_at_most(it: Scripted) -> None:
+def test_closing_twice_has_no_further_effect(it: Scripted) -> None:
     it.publish()
     it.called.clear()
     it.publisher.close()
     it.publisher.close()
     assert it.called == ["close caller", "close caller"]
-    for failure in (None, PASSING, NotYet(), SystemError()):
-        it.publisher.open([TASK])
-        assert next(it.steps(2)) == "begun"
-        it.fails["abort"] = [failure]
-        it.called.clear()
-        it.publisher.close()
-        assert it.called == ["abort", "close caller"]
+
+
+@pytest.mark.parametrize("failure", [None, PASSING, NotYet(), SystemError()])
+def test_closing_aborts_an_open_transaction_and_raises_no_error(it: Scripted, failure: Exception | KafkaError) -> None:
+    steps = it.steps()
+    assert next(steps) == "begun"
+    it.fails["abort"] = [failure]
+    it.called.clear()
+    it.publisher.close()
+    with pytest.raises(InvariantBroken):
+        list(steps)
+    assert it.called == ["abort", "close caller"]
 
 
 def test_a_topic_that_disappears_while_a_commit_waits_is_unknown(it: Scripted) -> None:
