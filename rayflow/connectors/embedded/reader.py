@@ -98,9 +98,7 @@ class EmbeddedReader(Reader):
             self._environment.release()
 
     def _look(self, max_records: int) -> list[Polled]:
-        if self._paused or not self._assigned:
-            return []
-        if self._environment.commits == self._nothing_after:
+        if self._paused or not self._assigned or self._environment.commits == self._nothing_after:
             return []
         polled: list[Polled] = []
         room = _POLL_BYTES
