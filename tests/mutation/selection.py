@@ -21,8 +21,14 @@ UNITS: Mapping[str, Sequence[str]] = {
     "connectors/files": ("tests/connectors/files",),
     "connectors/embedded": ("tests/connectors/embedded",),
     "connectors/kafka": (
-        *(f"tests/connectors/kafka/test_{name}.py" for name in ("config", "outbox", "positions", "plain_producer")),
-        *(f"tests/connectors/kafka/test_{name}.py" for name in ("at_least_once", "publisher", "reader")),
+        *(
+            f"tests/connectors/kafka/test_{name}.py"
+            for name in (
+                *("config", "faults", "client", "outbox", "columns", "tries", "positions", "at_least_once"),
+                *("scripted_reader", "scripted_admin", "scripted_writers", "scripted_publisher"),
+                *("plain_producer", "publisher", "reader"),
+            )
+        ),
     ),
 }
 """By the longest folder below `rayflow` that a module is in."""

@@ -50,7 +50,7 @@ def encode(columns: Columns) -> bytearray:
 def decode(blob: bytes | bytearray | memoryview) -> Columns:
     """The inverse of `encode`. Raises Damaged."""
     body = memoryview(blob)[_CHECKSUM.size :]
-    if len(blob) < _CHECKSUM.size or zlib.crc32(body) != _CHECKSUM.unpack_from(blob)[0]:
+    if len(blob) < _CHECKSUM.size or (zlib.crc32(body),) != _CHECKSUM.unpack_from(blob):
         raise Damaged("a record batch fails its checksum")
     try:
         return _decoder.decode(body)
@@ -59,9 +59,10 @@ def decode(blob: bytes | bytearray | memoryview) -> Columns:
 
 
 def joined(pieces: list[Columns]) -> Columns:
-    """The records of all pieces, in order."""
-    if len(pieces) == 1:
-        return pieces[0]
+    """The records of all pieces (at least one), in order."""
+    first, *others = pieces
+    if not others:
+        return first
     result = Columns([], [], [], None if all(piece.headers is None for piece in pieces) else [])
     for piece in pieces:
         result.keys.extend(piece.keys)

@@ -131,13 +131,11 @@ def batch_at(txn: LmdbTransaction, topic: int, partition: int, position: int) ->
     """The batch that contains a position, and the position of its first record; None if there is no such batch."""
     cursor = txn.cursor()
     key = _RECORDS.pack(b"r", topic, partition, position)
-    if cursor.set_range(key):
-        if bytes(cursor.key()) == key:
-            return position, cursor.value()
-        found = cursor.prev()
-    else:
-        found = cursor.last()
-    if not found or cursor.key()[:9] != key[:9]:
+    cursor.set_range(key)  # always finds a row: `t` and `v` sort behind all record batches
+    if bytes(cursor.key()) == key:
+        return position, cursor.value()
+    cursor.prev()
+    if cursor.key()[:9] != key[:9]:
         return None
     return _RECORDS.unpack(cursor.key())[3], cursor.value()
 

@@ -96,7 +96,8 @@ class Packer:
             targets = self._targets(batch.keys, topic, count)
             counts = Counter(targets)
             if len(counts) == 1:
-                yield targets[0], whole
+                (only,) = counts
+                yield only, whole
                 return
             # Sorting is stable, so the records of each partition become one slice, in their order.
             order = sorted(range(len(targets)), key=targets.__getitem__)
@@ -144,7 +145,7 @@ def _size(batch: EncodedBatch, columns: Columns) -> int:
 
 def _chunks(name: str, topic: Topic, partition: int, pile: _Pile) -> Iterator[Chunk]:
     columns = joined(pile.pieces)
-    blobs = max(-(-pile.size // BLOB_BYTES), -(-pile.records // BLOB_RECORDS), 1)
+    blobs = max(-(-pile.size // BLOB_BYTES), -(-pile.records // BLOB_RECORDS))
     each = -(-pile.records // blobs)
     for start in range(0, pile.records, each):
         part = columns if each >= pile.records else columns.part(start, start + each)

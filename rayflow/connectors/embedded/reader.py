@@ -24,13 +24,12 @@ _POLL_BYTES = 16 << 20
 
 @dataclass(slots=True)
 class _Assigned:
-    """A partition that is read, and the stored batch that contains its position."""
+    """A partition that is read, and the stored batch that contains its position: where it begins, and its records."""
 
     place: TopicPartition
     topic: int
     position: int
-    base: int = 0
-    columns: Columns | None = None
+    stored: tuple[int, Columns] | None = None
 
 
 class EmbeddedReader(Reader):
@@ -99,9 +98,7 @@ class EmbeddedReader(Reader):
             self._environment.release()
 
     def _look(self, max_records: int) -> list[Polled]:
-        if self._paused or not self._assigned:
-            return []
-        if self._environment.commits == self._nothing_after:
+        if self._paused or not self._assigned or self._environment.commits == self._nothing_after:
             return []
         polled: list[Polled] = []
         room = _POLL_BYTES
@@ -129,21 +126,21 @@ class EmbeddedReader(Reader):
         start, size = one.position, 0
         pieces: list[Columns] = []
         while one.position < stop and size < room:
-            if one.columns is None:
-                one.base, one.columns, stored = self._load(txn, one)
-                size += stored
-            columns = one.columns
-            first, last = one.position - one.base, min(stop - one.base, len(columns.values))
+            if one.stored is None:
+                one.stored, read = self._load(txn, one)
+                size += read
+            base, columns = one.stored
+            first, last = one.position - base, min(stop - base, len(columns.values))
             pieces.append(columns if last - first == len(columns.values) else columns.part(first, last))
-            one.position = one.base + last
+            one.position = base + last
             if last == len(columns.values):
-                one.columns = None
+                one.stored = None
         keys, values, timestamps, headers = joined(pieces)
         batch = Batch.read(Origin(*one.place), keys, values, timestamps, range(start, one.position), headers)
         return Polled(batch, one.position), size
 
-    def _load(self, txn: LmdbTransaction, one: _Assigned) -> tuple[int, Columns, int]:
-        """The stored batch at the position: where it begins, its records, its size in stored bytes."""
+    def _load(self, txn: LmdbTransaction, one: _Assigned) -> tuple[tuple[int, Columns], int]:
+        """The stored batch at the position, where it begins and its records; and its size in stored bytes."""
         found = layout.batch_at(txn, one.topic, one.place.partition, one.position)
         try:
             if found is None:
@@ -160,4 +157,4 @@ class EmbeddedReader(Reader):
                 offset=one.position,
                 advice=ADVICE,
             ) from error
-        return base, columns, len(blob)
+        return (base, columns), len(blob)

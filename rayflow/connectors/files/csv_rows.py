@@ -43,12 +43,12 @@ class RowSplitter(Splitter):
         return Split(_encoder.encode_lines(objects).split(b"\n")[:-1], offsets, end)
 
     def is_record(self, tail: bytes) -> bool:
-        header = self._header or self._read_header(tail=True)
-        if header is None:
-            return False
         try:
+            header = self._header or self._read_header(tail=False) or self._read_header(tail=True)
             rows, _, _ = self._rows(tail, 0)
-        except DecodeFailed:
+        except DecodeFailed:  # the tail may end within a character
+            return False
+        if header is None:
             return False
         return len(rows) == 1 and len(rows[0]) >= len(header[0])
 

@@ -30,7 +30,7 @@ def timestamps_of(messages: list[Any]) -> list[int]:
     return list(map(_second, map(_timestamp, messages)))
 
 
-def polled_of(messages: list[Any], timestamps: list[int], *, one_topic: bool = False) -> list[Polled]:
+def polled_of(messages: list[Any], timestamps: list[int], *, one_topic: bool) -> list[Polled]:
     """The records, in runs of one partition each. `messages` contains at least one record, and no events.
 
     `one_topic`: all records belong to one topic.

@@ -120,7 +120,6 @@ class ExactlyOncePublisher(Publisher):
             self._drop()
             raise
         self._held.update(dict.fromkeys(outputs, marker))
-        self._outage = None
         yield COMMITTED
 
     def append(self, outputs: Sequence[EncodedBatch]) -> None:

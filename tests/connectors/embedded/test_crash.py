@@ -47,15 +47,17 @@ def test_a_writer_killed_many_times_leaves_only_whole_transactions_in_order(tmp_
     reader.assign(dict.fromkeys(places))
     seen = dict.fromkeys(places, 0)
 
-    def look() -> None:
+    def look() -> bool:
         ends = set(reader.ends().values())
         assert len(ends) == 1, "one partition is ahead of the other"
         assert ends.pop() % RECORDS == 0, "a part of an epoch is visible"
-        for one in reader.poll(1_000, 0.0):
+        polled = reader.poll(1_000, 0.0)
+        for one in polled:
             place = TopicPartition(*one.batch.origin)
             numbers = [int(value.split()[0]) for value in one.batch.values]
             assert numbers == list(range(seen[place], seen[place] + len(numbers)))
             seen[place] = one.next_position
+        return bool(polled)
 
     for _ in range(20):
         here, there = processes.Pipe(duplex=False)
@@ -74,7 +76,7 @@ def test_a_writer_killed_many_times_leaves_only_whole_transactions_in_order(tmp_
         here.close()
         look()
     while any(seen[place] < end for place, end in reader.ends().items()):
-        look()
+        assert look()
     publisher = log.publisher("job", 0, "exactly_once")
     marker = publisher.open([TASK])[TASK]
     assert marker is not None

@@ -45,7 +45,9 @@ def read(path: Path) -> int:
             reader.assign({TopicPartition("t", 0): None})
             count, end = 0, reader.ends()[TopicPartition("t", 0)]
             while count < end:
-                count += sum(len(one.batch) for one in reader.poll(10_000, 0.0))
+                polled = reader.poll(10_000, 0.0)
+                assert polled
+                count += sum(len(one.batch) for one in polled)
             return count
         finally:
             reader.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,14 +67,15 @@ def test_each_partition_gets_its_records_in_order(
     assert sorted(found, key=lambda record: record[2]) == expected
 
 
-def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after() -> None:
+@pytest.mark.parametrize("partitions", [2, 3])
+def test_null_keys_go_to_one_partition_a_batch_and_to_the_next_one_after(partitions: int) -> None:
     packer = Packer()
     seen = []
-    for _ in range(3):
+    for _ in range(partitions):
         batch = EncodedBatch("t", [None] * 10, [b"v"] * 10, [1] * 10)
-        (chunk,) = packer.pack([batch], lambda name: Topic(1, 3), lambda topic: 4)
+        (chunk,) = packer.pack([batch], lambda name: Topic(1, partitions), lambda topic: 0)
         seen.append(chunk.partition)
-    assert seen == [1, 2, 0]
+    assert sorted(seen) == [*range(partitions)]
 
 
 def test_null_keys_one_by_one_go_to_the_partitions_in_turn_for_each_topic_by_itself() -> None:
@@ -92,8 +95,24 @@ def test_null_keys_one_by_one_go_to_the_partitions_in_turn_for_each_topic_by_its
         assert keyless == {stamp: (start + n) % 3 for n, stamp in enumerate((1, 3, 4))}
 
 
+@pytest.mark.parametrize(("limit", "count"), [("BLOB_BYTES", 100), ("BLOB_RECORDS", 10)])
+def test_a_blob_is_yielded_as_soon_as_it_is_full(monkeypatch: pytest.MonkeyPatch, limit: str, count: int) -> None:
+    monkeypatch.setattr(packing, limit, count)
+    pulled = 0
+
+    def batches() -> Iterator[EncodedBatch]:
+        nonlocal pulled
+        for pulled in range(1, 7):  # noqa: B007 - for the test to see
+            yield EncodedBatch("t", [b"kkkkk"] * 5, [b"vvvvv"] * 5, [1] * 5)
+
+    chunks = Packer().pack(batches(), lambda name: Topic(1, 2), lambda topic: 0)
+    assert [(chunk.count, pulled) for chunk in chunks] == [(10, 2), (10, 4), (10, 6)]
+
+
 def test_a_blob_that_was_cut_or_changed_is_damaged() -> None:
     blob = bytes(encode(Columns([b"k"] * 3, [b"value"] * 3, [1, 2, 3], [[("h", None)], [], []])))
     for damaged in (b"", blob[:3], blob[:-1], blob + b"x", blob[:10] + b"\xff" + blob[11:]):
-        with pytest.raises(Damaged):
+        with pytest.raises(Damaged, match="checksum"):
             decode(damaged)
+    with pytest.raises(Damaged, match="cannot be read"):
+        decode(bytes(4))

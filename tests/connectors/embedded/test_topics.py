@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
+import psutil
 import pytest
 
+from rayflow.connectors.embedded import connector as connecting
 from rayflow.connectors.embedded import layout
 from rayflow.connectors.embedded import reader as reading
 from rayflow.connectors.embedded.connector import EmbeddedConnector
@@ -38,6 +40,7 @@ def append(log: EmbeddedConnector, *values: bytes) -> None:
 def test_names_that_kafka_would_refuse_are_refused(log: EmbeddedConnector, name: str) -> None:
     with pytest.raises(BrokerRefused):
         log.create(name, 1)
+    log.create("x" * 249, 1)
 
 
 def test_a_topic_has_at_least_one_partition(log: EmbeddedConnector) -> None:
@@ -48,9 +51,10 @@ def test_a_topic_has_at_least_one_partition(log: EmbeddedConnector) -> None:
 def test_a_partition_that_is_not_there_cannot_be_written(log: EmbeddedConnector) -> None:
     log.create("t", 2)
     appender = log.appender()
-    appender.append(records(b"1", partition=2))
-    with pytest.raises(UnknownTopic):
-        appender.flush()
+    for partition in (-1, 2):
+        appender.append(records(b"1", partition=partition))
+        with pytest.raises(UnknownTopic, match="only 2"):
+            appender.flush()
     appender.close()
 
 
@@ -125,6 +129,53 @@ def test_a_fenced_publisher_cannot_append_either(log: EmbeddedConnector) -> None
 def test_a_publisher_must_be_opened_first(log: EmbeddedConnector) -> None:
     with pytest.raises(InvariantBroken):
         list(log.publisher("job", 0, "exactly_once").publish(Marker("l", 1), {TASK: []}, {}))
+
+
+def test_a_publish_whose_publisher_is_closed_goes_no_further(log: EmbeddedConnector) -> None:
+    log.create("t", 1)
+    publisher = log.publisher("job", 0, "exactly_once")
+    publisher.open([TASK])
+    steps = publisher.publish(Marker("l", 1), {TASK: [records(b"1")]}, {})
+    assert next(steps) == "begun"
+    publisher.close()
+    publisher.close()
+    assert list(steps) == []
+    assert log.topics()[0].records == 0
+
+
+def test_an_epoch_without_records_takes_every_step(log: EmbeddedConnector) -> None:
+    publisher = log.publisher("job", 0, "exactly_once")
+    publisher.open([TASK])
+    steps = list(publisher.publish(Marker("l", 1), {TASK: []}, {}))
+    assert steps == ["begun", "produced", "marked", "positioned", "committing", "committed"]
+
+
+def test_an_appender_writes_when_it_holds_a_blob(log: EmbeddedConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "BLOB_BYTES", 10)
+    log.create("t", 1)
+    appender = log.appender()
+    visible = []
+    for size in (9, 1, 9, 1, 4, 5, 1):
+        appender.append(records(bytes(size)))
+        visible.append(log.topics()[0].records)
+    assert visible == [0, 2, 2, 4, 4, 4, 7]
+    appender.close()
+
+
+def test_an_appender_that_fails_to_flush_is_closed(tmp_path: Path) -> None:
+    log = EmbeddedConnector(tmp_path)
+    appender = log.appender()
+    appender.append(records(b"1", topic="none"))
+    with pytest.raises(UnknownTopic):
+        appender.close()
+    appender.close()
+    log.create("t", 1)
+    log.close()
+    before = psutil.Process().num_fds()
+    log.topics()
+    assert psutil.Process().num_fds() > before
+    log.close()
+    assert psutil.Process().num_fds() == before
 
 
 def test_names_of_any_length_keep_their_markers_apart(log: EmbeddedConnector) -> None:
@@ -234,7 +285,9 @@ def test_several_processes_write_while_another_reads(tmp_path: Path) -> None:
     reader.assign({PLACE: None})
     values: list[int] = []
     while len(values) < 90:
-        for one in reader.poll(1_000, 30.0):
+        polled = reader.poll(1_000, 30.0)
+        assert polled
+        for one in polled:
             assert one.batch.offsets == range(len(values), len(values) + len(one.batch))
             values += map(int, one.batch.values)
     for writer in writers:

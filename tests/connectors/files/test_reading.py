@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rayflow.connectors.base import Reader, Source
+from rayflow.connectors.files import csv_rows
 from rayflow.connectors.files import reader as reading
 from rayflow.connectors.files.connector import CsvConnector, JsonLinesConnector
 from rayflow.core.errors import DecodeFailed, SourceDataLost, UnknownTopic
@@ -238,3 +240,139 @@ def test_any_rows_come_back_from_every_position(
         assert polled[-1].next_position == end(reader)
         for n, offset in enumerate(offsets):
             assert list(map(json.loads, values(reader_of(CsvConnector(tmp_path), "a.csv", offset)))) == expected[n:]
+
+
+def test_a_header_that_was_read_unfinished_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,lo")
+    reader = reader_of(CsvConnector(tmp_path), "a.csv")
+    assert end(reader) == 4
+    (tmp_path / "a.csv").write_text("a,long\n1,2\n")
+    assert values(reader) == [b'{"a":"1","long":"2"}']
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", 0),
+        (b"a", 1),
+        (b"a,b\n1,2\n\xff", 8),
+        (b"a,b\n1,2\n\xff,\xff", 8),
+        (b"a,b\n1,2\r3,4", 4),
+        (b"a,b\n1,2,3", 9),
+    ],
+)
+def test_only_a_last_row_that_looks_complete_belongs_to_a_bounded_run(
+    tmp_path: Path, content: bytes, expected: int
+) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert end(reader_of(CsvConnector(tmp_path), "a.csv")) == expected
+
+
+def test_a_header_without_an_end_is_looked_for_in_the_first_bytes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_rows, "_HEADER_BYTES", 8)
+    (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n3,4")
+    reader = reader_of(CsvConnector(tmp_path), "a.csv")
+    assert end(reader) == 11
+    assert values(reader) == [b'{"a":"1","b":"2"}', b'{"a":"3","b":"4"}']
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"\n{", 1), (b"\n1", 2), (b"{", 0), (b"1", 1), (b"1\n", 2)])
+def test_only_a_last_line_that_looks_complete_belongs_to_a_bounded_run(
+    tmp_path: Path, content: bytes, expected: int
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert end(reader_of(JsonLinesConnector(tmp_path), "a.jsonl")) == expected
+
+
+def test_a_record_may_be_as_long_as_the_limit_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_CHUNK", 4)
+        patch.setattr(reading, "_LONGEST", 64)
+        (tmp_path / "a.jsonl").write_bytes(b"x" * 63 + b"\n")
+        assert values(reader_of(JsonLinesConnector(tmp_path), "a.jsonl")) == [b"x" * 63]
+        (tmp_path / "a.jsonl").write_bytes(b"x" * 64 + b"\n")
+        with pytest.raises(DecodeFailed, match="longer than 64 bytes"):
+            values(reader_of(JsonLinesConnector(tmp_path), "a.jsonl"))
+    with (tmp_path / "b.jsonl").open("wb") as file:
+        file.truncate(65 << 20)
+    with pytest.raises(DecodeFailed, match=f"longer than {64 << 20} bytes"):
+        values(reader_of(JsonLinesConnector(tmp_path), "b.jsonl"))
+
+
+@pytest.mark.parametrize("partition", [-1, 2])
+def test_a_partition_outside_of_the_topic_is_refused(tmp_path: Path, partition: int) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"1\n")
+    with pytest.raises(UnknownTopic, match="only 2"):
+        reader_of(JsonLinesConnector(tmp_path), "*.jsonl", partition=partition)
+
+
+@pytest.mark.parametrize("position", [-1, 5])
+def test_a_position_outside_of_the_file_is_refused(tmp_path: Path, position: int) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"1\n2\n")
+    with pytest.raises(SourceDataLost, match="shorter"):
+        reader_of(JsonLinesConnector(tmp_path), "a.jsonl", position)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_each_poll_starts_with_the_file_after_the_one_that_the_last_poll_started_with(
+    tmp_path: Path, count: int
+) -> None:
+    for n in range(count):
+        (tmp_path / f"{n}.jsonl").write_bytes(b"1\n" * 100)
+    reader = JsonLinesConnector(tmp_path).reader("g")
+    reader.assign({TopicPartition("*.jsonl", n): None for n in range(count)})
+    first = [reader.poll(5, 0.0)[0].batch.origin.partition for _ in range(2 * count)]
+    assert first == [*range(count)] * 2
+
+
+def test_a_poll_that_is_filled_by_one_file_gives_nothing_of_the_others(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.jsonl").write_bytes(b"1\n" * 10)
+    reader = JsonLinesConnector(tmp_path).reader("g")
+    reader.assign({TopicPartition("*.jsonl", n): None for n in range(3)})
+    polls = [reader.poll(at_once, 0.0) for at_once in (10, 14, 10, 10)]
+    found = [[(one.batch.origin.partition, one.batch.offsets[0], len(one.batch)) for one in polled] for polled in polls]
+    assert found == [[(0, 0, 10)], [(1, 0, 10), (2, 0, 4)], [(2, 8, 6)], []]
+    reader.close()
+    assert reader.poll(10, 0.0) == []
+    assert reader.ends() == {}
+
+
+def test_a_poll_waits_in_short_pauses_and_gives_what_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b"")
+    reader = reader_of(JsonLinesConnector(tmp_path), "a.jsonl")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            file.write_bytes(b"1\n")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    assert [one.batch.values for one in reader.poll(10, 5.0)] == [[b"1"]]
+    assert len(pauses) == 3
+    assert all(0 < seconds < 0.1 for seconds in pauses)
+    pauses.clear()
+    began = time.monotonic()
+    assert reader.poll(10, 0.05) == []
+    assert time.monotonic() - began >= 0.05
+    assert pauses
+    pauses.clear()
+    assert reader.poll(10, 0.0) == []
+    assert pauses == []
+
+
+def test_hidden_folders_and_folders_that_look_like_files_are_no_topics(tmp_path: Path) -> None:
+    for name in (".hidden", "d", "d/dir.jsonl", "dir.jsonl"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").write_bytes(b"1\n")
+    files = JsonLinesConnector(tmp_path)
+    assert [(info.name, info.partitions) for info in files.topics()] == [("d", 1), ("dir.jsonl", 1)]
+    assert files.partitions("d") == 1
+    assert files.partitions("d/*") == 1
+    assert files.check() == f"2 topics of .jsonl files in {tmp_path}"
+    assert JsonLinesConnector(tmp_path / "none").topics() == []

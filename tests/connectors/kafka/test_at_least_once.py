@@ -12,6 +12,8 @@ from rayflow.connectors.kafka import at_least_once
 from rayflow.connectors.kafka.at_least_once import AtLeastOncePublisher
 from rayflow.connectors.kafka.client import Contact
 from rayflow.connectors.kafka.config import KafkaSettings
+from rayflow.core.errors import InvariantBroken
+from rayflow.core.ids import Marker, SinkTask
 
 
 def flushed(
@@ -28,16 +30,18 @@ def flushed(
             self.contact.outage = outage
 
         def connect(self) -> None:
-            pass
+            now[0] += 100.0
 
         def advance(self, _seconds: float) -> int:
-            now[0], records = next(script)
+            after, records = next(script)
+            now[0] = 100.0 + after
             return records
 
     monkeypatch.setattr(at_least_once, "PlainProducer", Scripted)
     monkeypatch.setattr(at_least_once, "time", SimpleNamespace(monotonic=lambda: now[0]))
     publisher = AtLeastOncePublisher(KafkaSettings("localhost:9092"), "job")
     publisher.open([])
+    assert now[0] == 100.0
     steps = [(step, publisher.outage) for step in publisher.flush()]
     assert publisher._producer is not None
     assert publisher._producer.contact.outage is None
@@ -68,3 +72,16 @@ def test_when_nothing_has_moved_for_a_second_a_flush_waits_until_something_does(
 def test_a_flush_that_waits_says_what_its_connections_have_met(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = flushed(monkeypatch, [(0.5, 3), (3.5, 3), (3.6, 0)], outage="refused")
     assert steps == [("flushing", None), ("waiting", "refused"), ("done", None)]
+
+
+def test_a_publisher_that_is_not_open_writes_nothing() -> None:
+    publisher = AtLeastOncePublisher(KafkaSettings("localhost:9092"), "job")
+    task = SinkTask("out", 0)
+    assert publisher.markers([task]) == {task: None}
+    publisher.close()
+    with pytest.raises(InvariantBroken):
+        publisher.append([])
+    with pytest.raises(InvariantBroken):
+        next(publisher.flush())
+    with pytest.raises(InvariantBroken):
+        publisher.publish(Marker("l", 1), {}, {})

@@ -56,6 +56,56 @@ def test_a_jobs_settings_win_over_the_environment_and_ours_win_over_none() -> No
     assert KafkaSettings("a:9092").consumer("g")["isolation.level"] == "read_committed"
 
 
+def test_what_exactness_depends_on_is_set_for_each_client_whatever_is_given() -> None:
+    given = {"linger.ms": "7", "client.id": "mine", "enable.idempotence": "false"}
+    settings = KafkaSettings("a:9092", given)
+    clients = {
+        "admin": settings.admin(),
+        "consumer": settings.consumer("g"),
+        "lasting": settings.lasting_producer(),
+        "transactional": settings.transactional_producer("id"),
+    }
+    for client in clients.values():
+        assert (client["bootstrap.servers"], client["client.id"]) == ("a:9092", "mine")
+    expected = {
+        "group.id": "g",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "max.poll.interval.ms": 86_400_000,
+    }
+    assert {name: clients["consumer"][name] for name in expected} == expected
+    expected = {
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "delivery.report.only.error": True,
+        "linger.ms": "7",
+    }
+    for name in ("lasting", "transactional"):
+        assert {name_: clients[name][name_] for name_ in expected} == expected
+    assert clients["lasting"]["message.timeout.ms"] == 0
+    assert clients["transactional"]["transactional.id"] == "id"
+    assert "transactional.id" not in clients["lasting"]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds", "request_ms"),
+    [
+        ({}, 60.0, 10_000),
+        ({"transaction.timeout.ms": "5000"}, 5.0, 5_000),
+        ({"transaction.timeout.ms": "20000"}, 20.0, 10_000),
+        ({"transaction.timeout.ms": "5000", "socket.timeout.ms": "7000"}, 5.0, "7000"),
+    ],
+)
+def test_a_request_ends_before_its_transaction(given: dict[str, str], seconds: float, request_ms: object) -> None:
+    settings = KafkaSettings("a:9092", given)
+    assert settings.transaction_timeout == seconds
+    assert settings.transactional_producer("id")["socket.timeout.ms"] == request_ms
+    assert int(settings.transactional_producer("id")["transaction.timeout.ms"]) == seconds * 1_000
+
+
 def test_no_secret_is_shown() -> None:
     given = {"security.protocol": "SASL_SSL", "sasl.password": "hunter2", "ssl.key.password": "hunter3"}
     connector = KafkaConnector("kafka://a", given)

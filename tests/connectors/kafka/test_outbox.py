@@ -6,9 +6,10 @@ import random
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
-from rayflow.connectors.kafka.outbox import SLICE, Outbox
+from rayflow.connectors.kafka import outbox as outboxes
+from rayflow.connectors.kafka.outbox import SLICE, DeliveryErrors, Outbox
 from rayflow.core.batch import EncodedBatch
 
 
@@ -80,3 +81,34 @@ def test_every_record_is_handed_over_once_in_order_however_full_the_queue_is() -
         assert outbox.handed == len(queue.taken)
         assert outbox.handed - before <= SLICE
     assert queue.taken == expected(given)
+
+
+def test_times_that_librdkafka_would_take_for_now_become_the_first_millisecond() -> None:
+    queue = Queue(100)
+    outbox = Outbox(cast(Producer, queue), [EncodedBatch("t", [None] * 4, [b"v"] * 4, [1, 0, -5, 2])])
+    outbox.feed()
+    assert [taken[4] for taken in queue.taken] == [1, 1, 1, 2]
+
+
+def test_a_step_takes_a_slice_of_several_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outboxes, "SLICE", 5)
+    queue = Queue(100)
+    outbox = Outbox(cast(Producer, queue), batches([3, 4, 0, 2]))
+    assert (len(outbox), outbox.topic) == (9, "t0")
+    steps = [(outbox.feed(), outbox.handed, len(outbox), outbox.topic) for _ in range(3)]
+    assert steps == [(True, 5, 4, "t1"), (True, 9, 0, None), (True, 9, 0, None)]
+    outbox.add(batches([1, 2])[1:])
+    assert (len(outbox), outbox.topic, bool(outbox)) == (2, "t1", True)
+
+
+def test_of_failed_deliveries_each_cause_is_kept_once_a_topic() -> None:
+    class Report:
+        def __init__(self, topic: str) -> None:
+            self.topic = lambda: topic
+
+    errors = DeliveryErrors()
+    first = KafkaError(KafkaError._TRANSPORT, "first")
+    for error, topic in ((None, "t"), (first, "t"), (KafkaError(KafkaError._TRANSPORT, "second"), "t"), (first, "u")):
+        errors.on_delivery(error, Report(topic))
+    assert errors.causes == {(KafkaError._TRANSPORT, "t"): first, (KafkaError._TRANSPORT, "u"): first}
+    assert errors.causes[KafkaError._TRANSPORT, "t"].str() == "first"

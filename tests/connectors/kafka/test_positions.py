@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError
 from confluent_kafka import TopicPartition as Place
 
 from rayflow.connectors.kafka.client import Contact
-from rayflow.connectors.kafka.positions import LATEST, look_up
+from rayflow.connectors.kafka.positions import EARLIEST, LATEST, look_up
 from rayflow.core.errors import AuthenticationFailed, BrokerUnavailable
 from rayflow.core.ids import TopicPartition
 
@@ -68,6 +68,10 @@ def test_a_partition_that_may_not_be_read_is_an_error_at_once() -> None:
     with pytest.raises(AuthenticationFailed):
         found(answers)
     assert len(answers.asked) == 1
+
+
+def test_first_and_end_are_asked_for_by_the_protocols_own_numbers() -> None:
+    assert (EARLIEST, LATEST) == (-2, -1)
 
 
 def test_without_partitions_nobody_is_asked() -> None:
