@@ -208,7 +208,7 @@ def test_each_sink_task_gets_a_partition_for_its_marker_once() -> None:
     assert markers.unprepared([SinkTask("a", 3)])
     markers.prepare([SinkTask("a", 3)])
     assert admin.asked[2:] == [(marker_topic("job", "a"), 4)]
-    assert markers.read([]) == {}
+    assert markers.read([], stable=True) == {}
 
 
 class ScriptedOffsets:
@@ -259,10 +259,10 @@ def test_markers_are_read_each_from_its_place_and_may_be_read_while_a_transactio
     assert consumer.asked == [[(marker_topic("job", "a"), 4), (marker_topic("job", "b"), 5)]] * 2
     assert consumer.groups == [("job-markers", "read_uncommitted")]
     failures[:] = [KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)]
-    assert markers.read(sinks) == {sinks[0]: None, sinks[1]: Marker("l", 5)}
+    assert markers.read(sinks, stable=True) == {sinks[0]: None, sinks[1]: Marker("l", 5)}
     failures[:] = [KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)]
     with pytest.raises(BrokerRefused, match="which offsets a group has"):
-        markers.read(sinks)
+        markers.read(sinks, stable=True)
     assert consumer.closed == 3
 
 
@@ -300,7 +300,7 @@ def test_only_an_offset_that_rayflow_wrote_is_a_marker(
 
     consumer = ScriptedOffsets(monkeypatch, lambda place: SimpleNamespace(offset=offset, metadata=text, error=None))
     markers = Markers(SETTINGS, Ensured(), "job")  # type: ignore[arg-type]
-    assert markers.read([sink]) == {sink: expected}
+    assert markers.read([sink], stable=True) == {sink: expected}
     assert consumer.groups == [("job-markers", "read_committed")]
     assert consumer.closed == 1
 
