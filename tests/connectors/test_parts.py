@@ -13,6 +13,7 @@ from rayflow.connectors.base import Connector, Sink
 from rayflow.connectors.files.connector import CsvConnector
 from rayflow.connectors.parts import (
     CLASSES,
+    accepting,
     as_admin,
     as_appendable,
     as_catalog,
@@ -21,8 +22,10 @@ from rayflow.connectors.parts import (
     parts_of,
 )
 from rayflow.connectors.registry import KINDS, Part, absolute_url, open_connector
-from rayflow.core.errors import ConnectorCannot, InvalidConnector
+from rayflow.core.errors import ConnectorCannot, EncodeFailed, InvalidConnector
 from rayflow.core.topics import ConnectorSpec
+from rayflow.serde.choose import serde_for
+from tests.contracts.toys import Outbox
 
 AS: dict[Part, Callable[[Connector], object]] = {
     Part.READ: as_source,
@@ -85,3 +88,24 @@ def test_a_url_is_made_absolute_where_it_holds_a_path(tmp_path: Path, monkeypatc
     assert absolute_url("kafka://a:1,b:2") == "kafka://a:1,b:2"
     with pytest.raises(InvalidConnector):
         absolute_url("mqtt:x")
+
+
+def test_a_connector_that_can_only_be_written_is_refused_as_a_source_and_without_markers_exactly_once() -> None:
+    outbox = Outbox("outbox:", {})
+    with pytest.raises(ConnectorCannot, match="outbox: topics can be written by a job, not read"):
+        as_source(outbox)
+    assert as_sink(outbox, "at_least_once") is outbox
+    with pytest.raises(ConnectorCannot, match="outbox: topics do not support exactly-once"):
+        as_sink(outbox, "exactly_once")
+
+
+def test_values_are_those_that_their_connector_accepts() -> None:
+    serde = serde_for(str)
+    assert accepting(None, serde) is serde
+    assert accepting(ConnectorSpec("csv:"), serde) is serde
+    with pytest.raises(EncodeFailed):
+        accepting(ConnectorSpec("jsonl:"), serde).encode(["two\nlines"])
+
+
+def test_samples_go_to_the_embedded_log_only() -> None:
+    assert [name for name, kind in KINDS.items() if getattr(kind.load(), "takes_samples", False)] == ["embedded"]

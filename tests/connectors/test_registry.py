@@ -35,6 +35,14 @@ def test_other_urls_are_refused_with_what_can_be_used(url: str) -> None:
         open_connector(ConnectorSpec(url))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"), [("mqtt://host", "Scheme 'mqtt' is"), ("data/log", "A URL without a scheme is")]
+)
+def test_a_refused_url_is_shown_up_to_its_colon(url: str, shown: str) -> None:
+    with pytest.raises(InvalidConnector, match=shown):
+        open_connector(ConnectorSpec(url))
+
+
 def test_a_refused_url_does_not_show_its_password() -> None:
     with pytest.raises(InvalidConnector) as caught:
         open_connector(ConnectorSpec("amqp://user:secret@host"))

@@ -85,3 +85,12 @@ def test_a_publisher_that_is_not_open_writes_nothing() -> None:
         next(publisher.flush())
     with pytest.raises(InvariantBroken):
         publisher.publish(Marker("l", 1), {}, {})
+
+
+def test_a_publisher_that_was_closed_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_least_once, "PlainProducer", lambda settings: SimpleNamespace(connect=lambda: None))
+    publisher = AtLeastOncePublisher(KafkaSettings("localhost:9092"), "job")
+    publisher.open([])
+    publisher.close()
+    with pytest.raises(InvariantBroken):
+        publisher.append([])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from rayflow.connectors.kafka.caller import Caller
 from rayflow.connectors.kafka.client import Contact, ask, make
 from rayflow.core.errors import AuthenticationFailed, BrokerRefused, BrokerUnavailable, InvalidConnector, UnknownTopic
 from tests.connectors.kafka.clock import Clock
+from tests.contracts.connector_records import until_is
 
 DOWN = KafkaError(KafkaError._TRANSPORT, "b/1: Connect failed (after 3ms in state CONNECT)")
 ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
@@ -179,4 +182,16 @@ def test_a_caller_is_busy_until_its_last_call_returns() -> None:
     blocked.set()
     assert future.result(60)
     assert not caller.busy
+    caller.close()
+
+
+def test_a_caller_lets_go_of_what_a_call_refers_to_when_it_has_returned() -> None:
+    class Producer:
+        pass
+
+    caller, producer = Caller(), Producer()
+    held = weakref.ref(producer)
+    caller.submit(partial(id, producer)).result(60)
+    del producer
+    until_is(lambda: held() is None, True)
     caller.close()

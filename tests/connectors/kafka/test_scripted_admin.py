@@ -34,6 +34,7 @@ class ScriptedCluster:
         self.held = topics
         self.leaderless = 0
         self.lingers = 0
+        self.timeouts: list[float] = []
         self.late = 0
         self.changes: list[tuple[Any, ...]] = []
         self.refuse: KafkaError | None = None
@@ -56,6 +57,7 @@ class ScriptedCluster:
         return None
 
     def describe_cluster(self, request_timeout: float) -> Future[Any]:
+        self.timeouts.append(request_timeout)
         nodes = [SimpleNamespace(host="h", port=port) for port in (1, 2)]
         return self._future(SimpleNamespace(cluster_id="c", nodes=nodes))
 
@@ -64,6 +66,8 @@ class ScriptedCluster:
         return SimpleNamespace(topics=parts)
 
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
+        self.timeouts.append(request_timeout)
+
         class Asked(dict[str, Any]):
             def __missing__(asked, name: str) -> Future[Any]:  # noqa: N805
                 self.lingers -= name not in self.held
@@ -114,7 +118,9 @@ def test_topics_are_listed_by_name_without_internal_ones(monkeypatch: pytest.Mon
     admin = administered(monkeypatch, cluster)
     assert [(info.name, info.partitions) for info in admin.topics()] == [("a", 1), ("b", 2), ("rayflow-markers-x", 3)]
     assert (admin.partitions("b"), admin.topic_id("b"), admin.cluster_id()) == (2, "id-b", "c")
-    assert admin.check(5.0) == "Kafka cluster c: 2 brokers at h:1, h:2"
+    assert cluster.timeouts == [0.25] * 4
+    assert admin.check(0.0) == "Kafka cluster c: 2 brokers at h:1, h:2"
+    assert cluster.timeouts[4:] == [0.1]
     with pytest.raises(UnknownTopic):
         admin.partitions("none")
 
@@ -200,6 +206,7 @@ def test_each_sink_task_gets_a_partition_for_its_marker_once() -> None:
     markers = Markers(SETTINGS, admin, "job")  # type: ignore[arg-type]
     sinks = [SinkTask("a", 2), SinkTask("a", 0), SinkTask("b", 0)]
     assert markers.unprepared(sinks)
+    assert markers.unprepared(sinks[2:])
     assert not markers.unprepared([])
     markers.prepare(sinks)
     markers.prepare(sinks[1:])

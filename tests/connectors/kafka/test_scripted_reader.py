@@ -31,11 +31,15 @@ ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 def metadata(partitions: int, error: KafkaError | None = None) -> Any:
-    return SimpleNamespace(topics={"t": SimpleNamespace(error=error, partitions=dict.fromkeys(range(partitions)))})
+    return SimpleNamespace(
+        topics=dict.fromkeys(("t", "u"), SimpleNamespace(error=error, partitions=dict.fromkeys(range(partitions))))
+    )
 
 
-def record(offset: int, partition: int = 0, stamp: int = 5) -> Message:
-    return Message(topic="t", partition=partition, offset=offset, key=b"k", value=b"%d" % offset, timestamp=(1, stamp))
+def record(offset: int, partition: int = 0, stamp: int = 5, topic: str = "t") -> Message:
+    return Message(
+        topic=topic, partition=partition, offset=offset, key=b"k", value=b"%d" % offset, timestamp=(1, stamp)
+    )
 
 
 def event(code: int, offset: int = 0, partition: int | None = 0, **more: bool) -> Message:
@@ -177,6 +181,15 @@ def test_a_poll_waits_for_the_first_record_only(it: Reading) -> None:
     it.consumer.messages = [[], [record(7)]]
     assert len(it.reader.poll(2, 0.5)) == 1
     assert it.consumer.asked == [(2, 0), (1, 0.5), (1, 0)]
+
+
+def test_partitions_of_one_number_in_two_topics_are_read_apart(it: Reading) -> None:
+    it.reader.assign({ZERO: 3, TopicPartition("u", 0): 3})
+    it.consumer.messages = [[record(3), record(3, topic="u"), record(4, topic="u")]]
+    polled = it.reader.poll(10, 0.0)
+    assert [(one.batch.origin.topic, one.next_position) for one in polled] == [("t", 4), ("u", 5)]
+    it.reader.assign({ZERO: 3, ONE: 3})
+    assert it.poll(record(3), record(3, 1)) == [(0, [3], 4), (1, [3], 4)]
 
 
 def test_a_paused_reader_asks_for_nothing(it: Reading) -> None:

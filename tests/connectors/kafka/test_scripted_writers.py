@@ -127,6 +127,8 @@ def test_reports_are_processed_and_a_fatal_error_is_left_to_the_next_call(
     client.called.clear()
     producer.serve()
     assert client.called == [("poll", 0)]
+    producer.connect()
+    assert client.called[1:] == [("list_topics", "__consumer_offsets", 0.25)]
     producer.ping(0.1)
     producer.take_over()
     producer.send_offsets([], "group")
